@@ -1,0 +1,379 @@
+"""Network in Network as one module, and the functions that configure it: the author's five networks and ours.
+
+Shape legend: N pictures, C channels, F features, K classes, (H, W) sides going in, (h, w) sides coming out.
+"""
+
+import difflib
+import inspect
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from nin.errors import UsageError
+from nin.network.config import BlockConfig, NINConfig, expect_whole, is_number
+from nin.network.layers import Dropout, GlobalAveragePool2d, MLPConv
+
+__all__ = [
+    "NIN",
+    "BlockConfig",
+    "NINConfig",
+    "author_cifar10",
+    "author_cifar100",
+    "author_imagenet",
+    "author_mnist",
+    "author_svhn",
+    "create_model",
+    "list_models",
+    "nin",
+]
+
+LAST_STD = 0.01  # ours: the last layer of init="kaiming"; logits start near 0, so the first loss is ln K
+
+
+class NIN(nn.Module):
+    """A stack of mlpconv layers whose last one makes one map per class, then global average pooling.
+
+    (N, C, H, W) floats -> (N, K) logits, each logit the mean of its class's map; H and W may be anything from
+    `config.min_side` up. Source: Lin et al. 2013, section 3.3 and figure 2. First weights come from `generator`
+    (torch's default one where None). Raises UsageError, in one line, for inputs of another shape or type.
+    """
+
+    def __init__(self, config: NINConfig, *, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        self.config = config
+        self.min_side = config.min_side
+        self.blocks = nn.ModuleList(_mlpconv(config, index) for index in range(len(config.blocks)))
+        self.pools = nn.ModuleList(_pool(block) for block in config.blocks[:-1])
+        self.dropouts = nn.ModuleList(Dropout(block.dropout, config.dropout_kind) for block in config.blocks[:-1])
+        self.gap = GlobalAveragePool2d()
+        self.initialise(generator)
+
+    @property
+    def num_classes(self) -> int:
+        """K, the number of classes."""
+        return self.config.num_classes
+
+    @property
+    def num_features(self) -> int:
+        """F, the number of maps that the last 1x1 layer reads."""
+        return self.config.blocks[-1].channels[-2]
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> logits (N, K)."""
+        logits: Tensor = self.gap(self.forward_maps(x))
+        return logits
+
+    def forward_maps(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> class maps (N, K, h, w), whose means are the logits."""
+        maps: Tensor = self.blocks[-1](self._before_last(x))
+        return maps
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> what the last 1x1 layer reads (N, F, h, w)."""
+        return self._last.hidden(self._before_last(x))
+
+    def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
+        """Features (N, F, h, w) -> logits (N, K), or with `pre_logits` the mean of every feature map (N, F)."""
+        pooled: Tensor = self.gap(features if pre_logits else self._last.output(features))
+        return pooled
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator | None = None) -> None:
+        """Draw all weights afresh as `config.init` says; the same CPU generator gives the same bits on any device."""
+        for block, plan in zip(self.blocks, self.config.blocks, strict=True):
+            stds = plan.init_std if self.config.init == "normal" else None
+            for index, layer in enumerate(cast(MLPConv, block).convolutions):
+                self._draw(layer, None if stds is None else stds[index], generator)
+            for norm in cast(MLPConv, block).norms:
+                cast(nn.BatchNorm2d, norm).reset_parameters()
+
+    @torch.no_grad()
+    def reset_classifier(self, num_classes: int, generator: torch.Generator | None = None) -> None:
+        """Give the network a fresh last layer for another number of classes; everything before it stays."""
+        last = self.config.blocks[-1]
+        block = replace(last, channels=(*last.channels[:-1], num_classes))
+        self.config = replace(self.config, blocks=(*self.config.blocks[:-1], block), num_classes=num_classes)
+        fresh, old = _mlpconv(self.config, len(self.blocks) - 1), self._last
+        weight = old.convolutions[-1].weight
+        fresh.to(device=weight.device, dtype=weight.dtype).train(self.training)
+        old.pointwise[-1] = fresh.pointwise[-1]
+        if len(fresh.norms) == len(block.channels):
+            old.norms[-1] = fresh.norms[-1]
+        std = block.init_std[-1] if self.config.init == "normal" and block.init_std is not None else None
+        self._draw(old.convolutions[-1], std, generator)
+
+    @property
+    def _last(self) -> MLPConv:
+        return cast(MLPConv, self.blocks[-1])
+
+    def _before_last(self, x: Tensor) -> Tensor:
+        self._expect(x)
+        for block, pool, dropout in zip(self.blocks, self.pools, self.dropouts, strict=False):
+            x = dropout(pool(block(x)))
+        return x
+
+    def _expect(self, x: Tensor) -> None:
+        channels, least = self.config.in_channels, self.min_side
+        wanted = f"expected (N, {channels}, H, W) with H and W of at least {least}"
+        if x.ndim != 4:
+            raise UsageError(f"the input has {x.ndim} dimensions; {wanted}")
+        if x.shape[1] != channels or x.shape[2] < least or x.shape[3] < least:
+            raise UsageError(f"the input has the shape {tuple(x.shape)}; {wanted}")
+        if not x.is_floating_point():
+            raise UsageError(f"the input holds {x.dtype}; expected normalised floating-point values")
+
+    def _draw(self, layer: nn.Conv2d, std: float | None, generator: torch.Generator | None) -> None:
+        fan_in = layer.weight[0].numel()
+        if self.config.init == "torch":  # what nn.Conv2d.reset_parameters amounts to
+            values = [_uniform(tensor, 1 / math.sqrt(fan_in), generator) for tensor in layer.parameters()]
+        else:
+            gain = 1.0 if self.config.activation == "identity" else math.sqrt(2)
+            std = (
+                std
+                if std is not None
+                else LAST_STD
+                if layer is self._last.convolutions[-1]
+                else gain / math.sqrt(fan_in)
+            )
+            values = [torch.empty(layer.weight.shape, device="cpu").normal_(0, std, generator=generator)]
+            values += [torch.zeros(tensor.shape) for tensor in list(layer.parameters())[1:]]
+        for tensor, value in zip(layer.parameters(), values, strict=True):
+            tensor.copy_(value)
+
+
+WIDTHS = ((64, 64), (128, 128), (128, 128), (192, 192), (192, 192))  # ours: widths of the five mlpconv layers
+POOLED = (0, 2)  # ours: the blocks that end in max pooling 3x3, stride 2
+
+
+def nin(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    width: float = 1.0,
+    stem_stride: int = 1,
+    *,
+    dropout: float = 0.0,
+    norm: str | None = "batch",
+    activation: str = "relu",
+) -> NINConfig:
+    """The default network: five batch-normalised mlpconv layers and global average pooling; no ReLU on the logits.
+
+    At most 966,986 parameters, the author's CIFAR-10 budget, at width 1 for ten classes and three channels. `width`
+    scales every layer (to multiples of 8), `stem_stride` is the first convolution's stride: 1 for pictures of about
+    32 pixels, 2 for 64, 4 for 128. Source: ours.
+    """
+    if not is_number(width) or not 0 < width < math.inf:
+        raise UsageError(f"width is {width!r}; expected a positive number, 1.0 for the network as designed")
+    expect_whole("stem_stride", stem_stride, 1)
+    blocks = []
+    for index, widths in enumerate(WIDTHS):
+        channels = tuple(max(8, int(layer * width / 8 + 0.5) * 8) for layer in widths)
+        stem, last = index == 0, index == len(WIDTHS) - 1
+        blocks.append(
+            BlockConfig(
+                channels=(*channels, num_classes) if last else channels,
+                kernel_size=(5 if stem_stride == 1 else 2 * stem_stride + 3) if stem else 3,
+                stride=stem_stride if stem else 1,
+                pool="max" if index in POOLED else None,
+                dropout=dropout if index in POOLED else 0.0,
+            )
+        )
+    return NINConfig("nin", tuple(blocks), num_classes, in_channels, norm=norm, activation=activation)
+
+
+def author_cifar10(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    pool2: str = "max",
+    dropout_kind: str = "classic",
+    dropout: float = 0.5,
+    last_relu: bool = True,
+    init: str = "normal",
+) -> NINConfig:
+    """The author's CIFAR-10 network: 966,986 parameters, 222,486,528 multiply-accumulates at 32x32.
+
+    Where his two releases disagree there is a switch: `pool2` is "max" in cuda-convnet and "avg" in the Caffe model
+    zoo, `dropout_kind` is "classic" in the first and "inverted" in the second. `last_relu=False` takes the ReLU off
+    the class maps, which he keeps. Source: the author's definition file NIN/cifar-10_def.
+    """
+    widths = ((192, 160, 96), (192, 192, 192), (192, 192, num_classes))
+    blocks = _three_blocks(widths, (5, 5, 3), pool2, dropout, STD)
+    return _author("nin-author-cifar10", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+
+
+def author_cifar100(
+    num_classes: int = 100,
+    in_channels: int = 3,
+    *,
+    pool2: str = "max",
+    dropout_kind: str = "classic",
+    dropout: float = 0.5,
+    last_relu: bool = True,
+    init: str = "normal",
+    first_std: tuple[float, float, float] = (0.001, 0.01, 0.01),
+) -> NINConfig:
+    """The author's CIFAR-100 network: his CIFAR-10 network with 100 maps, 984,356 parameters.
+
+    The paper says that nothing else changes, but the definition file starts the first block from smaller weights
+    (0.001, 0.01, 0.01); `first_std=(0.05, 0.05, 0.05)` follows the paper. Other switches as in `author_cifar10`.
+    Source: the author's definition file NIN/cifar-100_def.
+    """
+    widths = ((192, 160, 96), (192, 192, 192), (192, 192, num_classes))
+    blocks = _three_blocks(widths, (5, 5, 3), pool2, dropout, (first_std, *STD[1:]))
+    return _author("nin-author-cifar100", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+
+
+def author_svhn(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    *,
+    pool2: str = "max",
+    dropout_kind: str = "classic",
+    dropout: float = 0.5,
+    last_relu: bool = True,
+    init: str = "normal",
+) -> NINConfig:
+    """The author's network for street view house numbers: 1,986,026 parameters, three 5x5 layers.
+
+    Switches as in `author_cifar10`. Source: the author's definition file NIN/svhn_def.
+    """
+    widths = ((128, 96, 64), (320, 256, 128), (384, 256, num_classes))
+    blocks = _three_blocks(widths, (5, 5, 5), pool2, dropout, STD)
+    return _author("nin-author-svhn", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+
+
+def author_mnist(
+    num_classes: int = 10,
+    in_channels: int = 1,
+    *,
+    pool2: str = "max",
+    dropout_kind: str = "classic",
+    dropout: float = 0.5,
+    last_relu: bool = True,
+    init: str = "normal",
+) -> NINConfig:
+    """The author's network for 28x28 digits: 349,674 parameters, three 5x5 layers.
+
+    Switches as in `author_cifar10`. Source: the author's definition file NIN/mnist_def.
+    """
+    widths = ((96, 64, 48), (128, 96, 48), (128, 96, num_classes))
+    blocks = _three_blocks(widths, (5, 5, 5), pool2, dropout, STD)
+    return _author("nin-author-mnist", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+
+
+def author_imagenet(
+    num_classes: int = 1000,
+    in_channels: int = 3,
+    *,
+    dropout_kind: str = "inverted",
+    dropout: float = 0.5,
+    last_relu: bool = True,
+    init: str = "normal",
+) -> NINConfig:
+    """The author's four-block ImageNet network: 7,595,176 parameters, 6x6 class maps for 224x224 pictures.
+
+    Dropout is Caffe's inverted kind. Source: the author's Caffe model zoo entry (train_val.prototxt).
+    """
+    blocks = (
+        BlockConfig((96, 96, 96), 11, stride=4, padding=0, pool="max", init_std=(0.01, 0.05, 0.05)),
+        BlockConfig((256, 256, 256), 5, pool="max", init_std=(0.05, 0.05, 0.05)),
+        BlockConfig((384, 384, 384), 3, pool="max", dropout=dropout, init_std=(0.01, 0.05, 0.05)),
+        BlockConfig((1024, 1024, num_classes), 3, init_std=(0.05, 0.05, 0.01)),
+    )
+    return _author("nin-author-imagenet", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+
+
+MODELS: dict[str, Callable[..., NINConfig]] = {
+    "nin": nin,
+    "nin-author-cifar10": author_cifar10,
+    "nin-author-cifar100": author_cifar100,
+    "nin-author-svhn": author_svhn,
+    "nin-author-mnist": author_mnist,
+    "nin-author-imagenet": author_imagenet,
+}
+
+
+def list_models() -> list[str]:
+    """The names that `create_model` takes, the default first."""
+    return list(MODELS)
+
+
+def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
+    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`.
+
+    `num_classes` and `in_chans` default to what the named network was made for; `switches` are the other arguments
+    of its function in this module. Raises UsageError for an unknown name or switch.
+    """
+    if name not in MODELS:
+        near = difflib.get_close_matches(str(name), MODELS, n=1, cutoff=0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise UsageError(f"there is no network named {name!r}{hint} (known: {', '.join(MODELS)})")
+    known = list(inspect.signature(MODELS[name]).parameters)
+    for switch in switches:
+        if switch not in known[2:]:
+            raise UsageError(f"{name} has no switch {switch!r}; it has {', '.join(known[2:])}")
+    given = {"num_classes": num_classes, "in_channels": in_chans}
+    sizes = {key: value for key, value in given.items() if value is not None}
+    return NIN(MODELS[name](**sizes, **switches))
+
+
+STD = ((0.05, 0.05, 0.05),) * 3  # author's definition files: initW=0.05 in every layer
+
+
+def _three_blocks(
+    widths: tuple[tuple[int, int, int], ...],
+    kernels: tuple[int, int, int],
+    pool2: str,
+    dropout: float,
+    stds: tuple[tuple[float, float, float], ...],
+) -> tuple[BlockConfig, ...]:
+    first = BlockConfig(widths[0], kernels[0], pool="max", dropout=dropout, init_std=stds[0])
+    second = BlockConfig(widths[1], kernels[1], pool=pool2, dropout=dropout, init_std=stds[1])
+    return first, second, BlockConfig(widths[2], kernels[2], init_std=stds[2])
+
+
+def _author(
+    name: str,
+    blocks: tuple[BlockConfig, ...],
+    num_classes: int,
+    in_channels: int,
+    dropout_kind: str,
+    last_relu: bool,
+    init: str,
+) -> NINConfig:
+    return NINConfig(
+        name, blocks, num_classes, in_channels, last_activation=last_relu, dropout_kind=dropout_kind, init=init
+    )
+
+
+def _mlpconv(config: NINConfig, index: int) -> MLPConv:
+    block, last = config.blocks[index], index == len(config.blocks) - 1
+    return MLPConv(
+        config.block_inputs[index],
+        block.channels,
+        block.kernel_size,
+        stride=block.stride,
+        padding=block.pad,
+        activation=config.activation,
+        norm=config.norm,
+        last_activation=config.last_activation or not last,
+        last_norm=config.last_norm or not last,
+        groups=block.groups,
+    )
+
+
+def _pool(block: BlockConfig) -> nn.Module:
+    size, stride, padding, ceil = block.pool_size, block.pool_stride, block.pool_padding, block.pool_ceil
+    if block.pool == "max":
+        return nn.MaxPool2d(size, stride, padding, ceil_mode=ceil)
+    if block.pool == "avg":
+        return nn.AvgPool2d(size, stride, padding, ceil_mode=ceil)
+    return nn.Identity()
+
+
+def _uniform(like: Tensor, bound: float, generator: torch.Generator | None) -> Tensor:
+    return torch.empty(like.shape, device="cpu").uniform_(-bound, bound, generator=generator)
