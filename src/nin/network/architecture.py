@@ -46,7 +46,8 @@ class NIN(nn.Module):
         super().__init__()
         self.config = config
         self.min_side = config.min_side
-        self.blocks = nn.ModuleList(_mlpconv(config, index) for index in range(len(config.blocks)))
+        with torch.random.fork_rng(devices=[]):  # building draws nothing that lasts
+            self.blocks = nn.ModuleList(_mlpconv(config, index) for index in range(len(config.blocks)))
         self.pools = nn.ModuleList(_pool(block) for block in config.blocks[:-1])
         self.dropouts = nn.ModuleList(Dropout(block.dropout, config.dropout_kind) for block in config.blocks[:-1])
         self.gap = GlobalAveragePool2d()
@@ -85,9 +86,8 @@ class NIN(nn.Module):
     def initialise(self, generator: torch.Generator | None = None) -> None:
         """Draw all weights afresh as `config.init` says; the same CPU generator gives the same bits on any device."""
         for block, plan in zip(self.blocks, self.config.blocks, strict=True):
-            stds = plan.init_std if self.config.init == "normal" else None
             for index, layer in enumerate(cast(MLPConv, block).convolutions):
-                self._draw(layer, None if stds is None else stds[index], generator)
+                self._draw(layer, plan, index, generator)
             for norm in cast(MLPConv, block).norms:
                 cast(nn.BatchNorm2d, norm).reset_parameters()
 
@@ -97,14 +97,14 @@ class NIN(nn.Module):
         last = self.config.blocks[-1]
         block = replace(last, channels=(*last.channels[:-1], num_classes))
         self.config = replace(self.config, blocks=(*self.config.blocks[:-1], block), num_classes=num_classes)
-        fresh, old = _mlpconv(self.config, len(self.blocks) - 1), self._last
+        with torch.random.fork_rng(devices=[]):  # building draws nothing that lasts
+            fresh, old = _mlpconv(self.config, len(self.blocks) - 1), self._last
         weight = old.convolutions[-1].weight
         fresh.to(device=weight.device, dtype=weight.dtype).train(self.training)
         old.pointwise[-1] = fresh.pointwise[-1]
         if len(fresh.norms) == len(block.channels):
             old.norms[-1] = fresh.norms[-1]
-        std = block.init_std[-1] if self.config.init == "normal" and block.init_std is not None else None
-        self._draw(old.convolutions[-1], std, generator)
+        self._draw(old.convolutions[-1], block, len(block.channels) - 1, generator)
 
     @property
     def _last(self) -> MLPConv:
@@ -126,23 +126,23 @@ class NIN(nn.Module):
         if not x.is_floating_point():
             raise UsageError(f"the input holds {x.dtype}; expected normalised floating-point values")
 
-    def _draw(self, layer: nn.Conv2d, std: float | None, generator: torch.Generator | None) -> None:
+    def _draw(self, layer: nn.Conv2d, plan: BlockConfig, index: int, generator: torch.Generator | None) -> None:
+        """First weights of layer `index` of a block, drawn on the CPU in float32 wherever they go."""
         fan_in = layer.weight[0].numel()
         if self.config.init == "torch":  # what nn.Conv2d.reset_parameters amounts to
-            values = [_uniform(tensor, 1 / math.sqrt(fan_in), generator) for tensor in layer.parameters()]
+            bound = 1 / math.sqrt(fan_in)
+            for tensor in layer.parameters():
+                tensor.copy_(_empty_like(tensor).uniform_(-bound, bound, generator=generator))
+            return
+        if self.config.init == "normal" and plan.init_std is not None:
+            std = plan.init_std[index]
+        elif layer is self._last.convolutions[-1]:
+            std = LAST_STD
         else:
-            gain = 1.0 if self.config.activation == "identity" else math.sqrt(2)
-            std = (
-                std
-                if std is not None
-                else LAST_STD
-                if layer is self._last.convolutions[-1]
-                else gain / math.sqrt(fan_in)
-            )
-            values = [torch.empty(layer.weight.shape, device="cpu").normal_(0, std, generator=generator)]
-            values += [torch.zeros(tensor.shape) for tensor in list(layer.parameters())[1:]]
-        for tensor, value in zip(layer.parameters(), values, strict=True):
-            tensor.copy_(value)
+            std = math.sqrt((1 if self.config.activation == "identity" else 2) / fan_in)
+        layer.weight.copy_(_empty_like(layer.weight).normal_(0, std, generator=generator))
+        if layer.bias is not None:
+            layer.bias.zero_()
 
 
 WIDTHS = ((64, 64), (128, 128), (128, 128), (192, 192), (192, 192))  # ours: widths of the five mlpconv layers
@@ -375,5 +375,5 @@ def _pool(block: BlockConfig) -> nn.Module:
     return nn.Identity()
 
 
-def _uniform(like: Tensor, bound: float, generator: torch.Generator | None) -> Tensor:
-    return torch.empty(like.shape, device="cpu").uniform_(-bound, bound, generator=generator)
+def _empty_like(tensor: Tensor) -> Tensor:
+    return torch.empty(tensor.shape, dtype=torch.float32, device="cpu")
