@@ -1,0 +1,399 @@
+"""The only code that opens a file for writing: complete, on the disk and verified, or not there at all (torch-free).
+
+One order for every file: new temporary file beside the target -> write -> fsync -> close -> re-read and compare
+SHA-256 -> rename -> fsync of the folder. A crash, a full disk or a pulled plug leaves the old file or the new one.
+A digest shows damage; it is no proof of who wrote the file. POSIX only (flock, folder fsync).
+"""
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import re
+import secrets
+import shutil
+import socket
+import stat
+import time
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import safetensors.numpy
+from safetensors import SafetensorError
+
+from nin.errors import ArtifactError
+
+AnyPath = str | os.PathLike[str]
+
+_OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
+_BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
+_TENSOR_DIGEST = re.compile(
+    rb'"sha256":"([0-9a-f]{64})"'
+)  # as a JSON key: inside a string the quotes carry backslashes
+_JSON_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
+_HEADER_LIMIT = 16 * 2**20  # bytes; a header of ours is a few kB
+_ADVICE = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "check the permissions or choose another folder"),
+    errno.ENOENT: "check the path; its folder must exist",
+    errno.ENOTDIR: "choose a path whose parents are folders",
+    errno.EISDIR: "it is a folder; choose another name",
+    errno.EIO: "the disk or the connection to it failed; choose another one",
+    errno.ELOOP: "it is a symbolic link; put a real file in its place",
+}
+
+
+def escape_name(text: object) -> str:
+    r"""`text` on one line with nothing that moves a cursor: newline, ANSI, RTL and the like become `\x1b`, `\u202e`."""
+    joiners = "\u200c\u200d"  # of Persian, Indic scripts and emoji: they stay
+    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in str(text))
+
+
+@contextmanager
+def _refusing(path: Path, verb: str, file: "NewFile | None" = None) -> Iterator[None]:
+    """Turn an operating system's error into one ArtifactError line, after removing what there is of `file`."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        if file is not None:
+            file.discard()  # first, so that the free bytes in the message are those without it
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                free = shutil.disk_usage(path.parent).free
+                reason += f": {max(file.tell(), file.size):,} bytes needed, {free:,} free"
+        advice = _ADVICE.get(error.errno or 0, "check the path and the disk")
+        raise ArtifactError(f"{escape_name(path)} cannot be {verb} ({escape_name(reason)}); {advice}") from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the names in `folder` durable; file systems that cannot fsync a folder answer EINVAL."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class NewFile:
+    """A file on its way to the disk: `write` any number of bytes-like pieces."""
+
+    def __init__(self, path: Path, size: int | None) -> None:
+        self.path, self.size, self._count, self._hash = path, size or 0, 0, hashlib.sha256()
+        self._descriptor = -1
+        self._temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
+        with _refusing(path, "written", self):
+            if path.is_dir() and not path.is_symlink():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+            mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() and not path.is_symlink() else None
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._descriptor = os.open(self._temporary, flags, 0o666 if mode is None else mode)  # the umask applies
+            if mode is not None:
+                os.fchmod(self._descriptor, mode)  # a file keeps the permissions it had
+
+    def write(self, data: Any) -> int:
+        """Append a bytes-like object; returns its length in bytes."""
+        view = memoryview(data)
+        rest = view = view.cast("B") if view.nbytes else memoryview(b"")
+        self._count += len(view)
+        with _refusing(self.path, "written", self):
+            while rest:  # short writes and EINTR are ordinary
+                with suppress(InterruptedError):
+                    written = os.write(self._descriptor, rest)
+                    if not written:
+                        raise OSError(errno.EIO, "the disk took no bytes")
+                    rest = rest[written:]
+        self._hash.update(view)
+        return len(view)
+
+    def tell(self) -> int:
+        """Bytes written so far."""
+        return self._count
+
+    def sha256(self) -> str:
+        """SHA-256 of the bytes written so far, 64 hexadecimal digits."""
+        return self._hash.hexdigest()
+
+    def commit(self) -> None:
+        """Bring the content to the disk, verify it and give it its name."""
+        with _refusing(self.path, "written", self):
+            os.fsync(self._descriptor)  # failing once means failing: a second fsync would report success for lost pages
+            self._close()
+            with self._temporary.open("rb") as file:
+                if hashlib.file_digest(file, "sha256").digest() != self._hash.digest():
+                    raise OSError(errno.EIO, "what was read back differs from what was written")
+            self._temporary.replace(self.path)
+            _sync_folder(self.path.parent)
+
+    def discard(self) -> None:
+        """Remove the temporary file; the target is as it was. After `commit` there is nothing to remove."""
+        with suppress(OSError):
+            self._close()
+        with suppress(OSError):
+            self._temporary.unlink()
+
+    def _close(self) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+
+@contextmanager
+def open_new(path: AnyPath, *, size: int | None = None) -> Iterator[NewFile]:
+    """Stream into a new file that takes its name only when the block ends well; `size` (bytes) improves one message."""
+    file = NewFile(Path(path), size)
+    try:
+        yield file
+        file.commit()
+    except BaseException:
+        file.discard()
+        raise
+
+
+def write_bytes(path: AnyPath, data: bytes) -> None:
+    """Write a whole file, or raise ArtifactError and leave what was there."""
+    with open_new(path, size=len(data)) as file:
+        file.write(data)
+
+
+def write_text(path: AnyPath, text: str) -> None:
+    r"""Write UTF-8 text with the line ends it has; a lone surrogate, which no UTF-8 can hold, becomes `\udcff`."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
+
+
+def write_json(path: AnyPath, value: object) -> None:
+    """Write readable JSON (UTF-8, two spaces); NaN and infinity are refused."""
+    write_bytes(path, _to_json(value, path))
+
+
+def _to_json(value: object, name: object) -> bytes:
+    try:
+        return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+    except ValueError as error:
+        text = f"{escape_name(name)} cannot be written as JSON ({escape_name(error)})"
+        raise ArtifactError(f"{text}; give finite numbers and Unicode text") from error
+
+
+def read_bytes(path: AnyPath, *, limit: int | None = None, follow: bool = True) -> bytes:
+    """A regular file's content, at most `limit` bytes; pipes, devices and (follow=False) symbolic links are refused."""
+    flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
+    with _refusing(Path(path), "read"), open(path, "rb", opener=lambda name, _: os.open(name, flags)) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ArtifactError(f"{escape_name(path)} is not a regular file; put the real file in its place")
+        data = file.read() if limit is None else file.read(min(limit, status.st_size) + 1)
+    if limit is not None and len(data) > limit:
+        raise ArtifactError(f"{escape_name(path)} is larger than the {limit:,} bytes expected; it is not one of ours")
+    return data
+
+
+def sha256_of(path: AnyPath) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with _refusing(Path(path), "read"), Path(path).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return digest
+
+
+def remove(path: AnyPath) -> None:
+    """Remove a file for good; one that is not there is no error."""
+    with _refusing(Path(path), "removed"):
+        Path(path).unlink(missing_ok=True)
+        _sync_folder(Path(path).parent)
+
+
+def make_folder(path: AnyPath) -> Path:
+    """Create a folder and its parents, durably; one that exists is no error."""
+    path = Path(path)
+    with _refusing(path, "made a folder"):
+        for folder in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
+            folder.mkdir(exist_ok=True)
+            _sync_folder(folder.parent)
+        if not path.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "a file is in its place")
+    return path
+
+
+@contextmanager
+def replace_folder(path: AnyPath, *, may_hold: Collection[str] = ()) -> Iterator[Path]:
+    """Yield a temporary sibling folder that takes the place of `path` at once when the block ends well.
+
+    A folder already at `path` may hold only the names in `may_hold`: anything else is somebody's and is never deleted.
+    """
+    path = Path(path)
+    make_folder(path.parent)
+    _refuse_strangers(path, may_hold)
+    temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
+    try:
+        with _refusing(path, "written"):
+            temporary.mkdir()
+        yield temporary
+        _refuse_strangers(path, may_hold)
+        with _refusing(path, "written"):
+            _sync_folder(temporary)
+            _swap(temporary, path)
+            _sync_folder(path.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)  # by now the old folder, or the new one that failed
+
+
+def _refuse_strangers(path: Path, may_hold: Collection[str]) -> None:
+    if path.is_symlink() or (path.exists() and not path.is_dir()):
+        raise ArtifactError(f"{escape_name(path)} is not a folder; choose another path")
+    with _refusing(path, "replaced"):
+        strangers = sorted({entry.name for entry in path.iterdir()} - set(may_hold)) if path.exists() else []
+    if strangers:
+        found = f"{escape_name(path)} holds {escape_name(strangers[0])}"
+        raise ArtifactError(f"{found}, which would be lost; choose an empty or new folder")
+
+
+def _swap(new: Path, path: Path) -> None:
+    """Give `new` the name `path`; a folder that was there is afterwards at `new`, to be removed."""
+    if not path.exists():
+        new.rename(path)
+        return
+    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if exchange is not None:
+        if exchange(-100, os.fsencode(new), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE: one step
+            return
+        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
+            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    aside = path.parent / f"{new.name.removesuffix('.tmp')}.old-{path.name}"  # `sweep` puts it back after a crash here
+    path.rename(aside)
+    new.rename(path)
+    aside.rename(new)
+
+
+def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
+    """Remove what a killed process left half-written in `folder`; returns the names. Hold the folder's RunLock.
+
+    Only names of our own pattern are touched; `older_than` (seconds) spares the files of a process that is writing now.
+    """
+    swept = []
+    with _refusing(Path(folder), "tidied"):
+        for entry in sorted(Path(folder).iterdir()):
+            ours = _OURS.fullmatch(entry.name)
+            if not ours or time.time() - entry.lstat().st_mtime < older_than:
+                continue
+            if ours[1] and not entry.with_name(ours[1]).exists():  # killed between two renames of `_swap`
+                entry.rename(entry.with_name(ours[1]))
+            elif entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+            swept.append(entry.name)
+    return tuple(swept)
+
+
+def _blanked_digest(data: bytes, start: int) -> bytes:
+    """SHA-256, in hexadecimal digits, of `data` with the 64 bytes at `start` read as zeros."""
+    digest = hashlib.sha256(data[:start] + _BLANK)
+    digest.update(memoryview(data)[start + 64 :])
+    return digest.hexdigest().encode()
+
+
+def _damaged(name: object, what: str) -> ArtifactError:
+    return ArtifactError(f"{escape_name(name)} is damaged ({what}); restore it from a copy or make it again")
+
+
+def write_tensors(path: AnyPath, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
+    """Write a plain safetensors file, byte-identical for equal content, with its own SHA-256 in `__metadata__`."""
+    if "sha256" in metadata:
+        raise ArtifactError(f'{escape_name(path)} cannot be written (the metadata name "sha256" is taken); rename it')
+    try:
+        data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
+        length = 8 + int.from_bytes(data[:8], "little")
+        own = {"sha256": _BLANK.decode(), **dict(sorted(metadata.items()))}
+        header = {"__metadata__": own, **json.loads(data[8:length])}
+        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
+    except (SafetensorError, ValueError) as error:
+        raise ArtifactError(f"{escape_name(path)} cannot be written ({escape_name(error)})") from error
+    text += b" " * (-len(text) % 8)  # the data of every tensor stays aligned
+    write_bytes(path, _seal(len(text).to_bytes(8, "little") + text + data[length:], _TENSOR_DIGEST))
+
+
+def read_tensors(
+    path: AnyPath, *, require_digest: bool = True, limit: int | None = None, follow: bool = True
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a safetensors file, verified; `require_digest=False` admits what other programs wrote."""
+    data = read_bytes(path, limit=limit, follow=follow)
+    end = 8 + int.from_bytes(data[:8], "little")
+    if not 10 <= end <= min(len(data), _HEADER_LIMIT):
+        raise _damaged(path, "not a safetensors file, or cut short")
+    if require_digest or _TENSOR_DIGEST.search(data, 8, end):
+        _verify(data, _TENSOR_DIGEST, path, end)
+    try:
+        tensors = safetensors.numpy.load(data)
+        metadata = dict(json.loads(data[8:end]).get("__metadata__", {}))
+    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, escape_name(error)) from error
+    metadata.pop("sha256", None)
+    return tensors, metadata
+
+
+def _seal(data: bytes, place: re.Pattern[bytes]) -> bytes:
+    """`data` with the digest put where `place` finds its zeros."""
+    start = next(place.finditer(data)).start(1)
+    return data[:start] + _blanked_digest(data, start) + data[start + 64 :]
+
+
+def _verify(data: bytes, place: re.Pattern[bytes], name: object, end: int) -> None:
+    found = place.search(data, 0, end)
+    if found is None:
+        raise _damaged(name, "it does not carry the SHA-256 that nin writes, or is cut short")
+    if _blanked_digest(data, found.start(1)) != found[1]:
+        raise _damaged(name, "SHA-256 differs from the one it was written with: changed by hand or by a fault")
+
+
+def seal_json(value: Mapping[str, Any]) -> bytes:
+    """A JSON object as readable UTF-8 whose last member, "sha256", is over the file with 64 zeros in its place."""
+    if "sha256" in value:
+        raise ArtifactError('the object cannot be sealed (its member name "sha256" is taken); rename the member')
+    return _seal(_to_json({**value, "sha256": _BLANK.decode()}, "the object"), _JSON_DIGEST)
+
+
+def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:
+    """The object that `seal_json` wrote, without its digest; `name` is for the message when it was changed."""
+    _verify(data, _JSON_DIGEST, name, len(data))
+    try:
+        value: dict[str, Any] = json.loads(data)  # an object: `_verify` saw that it ends with a brace
+    except (ValueError, RecursionError) as error:
+        raise _damaged(name, escape_name(error)) from error
+    value.pop("sha256", None)
+    return value
+
+
+class RunLock:
+    """One process at a time in a run's folder; the kernel lets go when the holder dies, so no lock is ever stale."""
+
+    def __init__(self, folder: AnyPath) -> None:
+        self.folder = Path(folder)
+        self._descriptor = -1
+
+    def __enter__(self) -> Self:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        with _refusing(self.folder, "locked"):
+            self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
+                owner = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                self.__exit__()
+                text = f"{escape_name(self.folder)} is in use by {escape_name(owner)}"
+                raise ArtifactError(f"{text}; wait for it to end or choose another folder") from error
+        with suppress(OSError):  # the name is a courtesy: on a full disk the lock holds all the same
+            os.ftruncate(self._descriptor, 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)  # the file stays: removing it would let two processes hold "the" lock
