@@ -1,0 +1,236 @@
+"""evaluate.py against scikit-learn, hand calculations and slow second implementations."""
+
+import json
+import math
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nin.errors import DataError
+from nin.training.evaluate import (
+    evaluate_probabilities,
+    fit_temperature,
+    fit_unknown_threshold,
+    softmax,
+    truths,
+    wilson_interval,
+)
+
+
+def drawn(n: int, k: int, seed: int, skill: float = 1.5) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Logits (n, k), their probabilities and labels that they tell something about."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, k, n)
+    logits = rng.normal(size=(n, k)) * 1.3
+    logits[np.arange(n), labels] += skill
+    return logits, softmax(logits), labels
+
+
+def names(k: int) -> tuple[str, ...]:
+    return tuple(f"class {i}" for i in range(k))
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 60), k=st.integers(2, 14), seed=st.integers(0, 2**32 - 1))
+def test_agrees_with_scikit_learn(n: int, k: int, seed: int) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    _, p, y = drawn(n, k, seed)
+    predicted, every = p.argmax(axis=1), list(range(k))
+    found = evaluate_probabilities(p, y, names(k))
+    assert (found.confusion == metrics.confusion_matrix(y, predicted, labels=every)).all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # scikit-learn warns of absent classes; ours must not
+        precision, recall, f1, support = metrics.precision_recall_fscore_support(
+            y, predicted, labels=every, zero_division=0
+        )
+        balanced = metrics.balanced_accuracy_score(y, predicted)
+    ours = [(s.precision, s.recall, s.f1, s.support) for s in found.per_class]
+    np.testing.assert_allclose(ours, np.stack([precision, recall, f1, support], axis=1), atol=1e-12)
+    assert found.balanced_accuracy == pytest.approx(balanced)
+    assert found.accuracy == pytest.approx(metrics.accuracy_score(y, predicted))
+    assert found.loss == pytest.approx(metrics.log_loss(y, p, labels=every))
+    if k > 10:
+        assert found.top5 == pytest.approx(metrics.top_k_accuracy_score(y, p, k=5, labels=every))
+    else:
+        assert found.top5 is None
+
+
+@settings(max_examples=40, deadline=None)
+@given(n=st.integers(1, 200), k=st.integers(2, 12), seed=st.integers(0, 2**32 - 1))
+def test_calibration_error_by_a_slow_second_way(n: int, k: int, seed: int) -> None:
+    _, p, y = drawn(n, k, seed)
+    found = evaluate_probabilities(p, y, names(k))
+    error = 0.0
+    for m in range(15):
+        inside = [i for i in range(n) if m / 15 < p[i].max() <= (m + 1) / 15]
+        assert found.bins[m].count == len(inside)
+        if inside:
+            sure = math.fsum(p[i].max() for i in inside) / len(inside)
+            right = sum(int(p[i].argmax() == y[i]) for i in inside) / len(inside)
+            assert found.bins[m].confidence == pytest.approx(sure)
+            assert found.bins[m].accuracy == pytest.approx(right)
+            error += len(inside) / n * abs(right - sure)
+    assert found.ece == pytest.approx(error)
+    assert sum(b.count for b in found.bins) == n
+
+
+def test_five_pictures_by_hand() -> None:
+    p = [[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.8, 0.2], [0.0, 1.0]]
+    found = evaluate_probabilities(p, [0, 1, 1, 0, 0], ("cat", "dog"))
+    assert found.confusion.tolist() == [[2, 1], [1, 1]]  # rows = true
+    assert found.accuracy == pytest.approx(3 / 5)
+    assert found.balanced_accuracy == pytest.approx((2 / 3 + 1 / 2) / 2)
+    assert [s.f1 for s in found.per_class] == pytest.approx([2 / 3, 1 / 2])
+    # confidences .9 .6 .7 .8 1.0 lie in the 14th, 9th, 11th, 12th and 15th of 15 bins; hits: yes no yes yes no
+    assert found.ece == pytest.approx((0.1 + 0.6 + 0.3 + 0.2 + 1.0) / 5)
+    impossible = -math.log(np.finfo(np.float64).eps)  # the true class had probability 0
+    assert found.loss == pytest.approx((-math.log(0.9 * 0.4 * 0.7 * 0.8) + impossible) / 5)
+
+
+def test_wilson_interval_solves_its_equation() -> None:
+    """The edges are where |p - share| = z * sqrt(p (1 - p) / n): Wilson's definition, not the solved formula."""
+    assert wilson_interval(81, 263) == pytest.approx((0.2553, 0.3662), abs=5e-5)  # Newcombe 1998, table I, method 3
+    assert wilson_interval(0, 20) == pytest.approx((0.0, 0.1611), abs=5e-5)  # the same
+    for hits, n in [(1, 1), (0, 1), (7, 9), (50, 100), (9_973, 10_000)]:
+        low, high = wilson_interval(hits, n)
+        assert 0 <= low <= hits / n <= high <= 1
+        for edge in (low, high):
+            if 0 < edge < 1:
+                assert abs(edge - hits / n) == pytest.approx(1.959964 * math.sqrt(edge * (1 - edge) / n), rel=1e-5)
+    with pytest.raises(DataError, match="at least one picture"):
+        wilson_interval(0, 0)
+
+
+@pytest.mark.parametrize("planted", [0.5, 1.0, 2.5])
+def test_temperature_finds_a_planted_one(planted: float) -> None:
+    rng = np.random.default_rng(7)
+    honest = rng.normal(size=(20_000, 6)) * 2
+    cumulative = softmax(honest).cumsum(axis=1)
+    labels = (rng.random((len(honest), 1)) > cumulative).sum(axis=1).clip(0, 5)
+    assert fit_temperature(honest * planted, labels) == pytest.approx(planted, rel=0.03)
+
+
+@settings(max_examples=30, deadline=None)
+@given(n=st.integers(1, 80), k=st.integers(2, 8), seed=st.integers(0, 2**32 - 1), skill=st.floats(-3, 8))
+def test_temperature_never_worsens_the_loss(n: int, k: int, seed: int, skill: float) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    logits, _, y = drawn(n, k, seed, skill)
+    found = fit_temperature(logits, y)
+    every = list(range(k))
+
+    def loss(temperature: float) -> float:
+        return float(metrics.log_loss(y, softmax(logits, temperature), labels=every))
+
+    assert 0.05 <= found <= 20
+    assert loss(found) <= loss(1.0) + 1e-12
+    if (logits.argmax(axis=1) == y).all():
+        assert found == 1.0
+    else:  # no better one on a fine grid
+        assert loss(found) <= min(loss(t) for t in np.geomspace(0.05, 20, 60)) + 1e-9
+
+
+@settings(max_examples=50, deadline=None)
+@given(n=st.integers(1, 400), k=st.integers(2, 6), seed=st.integers(0, 2**32 - 1))
+def test_unknown_costs_at_most_two_percent_of_the_correct(n: int, k: int, seed: int) -> None:
+    _, p, y = drawn(n, k, seed)
+    threshold = fit_unknown_threshold(p, y)
+    sure, right = p.max(axis=1), p.argmax(axis=1) == y
+    assert (sure[right] < threshold).sum() <= 0.02 * right.sum()
+    if right.sum() < 49:
+        assert threshold == 0.0
+    else:  # and it is the highest such threshold the promise for new pictures allows, to 6 decimals
+        j = int(0.02 * (right.sum() + 1) + 1e-9)
+        assert threshold == pytest.approx(sorted(sure[right])[j - 1], abs=1e-6)
+
+
+def test_unknown_keeps_its_promise_on_new_pictures() -> None:
+    lost = []
+    for seed in range(300):
+        _, p, y = drawn(320, 3, seed)
+        threshold = fit_unknown_threshold(p[:160], y[:160])
+        right = p[160:].argmax(axis=1) == y[160:]
+        lost.append((p[160:].max(axis=1)[right] < threshold).mean())
+    assert np.mean(lost) < 0.02 + 3 * np.std(lost) / np.sqrt(len(lost))
+
+
+def test_softmax_is_shift_free_and_does_not_overflow() -> None:
+    z = np.array([[1e4, 1e4 - 1.0, -1e4]])
+    np.testing.assert_allclose(softmax(z), softmax(z - 1e4))
+    assert softmax([0.0, math.log(3)], 1.0) == pytest.approx([0.25, 0.75])
+    assert softmax([0.0, math.log(9)], 2.0) == pytest.approx([0.25, 0.75])
+    for temperature in (0.0, -1.0, math.nan):
+        with pytest.raises(DataError, match="temperature"):
+            softmax(z, temperature)
+
+
+GOOD = np.full((4, 3), 1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "match"),
+    [
+        (np.where(np.eye(4, 3), math.nan, GOOD), [0, 1, 2, 0], "3 of 4 pictures are not finite"),
+        (GOOD * math.inf, [0, 1, 2, 0], "not finite"),
+        (GOOD * 3, [0, 1, 2, 0], "sum to 1"),
+        (GOOD - [[0.5, -0.5, 0]], [0, 1, 2, 0], "sum to 1"),
+        (GOOD, [0, 1, 3, 0], "label 3 does not exist"),
+        (GOOD, [0, 1, -1, 0], "label -1 does not exist"),
+        (GOOD, [0, 1, 2], "one label per picture"),
+        (GOOD, [0.0, 1.0, 2.0, 0.0], "whole numbers"),
+        (np.zeros((0, 3)), np.zeros(0, int), "at least one picture"),
+        (np.ones((2, 1)), [0, 0], "at least 2 classes"),
+        (np.ones(3) / 3, [0], "at least 2 classes"),
+        (np.full((4, 2), 0.5), [0, 1, 0, 1], "2 probabilities per picture for 3 class names"),
+    ],
+)
+def test_hostile_input_is_one_line(p: np.ndarray, y: list[int], match: str) -> None:
+    with pytest.raises(DataError, match=match) as caught:
+        evaluate_probabilities(p, y, ("a", "b", "c"))
+    assert "\n" not in str(caught.value)
+
+
+def test_numbers_go_through_json() -> None:
+    _, p, y = drawn(50, 12, 3)
+    found = evaluate_probabilities(p, y, names(12)).to_dict()
+    again = json.loads(json.dumps(found, allow_nan=False))
+    assert again == found
+    assert list(again) == [
+        "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece", "top5", "per_class", "confusion",
+    ]  # fmt: skip
+    assert np.sum(again["confusion"]) == 50
+
+
+def answers(confusion: list[list[int]], labels: tuple[str, ...] = ("cat", "dog", "owl")) -> tuple[str, ...]:
+    """The truths about answers with this confusion matrix."""
+    counts = np.array(confusion)
+    true, given_ = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
+    return truths(evaluate_probabilities(np.eye(len(labels))[given_], true, labels))
+
+
+def test_a_good_result_needs_no_words() -> None:
+    assert answers([[90, 5, 5], [5, 90, 5], [5, 5, 90]]) == ()
+
+
+def test_truths_name_what_is_wrong() -> None:
+    (chance,) = answers([[40, 30, 30], [30, 40, 30], [35, 35, 30]])
+    assert "at chance" in chance and "guessing gives 33.3%" in chance
+    majority, *_ = answers([[900, 5, 5], [40, 10, 0], [40, 0, 10]])
+    assert "no better than always answering cat" in majority
+    eaten = answers([[90, 10, 0], [100, 10, 0], [100, 0, 0]])
+    assert any("94% of the answers are cat" in line for line in eaten)
+    assert any("never given as an answer" in line and "owl" in line for line in eaten)
+    (absent,) = answers([[90, 5, 5], [5, 90, 5], [0, 0, 0]])
+    assert "no picture of it was held out: owl" in absent
+    (few,) = answers([[30, 0, 0], [0, 30, 0], [0, 0, 30]])
+    assert "only 90 pictures" in few and "96% to 100%" in few
+    well = evaluate_probabilities(np.eye(2)[[0, 1] * 100], [0, 1] * 100, ("a", "b"))
+    (shared,) = truths(well, shared_pictures=12)
+    assert shared.startswith("12 of the 200 pictures")
+
+
+def test_truths_stay_one_line_whatever_the_class_is_called() -> None:
+    for line in answers([[90, 10, 0], [100, 10, 0], [100, 0, 0]], ("a\nb", "\x1b[31mred", "\u202eevil")):
+        assert line.isprintable()
