@@ -39,7 +39,8 @@ class NIN(nn.Module):
 
     (N, C, H, W) floats -> (N, K) logits, each logit the mean of its class's map; H and W may be anything from
     `config.min_side` up. Source: Lin et al. 2013, section 3.3 and figure 2. First weights come from `generator`
-    (torch's default one where None). Raises UsageError, in one line, for inputs of another shape or type.
+    (torch's default one where None). For torch.export mark sizes as Dim.DYNAMIC: torch cannot prove the ranges of a
+    named Dim through pooling that rounds up. Raises UsageError, in one line, for inputs of another shape or type.
     """
 
     def __init__(self, config: NINConfig, *, generator: torch.Generator | None = None) -> None:
@@ -309,7 +310,7 @@ def create_model(name: str, num_classes: int | None = None, in_chans: int | None
     of its function in this module. Raises UsageError for an unknown name or switch.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, n=1, cutoff=0.4)
+        near = difflib.get_close_matches(str(name), MODELS, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
         raise UsageError(f"there is no network named {name!r}{hint} (known: {', '.join(MODELS)})")
     known = list(inspect.signature(MODELS[name]).parameters)
