@@ -1,0 +1,289 @@
+"""What a picture file says about itself, read before any decoder sees it (no Pillow here, nothing allocated).
+
+`inspect` decides the format by its first bytes, never by its name, walks the container once, refuses what is cut
+short or built to exhaust a decoder, and hands on only the bytes of the first picture: no text chunks, no metadata, no
+further frames, nothing after the end. Sources: ITU-T T.81 annex B, PNG third edition, GIF89a, the WebP container
+specification, the Windows bitmap headers.
+"""
+
+import re
+from dataclasses import dataclass
+
+READABLE = "JPEG, PNG, WebP, BMP, GIF"
+MAX_CHUNKS = 20_000  # ours: 64 MiB of PNG in pieces of 4 kB are 16,384 chunks
+MAX_JPEG_SEGMENTS = 4_096  # ours: an ICC profile of 16 MB has 255 segments
+MAX_JPEG_SCANS = 200  # ours: encoders write at most some 14 scans; a decoder visits the whole picture for each
+MAX_GIF_BLOCKS = 600_000  # ours: 64 MiB in full blocks of 255 bytes are 263,173
+MAX_RLE_PIXELS = 4_000_000  # ours: Pillow expands run-length bitmaps in Python, some 10 million runs a second at best
+MAX_RLE_WIDTH = 16_384  # pixels; one delta code may skip 255 rows
+
+_JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not a stuffed zero, a fill byte or a restart marker
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # metadata and comments; JFIF and Adobe say how colours are stored
+_PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+_BMP_HEADERS = {12, 16, 40, 52, 56, 64, 108, 124}  # bytes of the second header, one per age of Windows and OS/2
+
+
+class Refused(Exception):
+    """This is no picture that can be read; the text is the reason in plain words."""
+
+
+@dataclass(frozen=True)
+class Header:
+    """The first picture of a file. `data`: the bytes for the decoder; `depth`: bits a channel of a PNG; `buffered`: a
+    JPEG whose decoder keeps the whole picture in memory whatever size is asked of it (progressive, or several scans);
+    `orientation`: EXIF's, 1 (as stored) to 8."""
+
+    format: str
+    width: int
+    height: int
+    data: bytes
+    depth: int = 8
+    buffered: bool = False
+    orientation: int = 1
+
+
+def inspect(data: bytes) -> Header:
+    """The header of the picture in `data`; raises Refused."""
+    for magic, read in _READERS:
+        if data.startswith(magic):
+            header = read(data)
+            if header.width <= 0 or header.height <= 0:
+                raise Refused(f"{header.format} of {header.width} x {header.height} pixels")
+            return header
+    raise Refused(f"{foreign_format(data)}, not a picture this program reads ({READABLE})")
+
+
+def foreign_format(data: bytes) -> str:
+    """What a file that is none of ours seems to be, in words: "a PDF", "an empty file", ..."""
+    if not data:
+        return "an empty file"
+    for magic, name in _FOREIGN.items():
+        if data.startswith(magic):
+            return name
+    if data[4:8] == b"ftyp":
+        return _BRANDS.get(data[8:12], "an MP4 or QuickTime file")
+    start = data[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if b"<svg" in start:
+        return "an SVG drawing"
+    if start.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
+        return "an HTML page"
+    if start.startswith(b"<?xml"):
+        return "an XML file"
+    text = all(byte >= 32 or byte in b"\t\r\n\f" for byte in data[:1024])
+    return "a text file" if text else "a file of unknown kind"
+
+
+def _jpeg(data: bytes) -> Header:
+    position, segments, scans, frame, orientation = 2, 0, 0, None, 1
+    kept, several, progressive = [data[:2]], False, False
+    while match := _JPEG_MARKER.search(data, position):
+        code, start, position, segments = data[match.start() + 1], position, match.end(), segments + 1
+        if code == 0xD9:
+            break
+        if code == 0xD8:
+            raise Refused("truncated JPEG")  # another picture begins before this one ends
+        body = data[position : position + 10]
+        if code == 0xDA:
+            scans += 1
+            several = several or (frame is not None and len(body) > 2 and body[2] < frame[3])
+        elif code in _JPEG_FRAMES:
+            if frame is not None or len(body) < 8:
+                raise Refused("damaged JPEG")
+            frame = body[2], _big(body[3:5]), _big(body[5:7]), body[7]
+            progressive = code in (0xC2, 0xC6, 0xCA, 0xCE)
+        if segments > MAX_JPEG_SEGMENTS or scans > MAX_JPEG_SCANS:
+            raise Refused("JPEG built of too many parts")
+        position += 0 if code == 0x01 else max(_big(body[:2]), 2)
+        if code == 0xE1 and body[2:8] == b"Exif\0\0" and not scans:
+            orientation = exif_orientation(data[match.end() + 8 : position])
+        if scans or code not in _JPEG_DROPPED:
+            kept.append(data[start:position])
+    else:
+        raise Refused("truncated JPEG")
+    if frame is None or not scans:
+        raise Refused("JPEG without a picture")
+    if frame[0] != 8:
+        raise Refused(f"{frame[0]}-bit JPEG; only 8-bit JPEG can be read")
+    kept.append(data[start:position])
+    buffered = progressive or several
+    return Header("JPEG", frame[2], frame[1], b"".join(kept), buffered=buffered, orientation=orientation)
+
+
+def _png(data: bytes) -> Header:
+    kept, position, count, ended, packed, orientation = [data[:8]], 8, 0, False, 0, 1
+    while not ended:
+        size, name = _big(data[position : position + 4]), data[position + 4 : position + 8]
+        end = position + 12 + size
+        if end > len(data):
+            raise Refused("truncated PNG")
+        if count == 0 and (name != b"IHDR" or size != 13):
+            raise Refused("damaged PNG (no header)")
+        if name in _PNG_KEPT:
+            kept.append(data[position:end])
+            packed += size if name == b"IDAT" else 0
+        elif name == b"eXIf":
+            orientation = exif_orientation(data[position + 8 : end - 4])
+        ended, position, count = name == b"IEND", end, count + 1
+        if count > MAX_CHUNKS:
+            raise Refused(f"PNG of more than {MAX_CHUNKS:,} chunks")
+    width, height, depth, colour = _big(data[16:20]), _big(data[20:24]), data[24], data[25]
+    if colour not in _PNG_CHANNELS:
+        raise Refused("damaged PNG (unknown colour type)")
+    if height * ((width * depth * _PNG_CHANNELS[colour] + 7) // 8 + 1) > 1040 * packed:  # deflate reaches 1032:1
+        raise Refused("truncated PNG")
+    return Header("PNG", width, height, b"".join(kept), depth=depth, orientation=orientation)
+
+
+def _webp(data: bytes) -> Header:
+    end = 8 + _little(data[4:8])
+    kind, body = data[12:16], data[20:30]
+    if len(data) < max(end, 30):
+        raise Refused("truncated WebP")
+    if kind == b"VP8X":
+        width, height = _little(body[4:7]) + 1, _little(body[7:10]) + 1
+    elif kind == b"VP8L":
+        bits = _little(body[1:5])
+        width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    elif kind == b"VP8 ":
+        width, height = _little(body[6:8]) & 0x3FFF, _little(body[8:10]) & 0x3FFF
+    else:
+        raise Refused("damaged WebP")
+    return Header("WebP", width, height, data[:end], orientation=_webp_orientation(data, end))
+
+
+def _webp_orientation(data: bytes, end: int) -> int:
+    position = 12
+    for _ in range(MAX_CHUNKS):
+        name, size = data[position : position + 4], _little(data[position + 4 : position + 8])
+        if name == b"EXIF" or position >= end:
+            break
+        position += 8 + size + size % 2
+    return exif_orientation(data[position + 8 : min(position + 8 + size, end)]) if name == b"EXIF" else 1
+
+
+def _bmp(data: bytes) -> Header:
+    size = _little(data[14:18])
+    if size not in _BMP_HEADERS:
+        raise Refused(f"{foreign_format(data)}, not a picture this program reads ({READABLE})")
+    if len(data) < 14 + size:
+        raise Refused("truncated BMP")
+    if size == 12:
+        return Header("BMP", _little(data[18:20]), _little(data[20:22]), data)
+    width, height = _little(data[18:22]), abs(int.from_bytes(data[22:26], "little", signed=True))
+    run_length = size > 16 and _little(data[30:34]) in (1, 2)
+    if run_length and (width * height > MAX_RLE_PIXELS or width > MAX_RLE_WIDTH):
+        raise Refused(f"run-length BMP of {width:,} x {height:,} pixels, more than can be read safely")
+    return Header("BMP", width, height, data)
+
+
+def _gif(data: bytes) -> Header:
+    """Keep the screen, the last graphic control and the first picture; drop comments and further frames."""
+    position = 13 + _colours(data[10:11])
+    screen, control, blocks = data[:position], b"", 0
+    while True:
+        kind = data[position : position + 1]
+        if kind == b"!":
+            start, position = position, position + 2
+        elif kind == b",":
+            place = data[position + 1 : position + 10]
+            start, position = position, position + 11 + _colours(place[8:9])
+        elif kind == b";":
+            raise Refused("GIF without a picture")
+        else:
+            raise Refused("truncated GIF" if not kind else "damaged GIF")
+        while length := data[position : position + 1]:
+            position, blocks = position + 1 + length[0], blocks + 1
+            if length == b"\0" or blocks > MAX_GIF_BLOCKS:
+                break
+        if position > len(data) or not length:
+            raise Refused("truncated GIF")
+        if blocks > MAX_GIF_BLOCKS:
+            raise Refused("GIF built of too many parts")
+        if kind == b",":
+            break
+        if data[start + 1] == 0xF9:
+            control = data[start:position]
+    width = max(_little(data[6:8]), _little(place[0:2]) + _little(place[4:6]))
+    height = max(_little(data[8:10]), _little(place[2:4]) + _little(place[6:8]))
+    return Header("GIF", width, height, screen + control + data[start:position] + b";")
+
+
+def exif_orientation(exif: bytes) -> int:
+    """The orientation, 1 to 8, in the first directory of an EXIF block; 1 where there is none or it makes no sense."""
+    exif = exif.removeprefix(b"Exif\0\0")
+    number = {b"II*\0": _little, b"MM\0*": _big}.get(exif[:4])
+    if number is None:
+        return 1
+    start = number(exif[4:8])
+    for entry in range(start + 2, start + 2 + 12 * number(exif[start : start + 2]), 12):
+        if number(exif[entry : entry + 2]) == 0x0112:
+            size = {1: 1, 3: 2, 4: 4}.get(number(exif[entry + 2 : entry + 4]), 0)
+            value = number(exif[entry + 8 : entry + 8 + size])
+            return value if 1 <= value <= 8 else 1
+    return 1
+
+
+def _colours(flags: bytes) -> int:
+    """Bytes of the colour table that a GIF's flags announce."""
+    return 3 << ((flags[0] & 7) + 1) if flags and flags[0] & 0x80 else 0
+
+
+def _big(data: bytes) -> int:
+    return int.from_bytes(data, "big")
+
+
+def _little(data: bytes) -> int:
+    return int.from_bytes(data, "little")
+
+
+def _riff(data: bytes) -> Header:
+    if data[8:12] != b"WEBP":
+        raise Refused(f"a RIFF file (sound or film), not a picture this program reads ({READABLE})")
+    return _webp(data)
+
+
+_READERS = (
+    (b"\xff\xd8\xff", _jpeg),
+    (b"\x89PNG\r\n\x1a\n", _png),
+    (b"RIFF", _riff),
+    (b"GIF87a", _gif),
+    (b"GIF89a", _gif),
+    (b"BM", _bmp),
+)
+_FOREIGN = {
+    b"%PDF": "a PDF",
+    b"%!PS": "an EPS or PostScript file",
+    b"\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
+    b"II*\0": "a TIFF picture",
+    b"MM\0*": "a TIFF picture",
+    b"II+\0": "a TIFF picture",
+    b"MM\0+": "a TIFF picture",
+    b"PK\x03\x04": "a ZIP archive",
+    b"PK\x05\x06": "a ZIP archive",
+    b"\x7fELF": "a program",
+    b"MZ": "a program",
+    b"\0\0\1\0": "an icon (ICO)",
+    b"\0\0\2\0": "a cursor (CUR)",
+    b"\0\0\0\x0cjP  ": "a JPEG 2000 picture",
+    b"\xff\x4f\xff\x51": "a JPEG 2000 picture",
+    b"\xff\x0a": "a JPEG XL picture",
+    b"\0\0\0\x0cJXL ": "a JPEG XL picture",
+    b"\x1f\x8b": "a gzip archive",
+    b"BZh": "a bzip2 archive",
+    b"\xfd7zXZ": "an xz archive",
+    b"7z\xbc\xaf": "a 7z archive",
+    b"Rar!": "a RAR archive",
+    b"8BPS": "a Photoshop file",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x80\x04\x95": "a Python pickle",
+}
+_BRANDS = {
+    b"avif": "an AVIF picture",
+    b"avis": "an AVIF picture",
+    b"heic": "a HEIC photo",
+    b"heix": "a HEIC photo",
+    b"mif1": "a HEIF photo",
+    b"msf1": "a HEIF photo",
+}

@@ -1,0 +1,226 @@
+"""The only door for pictures: a file's bytes in, (H, W, C) uint8 pixels out, or one line saying why not (torch-free).
+
+Order: byte cap, format by its first bytes, container walked and size capped (containers.py), the one decoder of that
+format, then our own conversion: 16-bit scaled instead of clipped, EXIF orientation applied, transparency kept.
+ICC profiles and gamma chunks are not applied. Of a phone's multi-picture JPEG (MPO) the first picture is read.
+
+Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA.
+"""
+
+import errno
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.GifImagePlugin import GifImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import JpegImageFile
+from PIL.PngImagePlugin import PngImageFile
+from PIL.WebPImagePlugin import WebPImageFile
+
+from nin.artifacts import escape_name
+from nin.data.containers import Header, Refused, inspect
+from nin.errors import DataError
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"})
+ADVICE = "remove it or pass --skip-unreadable"
+
+# One class per format instead of Image.open: that would also try MPO, and warn about the large JPEGs we shrink.
+_DECODERS: dict[str, type[ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WebP": WebPImageFile,
+    "BMP": BmpImageFile,
+    "GIF": GifImageFile,
+}
+_DECODER_ERRORS = (
+    *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError),
+    *(AssertionError, NotImplementedError, RuntimeError, struct.error, zlib.error, Image.DecompressionBombError),
+    Image.DecompressionBombWarning,
+)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Sizes above which a picture is refused before it is decoded."""
+
+    max_bytes: int = 64 * 2**20
+    max_pixels: int = 25_000_000  # as decoded
+    max_jpeg_pixels: int = 200_000_000  # in the header, where the decoder may shrink to at most max_pixels
+
+
+LIMITS = Limits()
+
+
+class PictureError(DataError):
+    """A picture cannot be read; `reason` says why in plain words."""
+
+    def __init__(self, name: str, reason: str, text: str | None = None) -> None:
+        found = f"is {reason}" if reason.startswith(("a ", "an ")) else f"is not a readable picture ({reason})"
+        super().__init__(text or f"{escape_name(name)} {found}; {ADVICE}")
+        self.name = name
+        self.reason = reason
+
+
+@dataclass(frozen=True, eq=False)
+class Picture:
+    """One decoded picture. `pixels`: (H, W, C) uint8; `mode`: the decoder's own name for the file's pixels;
+    `size`: (width, height) of the whole picture as a viewer shows it, however small it was decoded; `rotated`: an EXIF
+    orientation other than the plain one was applied."""
+
+    pixels: np.ndarray
+    format: str
+    mode: str
+    size: tuple[int, int]
+    rotated: bool
+
+
+def is_picture_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder scan takes this name for a picture; what it is then, its content decides."""
+    return Path(path).suffix.lower() in SUFFIXES
+
+
+def read_picture(
+    source: Path | bytes, *, near: int | None = None, name: str | None = None, limits: Limits = LIMITS
+) -> Picture:
+    """Decode one picture file, or the bytes of one; raises PictureError.
+
+    With `near` (pixels) a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, its short side never under 2 * near.
+    `name` stands for the picture in messages.
+    """
+    name = name or ("the picture" if isinstance(source, bytes) else str(source))
+    try:
+        data = source if isinstance(source, bytes) else _read_file(source, limits)
+        if len(data) > limits.max_bytes:
+            raise Refused(f"more than the {limits.max_bytes:,} bytes allowed")
+        header = inspect(data)
+        image = _decode(header, near, limits)
+        pixels = _TURNS[header.orientation](_to_array(image, header.depth))
+    except Refused as error:
+        raise PictureError(name, str(error)) from None
+    except MemoryError as error:
+        raise PictureError(name, "not enough memory to decode it") from error
+    width, height = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
+    mode, rotated = image.mode, header.orientation != 1
+    return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated)
+
+
+def _read_file(path: Path, limits: Limits) -> bytes:
+    """At most one byte more than the cap; only regular files are opened, so no pipe or device can block."""
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise Refused("a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device, not a file")
+        if status.st_size > limits.max_bytes:
+            raise Refused(f"{status.st_size:,} bytes, more than the {limits.max_bytes:,} allowed")
+        with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as stream:
+            return stream.read(limits.max_bytes + 1)
+    except OSError as error:
+        words = {errno.ENOENT: "no such file", errno.EACCES: "permission denied", errno.ELOOP: "a link to itself"}
+        raise Refused(words.get(error.errno or 0, (error.strerror or str(error)).lower())) from error
+    except ValueError as error:  # a NUL in the name
+        raise Refused("no such file") from error
+
+
+def _decode(header: Header, near: int | None, limits: Limits) -> ImageFile:
+    """The loaded image; a JPEG as small as `near` permits."""
+    size = header.width, header.height
+    pixels = header.width * header.height
+    shrinks = header.format == "JPEG" and near is not None and not header.buffered
+    cap = max(limits.max_jpeg_pixels, limits.max_pixels) if shrinks else limits.max_pixels
+    if pixels > cap:
+        raise Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {cap:,} allowed")
+    try:
+        image = _DECODERS[header.format](BytesIO(header.data))
+        if image.size != size:
+            raise Refused(f"damaged {header.format} (two different sizes)")
+        if header.format == "JPEG" and near is not None:
+            image.draft(None, (2 * near, 2 * near))
+        if image.width * image.height > limits.max_pixels:
+            raise Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {limits.max_pixels:,} allowed")
+        image.load()
+    except _DECODER_ERRORS as error:
+        cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
+        raise Refused(f"{'truncated' if cut else 'damaged'} {header.format}") from error
+    return image
+
+
+def _to_array(image: ImageFile, depth: int) -> np.ndarray:
+    """(H, W, C) uint8 of a loaded image. `depth`: bits a channel in the file, which tells 16-bit gray from others."""
+    try:
+        key = image.info.get("transparency")
+        if image.mode.startswith("I"):  # 16-bit gray
+            values = np.asarray(image).astype(np.int64)
+            gray = scale_to_uint8(values.clip(0, 65535).astype(np.uint16))
+            if not isinstance(key, int):
+                return gray[..., None]
+            opaque = np.where(values == key, np.uint8(0), np.uint8(255))
+            return np.stack([gray, gray, gray, opaque], axis=-1)
+        if isinstance(key, int) and image.mode == "L" and depth < 8:
+            image.info["transparency"] = (
+                key * 255 // (2**depth - 1)
+            )  # the key is in the file's units, the pixels are not
+        if isinstance(key, tuple) and depth == 16:
+            image.info["transparency"] = tuple(value >> 8 for value in key)
+        if image.has_transparency_data:
+            return np.asarray(image.convert("RGBA"))
+        if image.mode in ("1", "L"):
+            return np.asarray(image.convert("L"))[..., None]
+        return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
+    except _DECODER_ERRORS as error:
+        raise Refused(f"damaged {image.format}") from error
+
+
+_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.32, tag 0x0112; arrays are (H, W, C)
+    1: lambda a: a,
+    2: lambda a: a[:, ::-1],
+    3: lambda a: a[::-1, ::-1],
+    4: lambda a: a[::-1],
+    5: lambda a: a.transpose(1, 0, 2),
+    6: lambda a: a[::-1].transpose(1, 0, 2),
+    7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda a: a[:, ::-1].transpose(1, 0, 2),
+}
+
+
+def scale_to_uint8(values: np.ndarray) -> np.ndarray:
+    """Any array of pixel values as uint8: bool 0/255, 16-bit v/257 rounded, fractions 0..1 times 255, other numbers as
+    they are when all lie in 0..255; raises DataError otherwise."""
+    if values.dtype == np.uint8:
+        return values
+    if values.dtype == np.bool_:
+        return values.astype(np.uint8) * np.uint8(255)
+    if values.dtype.kind not in "uif":
+        raise DataError(f"pixels of type {values.dtype} cannot be used; give uint8, uint16 or fractions in 0 to 1")
+    if values.dtype == np.uint16:
+        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if not (low >= 0 and high <= 255):  # NaN too
+        raise DataError(f"pixels from {low} to {high} cannot be used; give 0 to 255, uint16, or fractions in 0 to 1")
+    scale = 255 if values.dtype.kind == "f" and high <= 1 else 1
+    return np.rint(values * scale).astype(np.uint8) if values.dtype.kind == "f" else values.astype(np.uint8)
+
+
+def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
+    """(H, W, C) uint8 with C = `channels`: transparency over white for 1 and 3, ITU-R BT.601 luma for 1."""
+    found = pixels.shape[-1]
+    if found == channels:
+        return pixels
+    if channels == 4:
+        opaque = np.full((*pixels.shape[:2], 1), 255, np.uint8)
+        return np.concatenate([to_channels(pixels, 3), opaque], axis=-1)
+    if found == 4:
+        alpha = pixels[..., 3:].astype(np.uint16)
+        over_white = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        return to_channels(over_white.astype(np.uint8), channels)
+    if found == 1:
+        return np.repeat(pixels, 3, axis=-1)
+    return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]
