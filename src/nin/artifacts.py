@@ -175,10 +175,10 @@ def write_json(path: AnyPath, value: object) -> None:
 
 def _to_json(value: object, name: object) -> bytes:
     try:
-        return (json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n").encode()
+        text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
-        text = f"{escape_name(name)} cannot be written as JSON ({escape_name(error)})"
-        raise ArtifactError(f"{text}; give finite numbers and Unicode text") from error
+        raise ArtifactError(f"{escape_name(name)} cannot be written as JSON ({error}); give finite numbers") from error
+    return text.encode(errors="backslashreplace")  # a lone surrogate of an odd file name becomes its JSON escape
 
 
 def read_bytes(path: AnyPath, *, limit: int | None = None, follow: bool = True) -> bytes:
