@@ -16,6 +16,7 @@ import platformdirs
 
 from nin.artifacts import escape_name, make_folder, open_new, open_sealed_json, read_bytes, seal_json, write_bytes
 from nin.data.images import PictureError
+from nin.data.memory import available_memory
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
 from nin.errors import ArtifactError
@@ -65,20 +66,6 @@ def decode_split(
         images, kept, unreadable = _in_memory(split, preprocess, progress)
     _judge(unreadable, len(split), skip_unreadable)
     return Decoded(images, split.labels[kept], tuple(unreadable), kept)
-
-
-def available_memory() -> int:
-    """Bytes that can still be allocated without swapping, as far as the system tells."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        pass
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    except (OSError, ValueError):
-        return 2 * 2**30
 
 
 Bad = list[tuple[str, str]]
@@ -181,7 +168,8 @@ def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, np.ndarray, Bad] | 
         with path.open("rb") as file:
             if hashlib.file_digest(file, "sha256").hexdigest() != facts["pixels"]:
                 return None
-        images = np.memmap(path, np.uint8, "r", shape=tuple(facts["shape"]))
+        # Copy on write: torch takes a writable array without complaint, the file stays as it is.
+        images = np.memmap(path, np.uint8, "c", shape=tuple(facts["shape"]))
         unreadable = [(os.fsdecode(bytes.fromhex(name)), str(reason)) for name, reason in facts["unreadable"]]
         return images, np.array(facts["kept"], np.int64), unreadable
     except (ArtifactError, OSError, KeyError, TypeError, ValueError):

@@ -1,13 +1,15 @@
 """Open a data set of any kind that is understood, and say how it was understood (torch-free; nothing is written)."""
 
 import stat
-from collections.abc import Callable
 from pathlib import Path
 
 from nin.artifacts import escape_name
+from nin.data.arrays import idx_files, open_cifar, open_idx, open_npz, regular_files
 from nin.data.folders import open_folders
 from nin.data.images import is_picture_name
 from nin.data.splits import SPLITS, Source, Split, check_classes, hold_out
+from nin.data.tables import SUFFIXES as TABLE_SUFFIXES
+from nin.data.tables import open_table
 from nin.errors import DataError, UsageError
 
 __all__ = ["Source", "Split", "open_source"]
@@ -22,7 +24,7 @@ def open_source(path: str | Path, *, seed: int = 0, holdout: float = 0.15, split
     Raises UsageError when there is nothing at `path`, DataError when what is there cannot be used.
     """
     path = Path(path)
-    source = _reader(path)(path)
+    source = _read(path)
     check_classes(source)
     if not split:
         return source
@@ -37,15 +39,38 @@ def open_source(path: str | Path, *, seed: int = 0, holdout: float = 0.15, split
     return source
 
 
-def _reader(path: Path) -> Callable[[Path], Source]:
-    """Which reader understands `path`."""
+def _read(path: Path) -> Source:
+    """The source at `path` as it is, by the reader that understands it."""
+    shown = escape_name(path)
     try:
         mode = path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "not a possible name").lower()
-        raise UsageError(f"{escape_name(path)} cannot be opened ({reason}); give a folder or a file of data") from error
+        raise UsageError(f"{shown} cannot be opened ({reason}); give a folder or a file of data") from error
+    suffix = path.suffix.lower()
     if stat.S_ISDIR(mode):
-        return open_folders
-    if stat.S_ISREG(mode) and is_picture_name(path):
-        raise DataError(f"{escape_name(path)} is one picture; expected a folder with one folder of pictures per class")
-    raise DataError(f"{escape_name(path)} is not understood; expected a folder of classes, CSV, TSV, JSONL, NPZ or IDX")
+        return _read_folder(path)
+    if not stat.S_ISREG(mode):
+        raise UsageError(f"{shown} is a pipe, socket or device; give a folder or a file of data")
+    if suffix in TABLE_SUFFIXES:
+        return open_table(path)
+    if suffix == ".npz":
+        return open_npz(path)
+    if is_picture_name(path):
+        raise DataError(f"{shown} is one picture; expected a folder with one folder of pictures per class")
+    if idx_files({path.name: path}):
+        raise DataError(f"{shown} is one of several IDX files; give the folder they are in")
+    if suffix in (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"):
+        raise DataError(f"{shown} is an archive, which is not unpacked here; unpack it and give the folder")
+    raise DataError(f"{shown} is not understood; expected class folders, CSV, TSV, JSONL, NPZ, IDX or CIFAR binary")
+
+
+def _read_folder(path: Path) -> Source:
+    try:
+        files = regular_files(path)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise UsageError(f"{escape_name(path)} cannot be listed ({reason}); give a folder that can be read") from error
+    if found := idx_files(files):
+        return open_idx(path, found)
+    return open_cifar(path, files) or open_folders(path)
