@@ -1,0 +1,372 @@
+"""The model folder in Hugging Face's hub layout: config.json, model.safetensors, labels.txt, README.md (torch-free).
+
+config.json carries the SHA-256 of every other file and its own, so one flipped bit anywhere is noticed on reading.
+Shapes: K classes, C channels, (H, W) sides of the picture the network sees.
+"""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import yaml
+
+from nin.artifacts import (
+    escape_name,
+    open_sealed_json,
+    read_bytes,
+    read_tensors,
+    replace_folder,
+    seal_json,
+    sha256_of,
+    write_bytes,
+    write_tensors,
+    write_text,
+)
+from nin.data.preprocess import Preprocess
+from nin.errors import ArtifactError, ModelError, UsageError
+
+FORMAT = 1  # raised when an older program could misread what a newer one writes
+CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.txt", "README.md"
+FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for
+_REPLACEABLE = (CONFIG, *FILES, "model.onnx")  # an export of older weights goes with them
+_SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # of a file in the manifest: it cannot leave the folder
+_CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
+_FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
+_ROWS = 200  # of a table in the model card
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far probabilities can be trusted: logits / temperature before softmax, "unknown" under `unknown_below`."""
+
+    temperature: float = 1.0
+    unknown_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("temperature", 1e-6, 1e6), ("unknown_below", 0.0, 1.0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                raise UsageError(f"{name} is {str(value)[:40]}; expected a number from {low:g} to {high:g}")
+
+
+@dataclass(frozen=True, eq=False)
+class Bundle:
+    """A model folder that was read and verified; `network` is the dictionary of the network's configuration."""
+
+    folder: Path
+    network: dict[str, Any]
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    calibration: Calibration
+    metrics: dict[str, Any]
+    provenance: dict[str, Any]
+    _stored: dict[str, np.ndarray] = field(repr=False)
+
+    def weights(self) -> dict[str, np.ndarray]:
+        """Name -> array, finite; float32 however they are stored, counters as the integers they are."""
+        return {name: _as(array, np.float32) for name, array in self._stored.items()}
+
+
+def write_bundle(
+    folder: str | Path,
+    *,
+    network: Mapping[str, Any],
+    weights: Mapping[str, np.ndarray],
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    calibration: Calibration,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    card: str | None = None,
+    dtype: Literal["float32", "float16"] = "float32",
+) -> None:
+    """Write the folder whole or not at all; one of ours that is already there is replaced at once.
+
+    `card` is the text of README.md, by default written from the rest. Raises ModelError for parts that do not fit
+    each other and for weights that are not finite in `dtype`, ArtifactError when the disk refuses.
+    """
+    stored = {name: _as(np.asarray(array), np.dtype(dtype)) for name, array in weights.items()}
+    _expect_fit(network, classes, preprocess, stored, folder)
+    text = card or model_card(network, classes, preprocess, calibration, metrics, provenance)
+    with replace_folder(folder, may_hold=_REPLACEABLE) as new:
+        write_tensors(new / WEIGHTS, stored, {"format": "pt"})
+        write_text(new / LABELS, _labels(classes))
+        write_text(new / CARD, text)
+        ours = {
+            "format": FORMAT,
+            "network": dict(network),
+            "preprocess": preprocess.to_dict(),
+            "calibration": asdict(calibration),
+            "metrics": dict(metrics),
+            "provenance": dict(provenance),
+            "files": {name: sha256_of(new / name) for name in FILES},
+        }
+        config = {**_hub_config(network, classes, preprocess, _licence(provenance), folder), "nin": ours}
+        write_bytes(new / CONFIG, seal_json(config))
+
+
+def _hub_config(
+    network: Mapping[str, Any], classes: Sequence[str], preprocess: Preprocess, licence: str, folder: str | Path
+) -> dict[str, Any]:
+    """The members of config.json that timm and the hub know."""
+    layout = _layout(network, folder)
+    return {
+        "architecture": network["name"],
+        "num_classes": len(classes),
+        "num_features": layout["num_features"],
+        "global_pool": "avg",
+        "label_names": list(classes),
+        "pretrained_cfg": {
+            "input_size": [preprocess.channels, *preprocess.size],
+            "interpolation": "bilinear",
+            "crop_pct": 1.0,
+            "crop_mode": _CROP_MODES[preprocess.fit],
+            "mean": list(preprocess.mean),
+            "std": list(preprocess.std),
+            "classifier": layout["classifier"],
+            "first_conv": layout["first_conv"],
+            "license": licence,
+        },
+    }
+
+
+def read_bundle(folder: str | Path) -> Bundle:
+    """Read a model folder and verify every file of it.
+
+    Raises ModelError in one line when it is not there, not ours, incomplete, damaged, inconsistent or too new.
+    """
+    folder = Path(folder)
+    try:
+        config = _read_config(folder)
+        ours = _part(config, "nin", dict, folder)
+        if ours.get("format") != FORMAT:
+            raise ModelError(
+                f"{escape_name(folder)} has the model format {escape_name(ours.get('format'))[:20]} and this program "
+                f"reads {FORMAT}; upgrade: pip install -U network-in-network"
+            )
+        _verify_files(folder, _part(ours, "files", dict, folder))
+        stored, _ = read_tensors(folder / WEIGHTS, limit=_LARGE, follow=False)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    network, classes = _part(ours, "network", dict, folder), _part(config, "label_names", list, folder)
+    metrics, provenance = _part(ours, "metrics", dict, folder), _part(ours, "provenance", dict, folder)
+    try:
+        preprocess = Preprocess.from_dict(_part(ours, "preprocess", dict, folder))
+        calibration = Calibration(**_part(ours, "calibration", dict, folder))
+    except (ModelError, UsageError, TypeError) as error:
+        found = f"{escape_name(folder / CONFIG)} cannot be used ({escape_name(error)[:300]})"
+        raise ModelError(f"{found}; train again or get the model again") from error
+    _expect_fit(network, classes, preprocess, stored, folder)
+    if config.get("num_classes") != len(classes):
+        raise ModelError(
+            f"{escape_name(folder)} names {len(classes)} labels for another number of classes; train again"
+        )
+    return Bundle(folder, network, tuple(classes), preprocess, calibration, metrics, provenance, stored)
+
+
+def _read_config(folder: Path) -> dict[str, Any]:
+    path = folder / CONFIG
+    if not path.is_file():
+        found = "has no config.json" if folder.is_dir() else "is a file" if folder.exists() else "does not exist"
+        raise ModelError(
+            f"{escape_name(folder)} {found}; expected the model folder that nin train wrote (runs/.../model)"
+        )
+    data = read_bytes(path, limit=_SMALL, follow=False)
+    if b'"nin": {' not in data:
+        raise ModelError(
+            f"{escape_name(path)} was not written by nin, or is damaged; expected the folder of a nin model"
+        )
+    return open_sealed_json(data, path)
+
+
+def _verify_files(folder: Path, digests: Mapping[str, Any]) -> None:
+    """Compare every file with the SHA-256 that config.json has of it."""
+    for name in sorted({*digests, *FILES}):
+        path = folder / name
+        if not _NAME.fullmatch(name) or name not in digests:
+            raise ModelError(f"{escape_name(folder / CONFIG)} has a list of files that nin does not write; train again")
+        if not path.exists():
+            raise ModelError(f"{escape_name(path)} is missing; copy the whole folder again")
+        data = read_bytes(path, limit=_SMALL if name in (LABELS, CARD) else _LARGE, follow=False)
+        if hashlib.sha256(data).hexdigest() != digests[name]:
+            raise ModelError(
+                f"{escape_name(path)} is damaged or was changed (SHA-256 differs from the one in config.json); "
+                "copy the whole folder again"
+            )
+
+
+def _part(config: Mapping[str, Any], name: str, kind: type, folder: Path) -> Any:
+    value = config.get(name)
+    if not isinstance(value, kind):
+        raise ModelError(f"{escape_name(folder / CONFIG)} has no usable {name!r}; it is not a model of this program")
+    return value
+
+
+def _layout(network: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
+    """Names of the first and the last layer and the features the last one reads, from the network's dictionary."""
+    try:
+        *_, last = network["blocks"]
+        _, *middle, _ = last["channels"]
+        return {
+            "num_classes": network["num_classes"],
+            "in_channels": network["in_channels"],
+            "num_features": int(last["channels"][-2]),
+            "first_conv": "blocks.0.spatial",
+            "classifier": f"blocks.{len(network['blocks']) - 1}.pointwise.{len(middle)}",
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{escape_name(folder)} has no usable network description; train again") from error
+
+
+def _expect_fit(
+    network: Mapping[str, Any],
+    classes: Sequence[Any],
+    preprocess: Preprocess,
+    weights: Mapping[str, np.ndarray],
+    folder: str | Path,
+) -> None:
+    """Raise ModelError unless network, classes, preprocessing and weights belong together and are finite."""
+    where, layout = escape_name(folder), _layout(network, folder)
+    if not classes or not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
+        raise ModelError(
+            f"{where} has {len(classes)} class names that are empty or not different; name each class once"
+        )
+    if layout["num_classes"] != len(classes):
+        found = escape_name(layout["num_classes"])
+        raise ModelError(f"{where} has a network for {found} classes and {len(classes)} class names; make them equal")
+    if layout["in_channels"] != preprocess.channels:
+        found = escape_name(layout["in_channels"])
+        raise ModelError(f"{where} has a network for {found} channels and pictures with {preprocess.channels}")
+    last = weights.get(f"{layout['classifier']}.weight")
+    if last is None or last.ndim < 1 or last.shape[0] != len(classes):
+        found = "no" if last is None else f"{last.shape[0] if last.ndim else 0}"
+        raise ModelError(f"{where} has weights for {found} classes in {layout['classifier']}; expected {len(classes)}")
+    for name, array in weights.items():
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise ModelError(
+                f"{where}: the weights {escape_name(name)} hold NaN or infinity as {array.dtype}; "
+                "use float32, or train again"
+            )
+
+
+def _as(array: np.ndarray, dtype: np.dtype[Any] | type[Any]) -> np.ndarray:
+    """A copy, floating-point numbers in `dtype`, others as they are; overflow becomes infinity, in silence."""
+    with np.errstate(over="ignore"):
+        return array.astype(dtype if array.dtype.kind == "f" else array.dtype)
+
+
+def _labels(classes: Sequence[str]) -> str:
+    return "".join(f"{escape_name(name)}\n" for name in classes)
+
+
+def _licence(provenance: Mapping[str, Any]) -> str:
+    return str(provenance.get("license", "unknown"))
+
+
+def model_card(
+    network: Mapping[str, Any],
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    calibration: Calibration,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> str:
+    """README.md of the folder: what the model knows, how well, from what, and how to use it."""
+    front = {
+        "library_name": "network-in-network",
+        "license": _licence(provenance),
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "network-in-network", "class-activation-map"],
+        "metrics": ["accuracy"],
+    }
+    names = ", ".join(_plain(name) for name in classes[:_ROWS]) + (", ..." if len(classes) > _ROWS else "")
+    unknown = f'Under a probability of {calibration.unknown_below:.2g} the answer is "unknown".'
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
+
+# {_plain(network["name"])}: {len(classes)} classes
+
+A Network in Network (Lin, Chen, Yan 2013, arXiv 1312.4400) that sorts pictures into {len(classes)} classes:
+{names}.
+
+## How good it is
+
+{_quality(metrics)}
+
+## What it was trained on
+
+{_table(("what", "value"), _flat(provenance))}
+
+## What it expects
+
+{_expectation(preprocess)}
+
+## How to use it
+
+```
+pip install "network-in-network[train]"
+nin predict path/to/this/folder picture.jpg
+```
+
+Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown if calibration.unknown_below > 0 else ""}
+
+## Limits
+
+It knows the classes above and nothing else. The accuracy holds for pictures like those it was measured on; pictures
+from another camera, place or time may do worse: measure it with your own, `nin evaluate path/to/this/folder pictures`.
+The digests in config.json show damage to a file; they do not prove who made it.
+"""
+
+
+def _expectation(preprocess: Preprocess) -> str:
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(preprocess.channels, f"{preprocess.channels} channels")
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
+    size = " x ".join(str(side) for side in preprocess.size)
+    return (
+        f"Pictures of any size; each is {_FITS[preprocess.fit]} {size} pixels (height x width), {colours},\n"
+        f"values / 255, minus the mean ({mean}), divided by the spread ({std})."
+    )
+
+
+def _quality(metrics: Mapping[str, Any]) -> str:
+    """Accuracy with its interval, then one row per class; `metrics` is what an evaluation's `to_dict` gives."""
+    if "accuracy" not in metrics:
+        return "It has not been measured."
+    low, high = metrics.get("interval", (math.nan, math.nan))
+    split = f" of the {_plain(metrics['split'])} split" if "split" in metrics else ""
+    text = (
+        f"Accuracy {100 * metrics['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) on "
+        f"{metrics.get('n', 0):,} pictures{split}."
+    )
+    rows = [
+        (score["label"], f"{score['support']:,}", f"{100 * score['precision']:.1f} %", f"{100 * score['recall']:.1f} %")
+        for score in metrics.get("per_class", ())
+    ]
+    return f"{text}\n\n{_table(('class', 'pictures', 'precision', 'recall'), rows)}" if rows else text
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested dictionaries as ("training.epochs", "30") pairs."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        inner = isinstance(value, Mapping)
+        pairs += _flat(value, f"{prefix}{name}.") if inner else [(f"{prefix}{name}", str(value)[:200])]
+    return pairs
+
+
+def _table(head: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "Nothing is recorded."
+    lines = [head, ("---",) * len(head), *([_plain(cell) for cell in row] for row in rows[:_ROWS])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _plain(text: object) -> str:
+    """Text that Markdown and HTML show as it is."""
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", escape_name(text))
