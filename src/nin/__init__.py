@@ -1,0 +1,63 @@
+"""Network in Network (Lin, Chen, Yan 2013): the small image classifier you can see through.
+
+    import nin
+
+    run = nin.train("photos")                       # a folder of class folders -> runs/photos
+    model = nin.load("runs/photos")
+    for answer in nin.predict("runs/photos", ["cat.jpg"]):
+        print(answer.label, answer.score)
+
+Importing this package is silent and quick; torch is imported by the first name that needs it.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from nin.errors import NinError
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from nin.network.architecture import NIN, create_model, list_models
+    from nin.network.config import BlockConfig, NINConfig
+    from nin.network.layers import GlobalAveragePool2d, MLPConv
+    from nin.workflows import TrainOptions, check, evaluate, explain, load, predict, resume, summary, train
+
+__all__ = [
+    "NIN",
+    "BlockConfig",
+    "GlobalAveragePool2d",
+    "MLPConv",
+    "NINConfig",
+    "NinError",
+    "TrainOptions",
+    "__version__",
+    "check",
+    "create_model",
+    "evaluate",
+    "explain",
+    "list_models",
+    "load",
+    "predict",
+    "resume",
+    "summary",
+    "train",
+]
+
+_NETWORK = {
+    **dict.fromkeys(("NIN", "create_model", "list_models"), "nin.network.architecture"),
+    **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
+    **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(f"module 'nin' has no attribute {name!r}")
+    value = getattr(import_module(_NETWORK.get(name, "nin.workflows")), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,1 @@
+"""Pictures in, tensors out. Does not know the network."""

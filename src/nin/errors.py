@@ -1,0 +1,53 @@
+"""Every error that a user can cause or mend. One line each: what was found, what was expected, what to do.
+
+NinError                 the run failed                                        exit code 1
+├── DataError            pictures, labels, data sets
+├── ModelError           model folders, checkpoints, weights
+├── ArtifactError        a file could not be written, or is not what was written
+├── UsageError           the command or the call is wrong                      exit code 2
+│   └── MissingExtra     an optional part is not installed
+├── BelowThreshold       the result is under --fail-under                      exit code 3
+└── Interrupted          stopped by the user, state saved                      exit code 130
+"""
+
+from typing import ClassVar
+
+
+class NinError(Exception):
+    """Base of every error of this package; its text is one line for the person at the keyboard."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class DataError(NinError):
+    """A picture, a label file or a data set cannot be used as it is."""
+
+
+class ModelError(NinError):
+    """A model folder, a checkpoint or a weight file is damaged, foreign or does not fit."""
+
+
+class ArtifactError(NinError):
+    """A file could not be written completely, or its content is not what was once written."""
+
+
+class UsageError(NinError):
+    """An option, an argument or a path is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class MissingExtra(UsageError):
+    """A command needs an optional part of the package that is not installed."""
+
+
+class BelowThreshold(NinError):
+    """The measured accuracy is under the demanded one."""
+
+    exit_code = 3
+
+
+class Interrupted(NinError):
+    """The user stopped a run; what had been reached is saved."""
+
+    exit_code = 130

@@ -1,0 +1,1 @@
+"""What shows and explains a run."""

@@ -1,0 +1,1 @@
+"""Training, measuring and resuming a network."""

@@ -1,0 +1,85 @@
+"""Exact resume: a checkpoint holds everything that decides the next bit (weights, momentum, position)."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nin.artifacts import read_tensors, write_tensors
+from nin.errors import ArtifactError, ModelError
+from nin.training.loop import Epoch, Position, Trainer
+
+SLOTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")  # written in turn: one good one always stays
+FORMAT = 1
+Saved = tuple[dict[str, np.ndarray], Position, dict[str, Any]]
+
+
+def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
+    """Write the trainer's whole state over the older of the two checkpoints; `about` (JSON-able) travels with it."""
+    tensors = {f"model/{k}": v for k, v in trainer.model.state_dict().items()}
+    tensors |= {f"best/{k}": v for k, v in trainer.best.items()}
+    for index, parameter in enumerate(_parameters(trainer)):
+        momentum = trainer.optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if momentum is not None:
+            tensors[f"momentum/{index}"] = momentum
+    arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in tensors.items()}
+    trainer.position.saves += 1
+    metadata = {
+        "format": str(FORMAT),
+        "position": json.dumps(asdict(trainer.position)),
+        "about": json.dumps(about),
+    }
+    write_tensors(folder / SLOTS[trainer.position.saves % 2], arrays, metadata)
+
+
+def load(folder: Path) -> tuple[Saved, tuple[str, ...]]:
+    """The newest intact checkpoint of a run folder (tensors, position, `about`) and notes on damaged ones."""
+    found = [folder / name for name in SLOTS if (folder / name).is_file()]
+    if not found:
+        raise ModelError(f"{folder} holds no checkpoint; expected the folder of an interrupted `nin train`")
+    intact: list[Saved] = []
+    damaged: list[str] = []
+    for path in found:
+        try:
+            intact.append(_read(path))
+        except ArtifactError as error:
+            damaged.append(str(error))
+    if not intact:
+        raise ModelError(f"no checkpoint in {folder} is intact: {damaged[0]}; start the training again")
+    notes = tuple(f"{text}; it is kept, the other checkpoint is used" for text in damaged)
+    return max(intact, key=lambda saved: saved[1].saves), notes
+
+
+def _read(path: Path) -> Saved:
+    tensors, metadata = read_tensors(path)
+    if metadata.get("format") != str(FORMAT):
+        raise ModelError(f"{path} has checkpoint format {metadata.get('format')!r}; this program reads {FORMAT}")
+    raw = json.loads(metadata["position"])
+    history = [Epoch(**row) for row in raw.pop("history")]
+    return tensors, Position(**raw, history=history), json.loads(metadata["about"])
+
+
+def restore(trainer: Trainer, tensors: dict[str, np.ndarray], position: Position) -> None:
+    """Put a trainer of the same network and recipe into the saved state, bit for bit."""
+    groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "momentum": {}}
+    for name, array in tensors.items():
+        kind, _, key = name.partition("/")
+        groups[kind][key] = torch.from_numpy(array.copy()).to(trainer.hardware.device)
+    try:
+        trainer.model.load_state_dict(groups["model"])
+    except RuntimeError as error:
+        raise ModelError(f"the checkpoint belongs to another network: {str(error).splitlines()[-1].strip()}") from None
+    trainer.best = groups["best"]
+    parameters = _parameters(trainer)
+    for key, momentum in groups["momentum"].items():
+        parameter = parameters[int(key)]
+        buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's own memory layout
+        trainer.optimizer.state[parameter]["momentum_buffer"] = buffer
+    trainer.position = position
+
+
+def _parameters(trainer: Trainer) -> list[torch.nn.Parameter]:
+    return [parameter for group in trainer.optimizer.param_groups for parameter in group["params"]]

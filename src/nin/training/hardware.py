@@ -1,0 +1,117 @@
+"""Device, threads, precision, memory layout and allocator: chosen by measurement, said aloud, recorded."""
+
+import ctypes
+import os
+import platform
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nin.errors import UsageError
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
+WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix product; some CPUs run it at half speed
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What a run computes with. Two runs give the same bits when these fields and the torch version agree."""
+
+    device: str  # "cpu", "cuda", "mps"
+    threads: int
+    precision: str  # "float32" or "bfloat16" (autocast; weights stay float32)
+
+    @property
+    def autocast(self) -> torch.autocast:
+        """The context in which forward passes run."""
+        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16")
+
+    def __str__(self) -> str:
+        return f"{self.device}, {self.threads} threads, {self.precision}, channels last"
+
+
+def matrix_rate(dtype: torch.dtype, size: int = 768, repeats: int = 5) -> float:
+    """Best rate of a size^3 matrix product on this CPU, in multiply-adds a second."""
+    left, right = torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)
+    best = float("inf")
+    for _ in range(repeats + 1):
+        start = time.perf_counter()
+        torch.mm(left, right)
+        best = min(best, time.perf_counter() - start)
+    return size**3 / best
+
+
+def choose(device: str = "auto", threads: int | None = None, precision: str = "auto") -> Hardware:
+    """Pick device, thread count and precision; UsageError when one is asked for that this machine lacks."""
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError):
+        raise UsageError(f"device {device!r} is not usable on this machine; use --device cpu") from None
+    threads = threads or min(torch.get_num_threads(), usable_cores())
+    torch.set_num_threads(threads)
+    if precision == "auto":
+        precision = "bfloat16" if _bfloat16_wins(device) else "float32"
+    if precision not in ("float32", "bfloat16"):
+        raise UsageError(f"precision {precision!r} is unknown; use auto, float32 or bfloat16")
+    return Hardware(device, threads, precision)
+
+
+def usable_cores() -> int:
+    """Cores this process may run on (containers and taskset counted)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _bfloat16_wins(device: str) -> bool:
+    if device == "cuda":
+        return bool(torch.cuda.is_bf16_supported())
+    if device != "cpu":
+        return False
+    return matrix_rate(torch.bfloat16) > WORTH_BF16 * matrix_rate(torch.float32)
+
+
+def apply(hardware: Hardware) -> None:
+    """Set the process up: thread count, freed memory kept, denormals flushed. Affects the whole process."""
+    torch.set_num_threads(hardware.threads)
+    torch.set_flush_denormal(True)
+    if platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
+        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def environment(hardware: Hardware) -> dict[str, Any]:
+    """Everything about machine and software that decides bits or speed, for env.json and the checkpoint."""
+    return {
+        **asdict(hardware),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+        "system": f"{platform.system()} {platform.machine()}",
+        "cpu": cpu_name(),
+        "cores": usable_cores(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "memory_format": "channels_last",
+        **({"gpu": torch.cuda.get_device_name()} if hardware.device == "cuda" else {}),
+    }
+
+
+def numerics(hardware: Hardware) -> dict[str, Any]:
+    """The part of `environment` on which the bits of a training run depend."""
+    keys = ("device", "threads", "precision", "torch", "system", "cpu", "instructions", "memory_format")
+    everything = environment(hardware)
+    return {key: everything[key] for key in keys}
+
+
+def cpu_name() -> str:
+    """The processor's model name, as the system gives it."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

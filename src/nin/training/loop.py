@@ -1,0 +1,278 @@
+"""The training loop: yields one Epoch at a time; writes nothing, prints nothing. N pictures, K classes."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from nin.data.augment import augment, cutmix
+from nin.data.preprocess import Preprocess
+from nin.data.randomness import balanced_order, order, step_seed
+from nin.errors import NinError
+from nin.training.hardware import Hardware
+from nin.training.recipes import Recipe
+
+EVALUATION_BATCH = 250
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Decoded pictures (N, H, W, C) uint8 (in memory or memory-mapped) with labels (N,) int64."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What one pass over the training pictures gave. Losses are mean cross-entropies in nats, accuracies 0 to 1."""
+
+    epoch: int  # 1 is the first
+    step: int  # optimizer steps since the start of the run
+    train_loss: float
+    train_accuracy: float
+    val_loss: float
+    val_accuracy: float
+    lr: float
+    time: float  # seconds since the start of the run, interruptions not counted
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the loop stands within an epoch; handed to `on_step`."""
+
+    epoch: int
+    epochs: int
+    step: int  # within the epoch, 1 is the first
+    steps: int
+    loss: float
+    images_per_second: float
+    seconds_left: float  # of the whole run
+
+
+@dataclass
+class Position:
+    """Everything besides tensors that decides the next bit; JSON-able."""
+
+    epoch: int = 0  # finished epochs
+    step: int = 0  # steps done in the epoch under way
+    seconds: float = 0.0
+    epoch_seconds: float = 0.0
+    loss_sum: float = 0.0
+    correct: int = 0
+    seen: int = 0
+    stopped: bool = False  # by patience or by the clock
+    best_epoch: int = 0
+    best_loss: float | None = None
+    saves: int = 0  # checkpoints written so far
+    history: list[Epoch] = field(default_factory=list)
+
+
+class Trainer:
+    """A run in progress. `epochs()` advances it; `position`, `model` and `optimizer` are its whole state."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        train: Pictures,
+        validation: Pictures,
+        preprocess: Preprocess,
+        recipe: Recipe,
+        hardware: Hardware,
+    ) -> None:
+        self.model = model.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.data, self.validation, self.preprocess = train, validation, preprocess
+        self.recipe, self.hardware = recipe, hardware
+        self.classes = int(model.num_classes)  # type: ignore[arg-type]
+        self.batch_size = min(recipe.batch_size, len(train))
+        self.steps = len(train) // self.batch_size  # the rest of a shuffled epoch waits for another epoch
+        self.position = Position()
+        self.best: dict[str, torch.Tensor] = {}
+        self.optimizer = _optimizer(self.model, recipe, hardware)
+        self.class_weights = _class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
+
+    @property
+    def finished(self) -> bool:
+        """True when nothing is left to do."""
+        return self.position.stopped or self.position.epoch >= self.recipe.epochs
+
+    def epochs(
+        self,
+        *,
+        on_step: Callable[[Progress], None] = lambda _: None,
+        should_stop: Callable[[], bool] = lambda: False,
+    ) -> Iterator[Epoch]:
+        """Train; yield after each epoch. Returns early, at the end of a step, when `should_stop()` says so."""
+        while not self.finished:
+            if not self._finish_epoch(on_step, should_stop):
+                return
+            yield self._close_epoch()
+
+    def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
+        """Do the remaining steps of the epoch under way; False when asked to stop before its end."""
+        at, recipe = self.position, self.recipe
+        if recipe.balance == "sampler":
+            indices = balanced_order(recipe.seed, at.epoch, self.data.labels)
+        else:
+            indices = order(recipe.seed, at.epoch, len(self.data))
+        self.model.train()
+        while at.step < self.steps:
+            start = time.perf_counter()
+            batch = indices[at.step * self.batch_size : (at.step + 1) * self.batch_size]
+            loss, correct = self._step(batch)
+            if not math.isfinite(loss):
+                raise NinError(
+                    f"the training loss became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at learning rate "
+                    f"{self.learning_rate():.3g}; start again with a smaller --lr"
+                )
+            elapsed = time.perf_counter() - start
+            at.step, at.seen = at.step + 1, at.seen + len(batch)
+            at.loss_sum, at.correct = at.loss_sum + loss * len(batch), at.correct + correct
+            at.seconds, at.epoch_seconds = at.seconds + elapsed, at.epoch_seconds + elapsed
+            on_step(self._progress(loss))
+            if recipe.max_seconds is not None and at.seconds >= recipe.max_seconds:
+                at.stopped = True
+                return at.seen > 0
+            if should_stop() and at.step != self.steps:
+                return False
+        return True
+
+    def progress(self) -> float:
+        """Share of the run that is done: by steps, or by the clock when that is further."""
+        at = self.position
+        done = (at.epoch * self.steps + at.step) / (self.recipe.epochs * self.steps)
+        return max(done, at.seconds / self.recipe.max_seconds) if self.recipe.max_seconds else done
+
+    def learning_rate(self) -> float:
+        """The learning rate of the next step."""
+        return self.recipe.rate(self.progress())
+
+    def _step(self, batch: np.ndarray) -> tuple[float, int]:
+        """One optimizer step on the pictures `batch` (B,); returns loss and number of right answers."""
+        recipe, at = self.recipe, self.position
+        x = to_input(self.data.images[batch], self.preprocess, self.hardware.device)  # (B, C, H, W)
+        labels = torch.from_numpy(self.data.labels[batch]).to(self.hardware.device)
+        targets = F.one_hot(labels, self.classes).float()  # (B, K)
+        x = augment(x, batch, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
+        x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
+        rate = self.learning_rate()
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        with torch.random.fork_rng(devices=[] if self.hardware.device != "cuda" else None):
+            torch.manual_seed(step_seed(recipe.seed, at.epoch, at.step))
+            with self.hardware.autocast:
+                logits = self.model(x.contiguous(memory_format=torch.channels_last))
+            loss = F.cross_entropy(
+                logits.float(), targets, weight=self.class_weights, label_smoothing=recipe.label_smoothing
+            )
+            self.optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+        self.optimizer.step()
+        return loss.item(), int((logits.argmax(1) == labels).sum())
+
+    def _close_epoch(self) -> Epoch:
+        """Measure on the validation pictures and move the position to the next epoch."""
+        at = self.position
+        start = time.perf_counter()
+        logits = predict_logits(self.model, self.validation.images, self.preprocess, self.hardware)
+        labels = torch.from_numpy(self.validation.labels)
+        val_loss = float(F.cross_entropy(torch.from_numpy(logits), labels))
+        accuracy = float((torch.from_numpy(logits).argmax(1) == labels).float().mean())
+        at.seconds += time.perf_counter() - start
+        at.epoch += 1
+        done = Epoch(
+            epoch=at.epoch,
+            step=(at.epoch - 1) * self.steps + at.step,
+            train_loss=at.loss_sum / at.seen,
+            train_accuracy=at.correct / at.seen,
+            val_loss=val_loss,
+            val_accuracy=accuracy,
+            lr=self.optimizer.param_groups[0]["lr"],
+            time=at.seconds,
+            images_per_second=at.seen / at.epoch_seconds,
+        )
+        at.history.append(done)
+        at.step, at.seen, at.correct, at.loss_sum, at.epoch_seconds = 0, 0, 0, 0.0, 0.0
+        self._watch(val_loss)
+        return done
+
+    def _watch(self, val_loss: float) -> None:
+        """Early stopping: remember the best epoch; give up after `patience` epochs without a better one."""
+        at, patience = self.position, self.recipe.patience
+        if patience is None:
+            return
+        if at.best_loss is None or val_loss < at.best_loss:
+            at.best_loss, at.best_epoch = val_loss, at.epoch
+            self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
+        at.stopped = at.stopped or at.epoch - at.best_epoch >= patience
+
+    def _progress(self, loss: float) -> Progress:
+        at = self.position
+        rate = at.seen / at.epoch_seconds
+        done = self.progress()
+        left = at.seconds * (1 - done) / done if done > 0 else math.inf
+        return Progress(at.epoch + 1, self.recipe.epochs, at.step, self.steps, loss, rate, left)
+
+    def final_weights(self) -> dict[str, torch.Tensor]:
+        """The weights that the run is for: the best epoch's with patience, else the present ones."""
+        return self.best or self.model.state_dict()
+
+
+def train(
+    model: nn.Module,
+    data: Pictures,
+    validation: Pictures,
+    preprocess: Preprocess,
+    recipe: Recipe,
+    hardware: Hardware,
+) -> Iterator[Epoch]:
+    """Train `model` in place and yield one Epoch at a time: `for epoch in train(...): ...`."""
+    return Trainer(model, data, validation, preprocess, recipe, hardware).epochs()
+
+
+def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> torch.Tensor:
+    """(B, H, W, C) uint8 -> (B, C, H, W) float32 on the device, normalised there; equals `preprocess.normalise`."""
+    x = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
+    mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
+    std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
+    return (x / 255 - mean) / std
+
+
+def predict_logits(model: nn.Module, images: np.ndarray, preprocess: Preprocess, hardware: Hardware) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (N, K) float32 logits, in evaluation mode and float32; the model's mode is restored."""
+    was_training = model.training
+    model.eval()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(images), EVALUATION_BATCH):
+            x = to_input(images[start : start + EVALUATION_BATCH], preprocess, hardware.device)
+            parts.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+    model.train(was_training)
+    return np.concatenate(parts)
+
+
+def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.optim.SGD:
+    """SGD in one pass over all tensors; weight decay on weights (two dimensions and more) only."""
+    weights = [p for p in model.parameters() if p.ndim > 1]
+    others = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    fused = hardware.device in ("cpu", "cuda")
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=fused)
+
+
+def _class_weights(labels: np.ndarray, classes: int, balance: str) -> torch.Tensor:
+    """(K,) loss weights: all 1, or inverse class frequency with mean 1 over the pictures."""
+    if balance != "weights":
+        return torch.ones(classes)
+    counts = np.bincount(labels, minlength=classes)
+    weights = np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
+    return torch.from_numpy(weights.astype(np.float32))

@@ -1,0 +1,85 @@
+"""What a user may choose for a run, and how the program tells of its progress (torch-free)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from nin.training.loop import Epoch, Progress
+
+Fit = Literal["stretch", "pad", "crop"]
+Balance = Literal["none", "weights", "sampler"]
+Flip = Literal["auto", "on", "off"]
+Device = Literal["auto", "cpu", "cuda", "mps"]
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainOptions:
+    """What `nin train` lets a user choose. None means: decided from the data, said aloud, recorded in args.yaml."""
+
+    out: Path | None = None
+    """Run folder; by default runs/<name of the data>."""
+    epochs: int | None = None
+    """Passes over the training pictures."""
+    max_time: str | None = None
+    """Time budget such as 90s, 10m or 1.5h; the schedule shrinks to fit."""
+    size: int | None = None
+    """Side of the square the network sees, in pixels."""
+    width: float = 1.0
+    """Width of the network: 1.0 is at most 966,986 parameters for ten classes."""
+    fit: Fit = "stretch"
+    """How a picture becomes a square: stretch it, pad it, or crop its middle."""
+    balance: Balance = "none"
+    """Counter class imbalance by loss weights or by the sampler."""
+    patience: int | None = None
+    """Stop after so many epochs without a lower validation loss, keep the best epoch."""
+    seed: int = 0
+    """Seed of split, initial weights, order and augmentation."""
+    skip_unreadable: bool = False
+    """Leave out pictures that cannot be read instead of stopping."""
+    lr: float | None = None
+    """Largest learning rate."""
+    batch_size: int | None = None
+    """Pictures per step."""
+    weight_decay: float | None = None
+    """L2 penalty on the weights."""
+    label_smoothing: float | None = None
+    """Share of the target spread over all classes."""
+    flip: Flip = "auto"
+    """Mirror training pictures left-right; auto: for colour pictures only."""
+    holdout: float = 0.15
+    """Share of the training pictures held out when the data has no validation split."""
+    channels: int | None = None
+    """1 (grey), 3 (RGB) or 4 (RGBA)."""
+    device: Device = "auto"
+    """Where to compute."""
+    threads: int | None = None
+    """CPU threads."""
+    precision: Precision = "auto"
+    """auto measures whether bfloat16 is faster here."""
+    overwrite: bool = False
+    """Replace an earlier run in the same folder."""
+
+
+class Listener:
+    """Hears of a run's progress; the command line prints it, the default keeps silent."""
+
+    def note(self, text: str) -> None:
+        """One line the user should know."""
+
+    def loading(self, done: int, total: int) -> None:
+        """Pictures decoded so far."""
+
+    def begin(self, about: dict[str, Any]) -> None:
+        """Training starts: run folder, data, network, recipe and machine in words."""
+
+    def step(self, progress: "Progress") -> None:
+        """One optimizer step is done."""
+
+    def epoch(self, epoch: "Epoch", epochs: int) -> None:
+        """One epoch of `epochs` is done."""
+
+    def should_stop(self) -> bool:
+        """True when the user asked to stop; looked at after every step."""
+        return False

@@ -1,0 +1,145 @@
+"""From pictures and options to a complete plan: size, channels, preprocessing, network, recipe."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nin.data.cache import Decoded, decode_split
+from nin.data.images import PictureError, read_picture, to_channels
+from nin.data.preprocess import Preprocess
+from nin.data.sources import Source, Split
+from nin.errors import DataError, UsageError
+from nin.network.architecture import nin
+from nin.network.config import NINConfig
+from nin.training.recipes import Recipe, default_recipe
+from nin.workflows.options import Listener, TrainOptions
+
+SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
+PHOTO_SIDE = 64  # side for photographs; ours: experiments/2026-11-23-clothing-photos
+SMALLEST, LARGEST = 8, 512  # sides the network and this machine's memory can take
+STEM_SIDE = 32  # side of the map after the first convolution
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a run will do, fixed before its first step."""
+
+    preprocess: Preprocess
+    network: NINConfig
+    recipe: Recipe
+
+
+def make_plan(source: Source, options: TrainOptions) -> Plan:
+    """Decide everything that the options leave open by looking at a sample of the training pictures."""
+    train = source.splits["train"]
+    sample = _sample(train)
+    channels = options.channels or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
+    height, width = _size(sample, options.size)
+    preprocess = Preprocess((height, width), channels, options.fit, (0.5,) * channels, (0.5,) * channels)
+    resized = np.stack([preprocess.resize(to_channels(p, channels)) for p in sample]) / 255.0
+    mean, std = resized.mean((0, 1, 2)), resized.std((0, 1, 2))
+    preprocess = replace(
+        preprocess,
+        mean=tuple(round(float(m), 4) for m in mean),
+        std=tuple(round(max(float(s), 0.01), 4) for s in std),
+    )
+    stem_stride = max(1, round(min(height, width) / STEM_SIDE))
+    network = nin(len(source.classes), channels, options.width, stem_stride)
+    return Plan(preprocess, network, make_recipe(len(train), channels, options))
+
+
+def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
+    """The default recipe for `count` training pictures with the user's choices put in."""
+    mirrored = options.flip == "on" or (options.flip == "auto" and channels >= 3)
+    recipe = default_recipe(count, flip=mirrored, colour=channels >= 3)
+    chosen: dict[str, Any] = {
+        "epochs": options.epochs,
+        "lr": options.lr,
+        "batch_size": options.batch_size,
+        "weight_decay": options.weight_decay,
+        "label_smoothing": options.label_smoothing,
+    }
+    return replace(
+        recipe,
+        **{name: value for name, value in chosen.items() if value is not None},
+        balance=options.balance,
+        patience=options.patience,
+        max_seconds=None if options.max_time is None else seconds(options.max_time),
+        seed=options.seed,
+    )
+
+
+def seconds(text: str) -> float:
+    """'90s', '10m', '1.5h' or a plain number of seconds."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not match or float(match[1]) == 0:
+        raise UsageError(f"{text!r} is not a time; write 90s, 10m or 1.5h")
+    return float(match[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def _sample(split: Split) -> list[np.ndarray]:
+    """Up to SAMPLE readable pictures, (H, W, C) uint8, evenly spread over the split."""
+    chosen = np.unique(np.linspace(0, len(split) - 1, min(SAMPLE, len(split))).astype(int))
+    if split.images is not None:
+        return [split.images[i] for i in chosen]
+    pictures = []
+    for i in chosen:
+        try:
+            pictures.append(read_picture((split.paths or ())[i], near=PHOTO_SIDE * 2).pixels)
+        except PictureError:
+            continue  # all unreadable pictures are reported together when the split is decoded
+    if not pictures:
+        raise DataError(
+            f"none of the first {len(chosen)} training pictures can be read; run nin data check on the folder"
+        )
+    return pictures
+
+
+def _size(sample: list[np.ndarray], wanted: int | None) -> tuple[int, int]:
+    """(H, W): as asked for; the pictures' own size when they are small and alike; else PHOTO_SIDE."""
+    if wanted is not None:
+        if not SMALLEST <= wanted <= LARGEST:
+            raise UsageError(f"--size {wanted} is outside {SMALLEST} to {LARGEST} pixels")
+        return wanted, wanted
+    shapes = {picture.shape[:2] for picture in sample}
+    if len(shapes) == 1:
+        height, width = shapes.pop()
+        if max(height, width) <= PHOTO_SIDE:
+            return max(height, SMALLEST), max(width, SMALLEST)
+    side = int(np.median([min(picture.shape[:2]) for picture in sample]))
+    return (side, side) if SMALLEST <= side < PHOTO_SIDE else (PHOTO_SIDE, PHOTO_SIDE)
+
+
+def decode(source: Source, name: str, plan: Plan, options: TrainOptions, listener: Listener) -> Decoded:
+    """Decode one split at the plan's size; notes unreadable pictures that were left out."""
+    decoded = decode_split(
+        source.splits[name],
+        plan.preprocess,
+        skip_unreadable=options.skip_unreadable,
+        key=source.fingerprint,
+        progress=listener.loading,
+    )
+    if decoded.unreadable:
+        first, reason = decoded.unreadable[0]
+        listener.note(
+            f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})"
+        )
+    return decoded
+
+
+def shared_pictures(train: np.ndarray, held_out: np.ndarray) -> int:
+    """How many held-out pictures are, pixel for pixel, also training pictures."""
+    seen = {picture.tobytes() for picture in train} if len(held_out) * len(train) else set()
+    return sum(picture.tobytes() in seen for picture in held_out)
+
+
+def run_folder(path: Path, options: TrainOptions) -> Path:
+    """Where the run will lie; UsageError when something is there already and may not be replaced."""
+    folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
+    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
+        continues = f"go on with it: nin train --resume {folder}; or " if (folder / "args.yaml").is_file() else ""
+        raise UsageError(f"{folder} is not empty; {continues}choose another --out, or replace it with --overwrite")
+    return folder

@@ -1,0 +1,313 @@
+"""What a run leaves in its folder, from the first step to the report."""
+
+import csv
+import io
+import json
+import shlex
+from dataclasses import asdict, astuple, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from nin import __version__
+from nin.artifacts import write_bytes, write_json, write_text
+from nin.bundle import Calibration, write_bundle
+from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, results_png
+from nin.lab.report import Example, Report, report_html
+from nin.network.anatomy import anatomy
+from nin.network.class_maps import class_maps
+from nin.training import hardware
+from nin.training.evaluate import (
+    Evaluation,
+    evaluate_probabilities,
+    fit_temperature,
+    fit_unknown_threshold,
+    softmax,
+    truths,
+)
+from nin.training.loop import Epoch, predict_logits, to_input
+from nin.workflows.options import Listener
+
+if TYPE_CHECKING:
+    from nin.workflows.training import Run
+
+COLUMNS = tuple(field.name for field in fields(Epoch))
+MISTAKES, EXAMPLES = 12, 10  # pictures shown in the report
+
+
+def about(run: "Run") -> dict[str, Any]:
+    """The run in words: for the screen and for args.yaml."""
+    plan, options = run.plan, {k: str(v) if isinstance(v, Path) else v for k, v in asdict(run.options).items()}
+    return {
+        "nin": __version__,
+        "data": None if run.source.kind == "digits" else str(run.source.path.absolute()),
+        "folder": str(run.folder),
+        "pictures": {"train": len(run.trainer.data), **{name: len(p) for name, p in run.held_out.items()}},
+        "classes": len(run.source.classes),
+        "size": list(plan.preprocess.size),
+        "channels": plan.preprocess.channels,
+        "parameters": sum(p.numel() for p in run.trainer.model.parameters()),
+        "machine": str(run.trainer.hardware),
+        "options": options,
+        "recipe": asdict(plan.recipe),
+        "preprocess": plan.preprocess.to_dict(),
+        "network": plan.network.to_dict(),
+    }
+
+
+def checkpoint_about(run: "Run") -> dict[str, Any]:
+    """What a checkpoint must know to go on: data, options, plan, machine."""
+    words = about(run)
+    options = {name: value for name, value in words["options"].items() if name not in ("out", "overwrite")}
+    return {
+        "path": words["data"],
+        "fingerprint": run.source.fingerprint,
+        "numerics": hardware.numerics(run.trainer.hardware),
+        "options": options,
+        **{name: words[name] for name in ("recipe", "preprocess", "network")},
+    }
+
+
+def begin(run: "Run", first_batch: np.ndarray, listener: Listener) -> None:
+    """Write what is known before the first step: arguments, machine, data, the first batch as the network sees it."""
+    folder, source = run.folder, run.source
+    words = about(run)
+    listener.begin(words)
+    write_text(folder / "args.yaml", yaml.safe_dump(words, sort_keys=False, allow_unicode=True))
+    write_json(folder / "env.json", hardware.environment(run.trainer.hardware))
+    data = {
+        "path": words["data"],
+        "kind": source.kind,
+        "classes": list(source.classes),
+        "fingerprint": source.fingerprint,
+        "notes": list(source.notes),
+        "shared_pictures": run.shared,
+        "counts": {
+            name: np.bincount(p.labels, minlength=len(source.classes)).tolist()
+            for name, p in {"train": run.trainer.data, **run.held_out}.items()
+        },
+    }
+    write_json(folder / "data.json", data)
+    names = [source.classes[label] for label in run.trainer.data.labels[: len(first_batch)]]
+    write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch), names))
+
+
+def epoch(run: "Run") -> None:
+    """Write the history so far: results.csv and metrics.jsonl."""
+    history = run.trainer.position.history
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows([_short(value) for value in astuple(row)] for row in history)
+    write_text(run.folder / "results.csv", table.getvalue())
+    write_text(run.folder / "metrics.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in history))
+
+
+def _short(value: float) -> float | int:
+    return value if isinstance(value, int) else float(f"{value:.6g}")
+
+
+def finish(run: "Run", listener: Listener) -> dict[str, Any]:
+    """Measure, calibrate, and write model, summary, pictures and report; returns the fields of a RunResult."""
+    listener.note("measuring, calibrating and writing the report")
+    calibration, probabilities, evaluations = _measure(run)
+    split = "test" if "test" in evaluations else "validation"
+    evaluation = evaluations[split]
+    warnings = truths(evaluation, shared_pictures=run.shared)
+    folder, classes = run.folder, run.source.classes
+    summary = _summary(run, evaluations, split, calibration, warnings)
+    write_json(folder / "summary.json", summary)
+    _write_model(run, calibration, summary)
+    history = [asdict(row) for row in run.trainer.position.history]
+    write_bytes(folder / "results.png", results_png(history))
+    write_bytes(folder / "confusion_matrix.png", confusion_png(evaluation, classes))
+    write_text(folder / "confusion_matrix.svg", confusion_svg(evaluation, classes))
+    write_text(folder / "confusion_matrix.csv", confusion_csv(evaluation, classes))
+    _write_predictions(run, probabilities["validation"])
+    commands = next_commands(run)
+    mistakes, examples = _pictures(run, split, probabilities[split])
+    report = Report(
+        title=f"nin: {run.folder.name}",
+        classes=classes,
+        history=history,
+        evaluation=evaluation,
+        split=split,
+        warnings=warnings,
+        mistakes=mistakes,
+        examples=examples,
+        facts=_facts(run, summary),
+        commands=commands,
+    )
+    write_text(folder / "report.html", report_html(report))
+    return {
+        "folder": folder,
+        "model": folder / "model",
+        "evaluation": evaluation,
+        "split": split,
+        "warnings": warnings,
+        "commands": commands,
+        "summary": summary,
+    }
+
+
+def _measure(run: "Run") -> tuple[Calibration, dict[str, np.ndarray], dict[str, Evaluation]]:
+    """Calibrate on the validation pictures, then measure every held-out split."""
+    trainer = run.trainer
+    logits = {
+        name: predict_logits(trainer.model, pictures.images, trainer.preprocess, trainer.hardware)
+        for name, pictures in run.held_out.items()
+    }
+    temperature = fit_temperature(logits["validation"], run.held_out["validation"].labels)
+    probabilities = {name: softmax(values, temperature) for name, values in logits.items()}
+    threshold = fit_unknown_threshold(probabilities["validation"], run.held_out["validation"].labels)
+    evaluations = {
+        name: evaluate_probabilities(values, run.held_out[name].labels, run.source.classes)
+        for name, values in probabilities.items()
+    }
+    return Calibration(temperature=temperature, unknown_below=threshold), probabilities, evaluations
+
+
+def _summary(
+    run: "Run", evaluations: dict[str, Evaluation], split: str, calibration: Calibration, warnings: tuple[str, ...]
+) -> dict[str, Any]:
+    trainer, pre = run.trainer, run.plan.preprocess
+    facts = anatomy(run.plan.network, (pre.channels, *pre.size))
+    return {
+        "split": split,
+        **evaluations[split].to_dict(),
+        "splits": {name: evaluation.to_dict() for name, evaluation in evaluations.items()},
+        "epochs": trainer.position.epoch,
+        "seconds": round(trainer.position.seconds, 2),
+        "parameters": facts.parameters,
+        "macs": facts.macs,
+        "temperature": calibration.temperature,
+        "unknown_below": calibration.unknown_below,
+        "classes": list(run.source.classes),
+        "warnings": list(warnings),
+        "seed": run.plan.recipe.seed,
+        "nin": __version__,
+    }
+
+
+def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) -> None:
+    weights = {k: v.detach().cpu().contiguous().numpy() for k, v in run.trainer.model.state_dict().items()}
+    metrics = {k: summary[k] for k in ("split", "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece")}
+    provenance = {
+        "data": run.source.path.name,
+        "pictures": len(run.trainer.data),
+        "fingerprint": run.source.fingerprint,
+        "epochs": summary["epochs"],
+        "seconds": summary["seconds"],
+        "recipe": asdict(run.plan.recipe),
+        "machine": hardware.environment(run.trainer.hardware),
+        "nin": __version__,
+    }
+    write_bundle(
+        run.folder / "model",
+        network=run.plan.network.to_dict(),
+        weights=weights,
+        classes=run.source.classes,
+        preprocess=run.plan.preprocess,
+        calibration=calibration,
+        metrics=metrics,
+        provenance=provenance,
+    )
+
+
+def _write_predictions(run: "Run", probabilities: np.ndarray, count: int = 64) -> None:
+    pictures, classes = run.held_out["validation"], run.source.classes
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int))
+    captions = []
+    for i in chosen:
+        guess = int(probabilities[i].argmax())
+        right = "✓" if guess == pictures.labels[i] else f"✗ {classes[pictures.labels[i]]}"
+        captions.append(f"{classes[guess]} {probabilities[i, guess]:.0%} {right}")
+    write_bytes(run.folder / "val_batch0_pred.jpg", grid_jpg([pictures.images[i] for i in chosen], captions))
+
+
+def _pictures(run: "Run", split: str, probabilities: np.ndarray) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """The most confident mistakes, and one picture of each of the first classes, with their class maps."""
+    labels = run.held_out[split].labels
+    guesses, sure = probabilities.argmax(1), probabilities.max(1)
+    wrong = np.flatnonzero(guesses != labels)
+    mistakes = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
+    firsts = [np.flatnonzero(labels == label)[:1] for label in np.unique(labels)[:EXAMPLES]]
+    return _examples(run, split, mistakes, probabilities), _examples(run, split, np.concatenate(firsts), probabilities)
+
+
+def _examples(run: "Run", split: str, chosen: np.ndarray, probabilities: np.ndarray) -> tuple[Example, ...]:
+    if not len(chosen):
+        return ()
+    pictures, trainer = run.held_out[split], run.trainer
+    trainer.model.eval()
+    seen = class_maps(trainer.model, to_input(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
+    paths = run.source.splits[split].paths
+    return tuple(
+        Example(
+            pixels=np.asarray(pictures.images[i]),
+            name=paths[i].name if paths and len(paths) == len(pictures) else f"{split} {i}",
+            true=int(pictures.labels[i]),
+            probabilities=probabilities[i],
+            logits=seen.logits[row].cpu().numpy(),
+            maps=seen.maps[row].cpu().numpy(),
+        )
+        for row, i in enumerate(chosen)
+    )
+
+
+def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    """What the report says of data, network, training and machine."""
+    words, recipe, environment = about(run), run.plan.recipe, hardware.environment(run.trainer.hardware)
+    height, width = run.plan.preprocess.size
+    counts = ", ".join(f"{count:,} {name}" for name, count in words["pictures"].items())
+    vary = ", ".join(f"{k} {v:g}" for k, v in asdict(recipe.augmentation).items() if v) or "none"
+    return {
+        "Data": [
+            ("source", words["data"] or "scikit-learn's handwritten digits"),
+            ("pictures", counts),
+            ("classes", str(words["classes"])),
+            ("fingerprint", run.source.fingerprint[:16]),
+            *[("note", note) for note in run.source.notes],
+        ],
+        "Network": [
+            (
+                "architecture",
+                f"{run.plan.network.name}, {len(run.plan.network.blocks)} mlpconv layers, global average pooling",
+            ),
+            ("input", f"{run.plan.preprocess.channels} x {height} x {width}, {run.plan.preprocess.fit}"),
+            ("parameters", f"{summary['parameters']:,}"),
+            ("multiply-adds a picture", f"{summary['macs']:,}"),
+        ],
+        "Training": [
+            ("epochs", f"{summary['epochs']} of {recipe.epochs}"),
+            ("time", f"{summary['seconds'] / 60:.1f} minutes"),
+            (
+                "optimizer",
+                f"SGD, learning rate {recipe.lr:g}, momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}",
+            ),
+            ("batch", str(recipe.batch_size)),
+            ("augmentation", vary),
+            ("seed", str(recipe.seed)),
+        ],
+        "Machine": [(key, str(value)) for key, value in environment.items()],
+    }
+
+
+def next_commands(run: "Run") -> tuple[str, ...]:
+    """What to type next, with this run's own paths."""
+    model = run.folder / "model"
+    picture = run.source.splits["validation"].paths
+    example = str(picture[0]) if picture else "picture.png"
+    data = str(run.source.path)
+    return (
+        f"nin predict {quote(model)} {quote(example)}",
+        f"nin explain {quote(model)} {quote(example)}",
+        f"nin evaluate {quote(model)} {quote(data)}",
+    )
+
+
+def quote(path: object) -> str:
+    """A path as it must be typed in a shell."""
+    return shlex.quote(str(path))

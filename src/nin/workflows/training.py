@@ -1,0 +1,176 @@
+"""The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
+
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nin.artifacts import RunLock, make_folder
+from nin.data.augment import Augmentation, augment
+from nin.data.digits import open_digits
+from nin.data.preprocess import Preprocess
+from nin.data.sources import Source, open_source
+from nin.errors import Interrupted, ModelError, UsageError
+from nin.network.architecture import NIN
+from nin.network.config import NINConfig
+from nin.training import checkpoint, hardware
+from nin.training.evaluate import Evaluation
+from nin.training.loop import Pictures, Trainer, to_input
+from nin.training.recipes import Recipe
+from nin.workflows import record
+from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.plan import Plan, decode, make_plan, run_folder, shared_pictures
+
+DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: where it lies, how good it is, what to know and what to type next."""
+
+    folder: Path
+    model: Path
+    evaluation: Evaluation
+    split: str
+    warnings: tuple[str, ...]
+    commands: tuple[str, ...]
+    summary: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way: what it is fed with and what it has been told."""
+
+    folder: Path
+    source: Source
+    options: TrainOptions
+    plan: Plan
+    trainer: Trainer
+    held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
+    shared: int
+
+
+def train(
+    path: str | Path, options: TrainOptions | None = None, listener: Listener | None = None, **choices: Any
+) -> RunResult:
+    """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
+
+    `choices` are fields of TrainOptions: `train("photos", epochs=20, width=0.5)`.
+    Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
+    state saved for `resume`.
+    """
+    options, listener = _options(options, choices), listener or Listener()
+    return _train(Path(path), options, listener)
+
+
+def _options(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptions:
+    try:
+        return replace(options or TrainOptions(), **choices)
+    except TypeError:
+        known = [field.name for field in fields(TrainOptions)]
+        wrong = next(name for name in choices if name not in known)
+        raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
+
+
+def _open(path: str | Path | None, options: TrainOptions) -> Source:
+    """The data set at `path`; None means the built-in digits."""
+    if path is None:
+        return open_digits(options.seed)
+    return open_source(path, seed=options.seed, holdout=options.holdout)
+
+
+def _train(path: Path | None, options: TrainOptions, listener: Listener) -> RunResult:
+    source = _open(path, options)
+    folder = run_folder(source.path, options)
+    for note in source.notes:
+        listener.note(note)
+    machine = hardware.choose(options.device, options.threads, options.precision)
+    hardware.apply(machine)
+    plan = make_plan(source, options)
+    run = _prepare(folder, source, options, plan, machine, listener)
+    with RunLock(make_folder(folder)):
+        record.begin(run, first_batch(run), listener)
+        return _advance(run, listener)
+
+
+def resume(folder: Path, listener: Listener | None = None) -> RunResult:
+    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
+    listener = listener or Listener()
+    if not Path(folder).is_dir():
+        raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+    (tensors, position, about), notes = checkpoint.load(Path(folder))
+    for note in notes:
+        listener.note(note)
+    options = TrainOptions(**{**about["options"], "out": Path(folder)})
+    plan = Plan(
+        Preprocess.from_dict(about["preprocess"]), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
+    )
+    source = _open(about["path"], options)
+    if source.fingerprint != about["fingerprint"]:
+        raise ModelError(f"the pictures in {about['path']} are not those the run began with; start a new run")
+    machine = hardware.Hardware(**{f.name: about["numerics"][f.name] for f in fields(hardware.Hardware)})
+    hardware.apply(machine)
+    now = hardware.numerics(machine)
+    changed = [key for key, value in about["numerics"].items() if now.get(key) != value]
+    if changed:
+        listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
+    run = _prepare(Path(folder), source, options, plan, machine, listener)
+    checkpoint.restore(run.trainer, tensors, position)
+    with RunLock(run.folder):
+        listener.begin(record.about(run))
+        return _advance(run, listener)
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    return Recipe(**{**values, "augmentation": Augmentation(**values["augmentation"])})
+
+
+def _prepare(
+    folder: Path, source: Source, options: TrainOptions, plan: Plan, machine: hardware.Hardware, listener: Listener
+) -> Run:
+    """Decode all pictures and put the trainer together."""
+    decoded = {name: decode(source, name, plan, options, listener) for name in source.splits}
+    data = {name: Pictures(d.images, d.labels) for name, d in decoded.items()}
+    held_out = {name: pictures for name, pictures in data.items() if name != "train"}
+    generator = torch.Generator().manual_seed(plan.recipe.seed)
+    model = NIN(plan.network, generator=generator)
+    trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine)
+    shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
+    return Run(folder, source, options, plan, trainer, held_out, shared)
+
+
+def _advance(run: Run, listener: Listener) -> RunResult:
+    """Train to the end, or to the user's wish to stop; save after every epoch."""
+    trainer = run.trainer
+    about = record.checkpoint_about(run)
+    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
+        checkpoint.save(run.folder, trainer, about)
+        record.epoch(run)
+        listener.epoch(epoch, run.plan.recipe.epochs)
+        if listener.should_stop():
+            break
+    if not trainer.finished:
+        checkpoint.save(run.folder, trainer, about)
+        at = trainer.position
+        where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
+        raise Interrupted(f"stopped in {where}; continue with: nin train --resume {record.quote(run.folder)}")
+    trainer.model.load_state_dict(trainer.final_weights())
+    return RunResult(**record.finish(run, listener))
+
+
+def first_batch(run: Run, count: int = 64) -> np.ndarray:
+    """Pictures of the first training batch as the network sees them, augmented, (count, H, W, C) uint8."""
+    recipe, pre, data = run.plan.recipe, run.plan.preprocess, run.trainer.data
+    chosen = np.arange(min(count, len(data)))
+    x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
+    mean, std = np.array(pre.mean, np.float32), np.array(pre.std, np.float32)
+    return ((x.permute(0, 2, 3, 1).numpy() * std + mean).clip(0, 1) * 255).round().astype(np.uint8)
+
+
+def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
+    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes."""
+    chosen = options or TrainOptions()
+    chosen = replace(chosen, out=chosen.out or Path("runs/demo"), size=chosen.size or DEMO_SIDE)
+    return _train(None, chosen, listener or Listener())
