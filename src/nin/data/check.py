@@ -1,0 +1,261 @@
+"""Look at every picture of a data set before training: what is there, what is broken, what is twice (torch-free)."""
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from nin.artifacts import escape_name
+from nin.data.images import PictureError, read_picture, to_channels
+from nin.data.sources import open_source
+from nin.data.splits import SPLITS, Source, Split
+
+NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
+FEW = 20  # ours: pictures of a class under which training is a gamble
+IMBALANCED = 3.0  # ours: largest class / smallest class from which it is worth saying
+BLOCK = 512  # pictures looked at before the progress is told
+
+Place = tuple[str, str, str]  # split, name, class
+
+
+class Facts(NamedTuple):
+    """What is remembered of one picture. `digest`: over the decoded pixels; `shrunk`: not decoded at full size."""
+
+    size: tuple[int, int]
+    format: str
+    mode: str
+    rotated: bool
+    blank: bool
+    digest: bytes
+    shrunk: bool
+
+
+@dataclass(frozen=True)
+class Range:
+    """Smallest, middle and largest of a quantity."""
+
+    min: float
+    median: float
+    max: float
+
+
+@dataclass(frozen=True)
+class Check:
+    """A data set as it is. counts: per split, pictures per class in the order of `classes` (unreadable ones too);
+    duplicates: groups of pictures with the same pixels, each as (split, name, class); imbalance: largest class /
+    smallest class of train; aspect: width / height; width, height: pixels, as a viewer shows the pictures."""
+
+    path: str
+    kind: str
+    classes: tuple[str, ...]
+    counts: dict[str, tuple[int, ...]]
+    width: Range | None
+    height: Range | None
+    aspect: Range | None
+    formats: dict[str, int]
+    modes: dict[str, int]
+    rotated: int
+    blank: int
+    unreadable: tuple[tuple[str, str], ...]
+    duplicates: tuple[tuple[Place, ...], ...]
+    imbalance: float
+    notes: tuple[str, ...]
+    suggestions: tuple[str, ...]
+
+    @property
+    def total(self) -> int:
+        """Pictures in all splits together."""
+        return sum(sum(counts) for counts in self.counts.values())
+
+    @property
+    def shared(self) -> tuple[tuple[Place, ...], ...]:
+        """The groups of duplicates that reach over more than one split: they make a score better than it is."""
+        return tuple(group for group in self.duplicates if len({split for split, _, _ in group}) > 1)
+
+    @property
+    def contradictions(self) -> tuple[tuple[Place, ...], ...]:
+        """The groups of duplicates that have more than one class."""
+        return tuple(group for group in self.duplicates if len({name for _, _, name in group}) > 1)
+
+    @property
+    def rows(self) -> list[tuple[str, str]]:
+        """(what, value) for a table on a screen; names are safe to print."""
+        rows = [("kind", self.kind), ("classes", f"{len(self.classes):,}"), ("pictures", f"{self.total:,}")]
+        rows += [(split, f"{sum(counts):,}") for split, counts in self.counts.items()]
+        for name, values, digits in (("width", self.width, 0), ("height", self.height, 0), ("aspect", self.aspect, 2)):
+            if values is not None:
+                low, middle, high = (f"{value:,.{digits}f}" for value in (values.min, values.median, values.max))
+                rows.append((name, low if low == high else f"{low} to {high}, median {middle}"))
+        for name, numbers in (("formats", self.formats), ("modes", self.modes)):
+            rows.append((name, ", ".join(f"{value} {count:,}" for value, count in numbers.items()) or "none"))
+        rows += [("turned by EXIF", f"{self.rotated:,}"), ("of one colour", f"{self.blank:,}")]
+        rows += [("unreadable", f"{len(self.unreadable):,}"), ("imbalance", f"{self.imbalance:.1f} : 1")]
+        extra = sum(len(group) - 1 for group in self.duplicates)
+        across = f", {len(self.shared):,} pictures in two splits" if self.shared else ""
+        return [*rows, ("duplicates", f"{extra:,}{across}")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON-able: every field, `total`, `shared` and `contradictions` (the latter two as counts)."""
+        extra = {"total": self.total, "shared": len(self.shared), "contradictions": len(self.contradictions)}
+        return {**_plain(asdict(self)), **extra}
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, text without what JSON in UTF-8 cannot hold."""
+    if isinstance(value, dict):
+        return {_plain(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
+
+
+def check(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Check:
+    """Look at the data set at `path` picture by picture; raises what `open_source` raises when it is none.
+
+    Splits are those found. Large JPEGs are decoded at a fraction of their size; pictures that then look the same are
+    compared at full size, so what is called a duplicate has exactly the same pixels.
+    """
+    source = open_source(path, split=False)
+    splits = {name: source.splits[name] for name in SPLITS if name in source.splits}
+    places = [(name, row) for name, split in splits.items() for row in range(len(split))]
+    found: list[Facts | str] = []
+    with ThreadPoolExecutor(min(4, max(2, os.cpu_count() or 1))) as pool:
+        for split in splits.values():
+            for start in range(0, len(split), BLOCK):
+                rows = range(start, min(start + BLOCK, len(split)))
+                if split.paths is None:
+                    found += _look_at_array(split, rows)
+                else:
+                    found += pool.map(_look_at_file, [split.paths[row] for row in rows])
+                if progress is not None:
+                    progress(len(found), len(places))
+    return _judge(source, splits, places, found)
+
+
+def _look_at_file(path: Path, near: int | None = NEAR) -> Facts | str:
+    """The facts of one picture, or why it cannot be read."""
+    try:
+        picture = read_picture(path, near=near)
+    except PictureError as error:
+        return error.reason
+    pixels = picture.pixels
+    shown = np.ascontiguousarray(to_channels(pixels, 3))
+    digest = hashlib.blake2b(str(shown.shape).encode() + shown.tobytes(), digest_size=16).digest()
+    shrunk = pixels.shape[0] * pixels.shape[1] < picture.size[0] * picture.size[1]
+    blank = bool((pixels == pixels[:1, :1]).all())
+    return Facts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk)
+
+
+def _look_at_array(split: Split, rows: range) -> Iterator[Facts]:
+    assert split.images is not None
+    images = split.images[rows.start : rows.stop]
+    size, mode = (images.shape[2], images.shape[1]), {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
+    blanks = (images == images[:, :1, :1]).all(axis=(1, 2, 3)).tolist()
+    for image, blank in zip(images, blanks, strict=True):
+        yield Facts(size, "array", mode, False, blank, hashlib.blake2b(image.tobytes(), digest_size=16).digest(), False)
+
+
+def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> Check:
+    good = [facts for facts in found if not isinstance(facts, str)]
+    counts = {
+        name: tuple(np.bincount(split.labels, minlength=len(source.classes)).tolist()) for name, split in splits.items()
+    }
+    unreadable = tuple(
+        (splits[name].name(row), facts)
+        for (name, row), facts in zip(places, found, strict=True)
+        if isinstance(facts, str)
+    )
+    learned = [count for count in counts.get("train", next(iter(counts.values()))) if count]
+    widths, heights = [facts.size[0] for facts in good], [facts.size[1] for facts in good]
+    result = Check(
+        path=str(source.path),
+        kind=source.kind,
+        classes=source.classes,
+        counts=counts,
+        width=_range(widths),
+        height=_range(heights),
+        aspect=_range([width / height for width, height in zip(widths, heights, strict=True)]),
+        formats=dict(Counter(facts.format for facts in good).most_common()),
+        modes=dict(Counter(facts.mode for facts in good).most_common()),
+        rotated=sum(facts.rotated for facts in good),
+        blank=sum(facts.blank for facts in good),
+        unreadable=unreadable,
+        duplicates=tuple(_duplicates(source, splits, places, found)),
+        imbalance=max(learned) / min(learned),
+        notes=source.notes,
+        suggestions=(),
+    )
+    return Check(**{**vars(result), "suggestions": tuple(_suggestions(result))})
+
+
+def _range(values: list[Any]) -> Range | None:
+    return Range(min(values), median(values), max(values)) if values else None
+
+
+def _duplicates(
+    source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]
+) -> Iterator[tuple[Place, ...]]:
+    """Groups of pictures with equal pixels, in the order of their first members."""
+    groups: dict[bytes, list[int]] = {}
+    for number, facts in enumerate(found):
+        if not isinstance(facts, str):
+            groups.setdefault(facts.digest, []).append(number)
+    for group in [numbers for numbers in groups.values() if len(numbers) > 1]:
+        exact: dict[object, list[int]] = {}
+        for number in group:
+            facts, (name, row) = found[number], places[number]
+            files = splits[name].paths
+            if files is not None and isinstance(facts, Facts) and facts.shrunk:  # equal when small: look at full size
+                facts = _look_at_file(files[row], near=None)
+            exact.setdefault(facts.digest if isinstance(facts, Facts) else number, []).append(number)
+        for numbers in exact.values():
+            if len(numbers) > 1:
+                spots = [places[number] for number in numbers]
+                yield tuple((n, splits[n].name(row), source.classes[splits[n].labels[row]]) for n, row in spots)
+
+
+def _suggestions(check: Check) -> Iterable[str]:
+    """What the person might do about it, one line each, worst first."""
+    if check.unreadable:
+        name, reason = check.unreadable[0]
+        example = f"{escape_name(name)}: {reason}"
+        yield f"remove what cannot be read, {len(check.unreadable):,} in all ({example}), or pass --skip-unreadable"
+    if check.contradictions:
+        (_, first, one), (_, second, other) = _differing(check.contradictions[0], 2)
+        pair = f"{escape_name(first)} is {escape_name(one)}, {escape_name(second)} is {escape_name(other)}"
+        yield f"decide on one class for the {len(check.contradictions):,} pictures that have two ({pair})"
+    if check.shared:
+        (one, first, _), (other, second, _) = _differing(check.shared[0], 0)
+        pair = f"{escape_name(first)} in {one}, {escape_name(second)} in {other}"
+        yield f"keep in one split the {len(check.shared):,} pictures that are in two ({pair}): they flatter the score"
+    train = check.counts.get("train")
+    if train:
+        few = [name for name, count in zip(check.classes, train, strict=True) if 0 < count < FEW]
+        if few:
+            yield f"collect more pictures of {_some(few)}: fewer than {FEW} to learn from"
+        if check.imbalance >= IMBALANCED:
+            small = min((count, name) for count, name in zip(train, check.classes, strict=True) if count)
+            yield f"collect more pictures of {escape_name(small[1])} ({small[0]:,}), or judge by balanced accuracy"
+    if check.aspect is not None and check.aspect.max > 1.5 * check.aspect.min:
+        yield "shapes differ much: fit pad keeps them whole, fit stretch distorts, fit crop cuts"
+    if check.modes and set(check.modes) <= {"L", "1", "I;16"}:
+        yield "all pictures are gray: one channel is enough"
+    deep = sum(count for mode, count in check.modes.items() if mode.startswith("I"))
+    if deep:
+        yield f"{deep:,} pictures have 16 bits a pixel; they are scaled to 8, which shows no finer steps"
+
+
+def _differing(group: tuple[Place, ...], column: int) -> tuple[Place, Place]:
+    """Two members of a group that differ in a column."""
+    return group[0], next(place for place in group if place[column] != group[0][column])
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(map(escape_name, names[:5])) + (f" and {len(names) - 5:,} more" if len(names) > 5 else "")
