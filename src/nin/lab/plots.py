@@ -1,0 +1,208 @@
+"""Pictures of a run as files: curves, confusion matrix, picture sheets, class maps. Every function returns bytes.
+
+Sheets and maps need Pillow only. Curves and the matrix use matplotlib through its object interface and the Agg
+canvas: no pyplot, no global setting is read or changed.
+"""
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from nin.errors import DataError, MissingExtra, ModelError
+from nin.lab import fonts
+from nin.lab.confusion import COMPACT_ABOVE, DARKEST, confusion_csv, confusion_svg
+from nin.lab.heat import colours, is_mean, limit_of, overlay, sized
+from nin.lab.markup import percent, shorten
+from nin.lab.report import Example
+from nin.lab.svg import LIGHT
+from nin.training.evaluate import Evaluation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["confusion_csv", "confusion_png", "confusion_svg", "explain_png", "grid_jpg", "results_png"]
+
+INK, MUTED, LINE, ACCENT, WARM = (LIGHT[name] for name in ("ink", "muted", "line", "accent", "warm"))
+TILES = 64  # most pictures on one sheet
+
+
+def results_png(history: Sequence[Mapping[str, Any]]) -> bytes:
+    """Loss, accuracy and learning rate over the epochs, side by side. MissingExtra without matplotlib."""
+    figure = _figure(12.0, 3.4)
+    charts = (
+        ("Loss", (("val_loss", "validation", ACCENT, "-"), ("train_loss", "train", WARM, "--"))),
+        ("Accuracy", (("val_accuracy", "validation", ACCENT, "-"), ("train_accuracy", "train", WARM, "--"))),
+        ("Learning rate", (("lr", "learning rate", INK, "-"),)),
+    )
+    epochs = [row["epoch"] for row in history]
+    for axes, (title, lines) in zip(figure.subplots(1, 3), charts, strict=True):
+        for key, label, colour, style in lines:
+            values = [math.nan if row.get(key) is None else float(row[key]) for row in history]
+            dot = "o" if len(history) == 1 else None
+            axes.plot(epochs, values, color=colour, linestyle=style, linewidth=1.6, label=label, marker=dot)
+        _plain(axes)
+        axes.set_title(title, loc="left", fontsize=11, color=INK)
+        axes.set_xlabel("epoch", color=MUTED, fontsize=9)
+        axes.grid(axis="y", color=LINE, linewidth=0.8)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        if title == "Accuracy":
+            axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
+        axes.margins(x=0.02)
+        if title != "Accuracy":
+            axes.set_ylim(bottom=0)
+        if len(lines) > 1:
+            place = "lower right" if title == "Accuracy" else "upper right"
+            axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc=place)
+    return _png(figure)
+
+
+def confusion_png(evaluation: Evaluation, classes: Sequence[str]) -> bytes:
+    """The matrix, rows true, columns predicted, shaded by share of the row. MissingExtra without matplotlib."""
+    counts, k = evaluation.confusion, len(classes)
+    cell = 0.5 if k <= COMPACT_ABOVE else max(0.1, min(0.32, 16 / k))  # inches
+    figure = _figure(k * cell + 2.4, k * cell + 2.0)
+    from matplotlib.font_manager import FontProperties  # after _figure, which says it when matplotlib is missing
+
+    axes = figure.add_subplot()
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    axes.imshow(_shaded(share), interpolation="nearest")
+    size = min(9.0, max(4.5, cell * 72 * 0.62))  # points
+    step = max(1, math.ceil(size * 1.15 / (cell * 72)))  # above 150 classes only every step-th is named
+    for axis, turn in ((axes.xaxis, 90), (axes.yaxis, 0)):
+        said = [fonts.drawable(shorten(label, 22)) for label in classes[::step]]
+        axis.set_ticks(range(0, k, step), [words for words, _ in said])
+        for tick, (_, path) in zip(axis.get_major_ticks(), said, strict=True):
+            for text in (tick.label1, tick.label2):
+                text.set(parse_math=False, fontproperties=FontProperties(fname=path), size=size, rotation=turn)
+    axes.tick_params(top=True, labeltop=True, bottom=False, labelbottom=False, length=0, labelcolor=INK)
+    axes.xaxis.set_label_position("top")
+    axes.set_xlabel("predicted", color=INK, fontsize=11)
+    axes.set_ylabel("true", color=INK, fontsize=11)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    if k <= 40:
+        for (i, j), count in np.ndenumerate(counts):
+            if count or k <= COMPACT_ABOVE:
+                axes.text(
+                    j,
+                    i,
+                    f"{count}",
+                    ha="center",
+                    va="center",
+                    color=INK if count else MUTED,
+                    fontsize=min(9.0, cell * 72 * 0.4),
+                )
+    return _png(figure)
+
+
+def _shaded(share: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Row shares (K, K) as colours (K, K, 3): blue on the diagonal, orange beside it, white for 0."""
+    hue = np.where(np.eye(len(share), dtype=bool)[..., None], _rgb(ACCENT), _rgb(WARM))
+    colour: NDArray[np.float64] = 1 - DARKEST * np.sqrt(share)[..., None] * (1 - hue)
+    return colour
+
+
+def _rgb(colour: str) -> NDArray[np.float64]:
+    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+
+
+def _figure(width: float, height: float) -> "Figure":
+    """An empty figure, sides in inches, on its own Agg canvas."""
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingExtra(
+            "drawing curves needs matplotlib, which is not installed; pip install 'network-in-network[train]'"
+        ) from error
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def _plain(axes: "Axes") -> None:
+    for side in ("top", "right", "left"):
+        axes.spines[side].set_visible(False)
+    axes.spines["bottom"].set_color(LINE)
+    axes.tick_params(colors=MUTED, labelsize=9, length=0)
+
+
+def _png(figure: "Figure", dpi: int = 120) -> bytes:
+    held = io.BytesIO()
+    figure.savefig(held, format="png", dpi=dpi, metadata={"Software": None})
+    return held.getvalue()
+
+
+def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> bytes:
+    """Up to 64 pictures (H, W, 1|3|4) with a caption under each, as one sheet in JPEG."""
+    shown = list(zip(pixels, captions, strict=True))[:TILES]
+    if not shown:
+        raise DataError("there is no picture to put on the sheet; at least one is needed")
+    across = min(8, math.ceil(math.sqrt(len(shown))))
+    tile, gap, line = 128, 12, 22
+    down = math.ceil(len(shown) / across)
+    sheet = Image.new("RGB", (gap + across * (tile + gap), gap + down * (tile + line + gap)), "white")
+    for place, (picture, caption) in enumerate(shown):
+        x, y = gap + place % across * (tile + gap), gap + place // across * (tile + line + gap)
+        image = Image.fromarray(sized(picture, tile))
+        sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
+        fonts.write(sheet, (x, y + tile + 3), caption, 13, INK, tile)
+    return _encoded(sheet, "JPEG")
+
+
+def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes:
+    """The picture and the maps of its `top` likeliest classes: over the picture and as the raw grid below it.
+
+    Under each stand its class, probability and logit; all maps share one colour scale. ModelError without maps.
+    """
+    if example.maps is None:
+        raise ModelError(f"there are no class maps for {example.name}; the network must end in global average pooling")
+    best = np.argsort(-example.probabilities, kind="stable")[: max(1, top)]
+    limit = limit_of(example.maps[best])
+    side, gap, words = 224, 20, 50
+    picture = Image.fromarray(sized(example.pixels, side))
+    width, height = picture.size
+    step = max(width, 150) + gap
+    sheet = Image.new("RGB", (gap + (1 + len(best)) * step, gap + 2 * height + words + 2 * gap), "white")
+    sheet.paste(picture, (gap, gap))
+    fonts.write(sheet, (gap, gap + height + 6), example.name, 14, INK, step - gap)
+    if example.true is not None:
+        fonts.write(sheet, (gap, gap + height + 27), f"truth: {classes[example.true]}", 13, MUTED, step - gap)
+    _scale(sheet, (gap, gap + height + words + gap), step - gap, limit)
+    for place, index in enumerate(best, start=1):
+        x, y = gap + place * step, gap
+        values, logit, chance = example.maps[index], float(example.logits[index]), float(example.probabilities[index])
+        proof = f"logit {logit:.3f} {'=' if is_mean(values, logit) else '≠'} mean of map"
+        sheet.paste(Image.fromarray(overlay(example.pixels, values, limit, side)), (x, y))
+        fonts.write(sheet, (x, y + height + 6), f"{percent(chance)}  {classes[index]}", 14, INK, step - gap)
+        fonts.write(sheet, (x, y + height + 27), proof, 13, MUTED, step - gap)
+        grid = Image.fromarray(colours(values, limit)).resize((width, height), Image.Resampling.NEAREST)
+        sheet.paste(grid, (x, y + height + words + gap))
+    return _encoded(sheet, "PNG")
+
+
+def _scale(sheet: Image.Image, place: tuple[int, int], width: int, limit: float) -> None:
+    """The colour scale of the maps with its ends named."""
+    x, y = place
+    ramp = colours(np.linspace(-1, 1, width)[None], 1.0)
+    sheet.paste(Image.fromarray(np.repeat(ramp, 12, axis=0)), (x, y))
+    for share, words in ((0.0, f"{-limit:.3g}"), (0.5, "0"), (1.0, f"+{limit:.3g}")):
+        font_width = fonts.fitting(fonts.drawable(words)[1], 12).getlength(words)
+        fonts.write(sheet, (x + share * (width - font_width), y + 17), words, 12, INK, width)
+    for n, words in enumerate(("blue: against the class", "red: for the class")):
+        fonts.write(sheet, (x, y + 42 + 20 * n), words, 13, MUTED, width)
+
+
+def _encoded(image: Image.Image, kind: str) -> bytes:
+    held = io.BytesIO()
+    if kind == "JPEG":
+        image.save(held, kind, quality=90, subsampling=0)
+    else:
+        image.save(held, kind, optimize=True)
+    return held.getvalue()
