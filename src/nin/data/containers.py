@@ -90,7 +90,7 @@ def _jpeg(data: bytes) -> Header:
             several = several or (frame is not None and len(body) > 2 and body[2] < frame[3])
         elif code in _JPEG_FRAMES:
             if frame is not None or len(body) < 8:
-                raise Refused("damaged JPEG")
+                raise Refused("damaged JPEG" if len(body) >= 8 else "truncated JPEG")
             frame = body[2], _big(body[3:5]), _big(body[5:7]), body[7]
             progressive = code in (0xC2, 0xC6, 0xCA, 0xCE)
         if segments > MAX_JPEG_SEGMENTS or scans > MAX_JPEG_SCANS:
