@@ -1,0 +1,51 @@
+# Needs Python 3.11 or newer, make and a package index; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo test test-heavy lint browser clean
+
+help:
+	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
+	@echo "make test        all checks: style, types, tests"
+	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
+	@echo "make lint        style and types only"
+	@echo "make clean       remove .venv, caches and build products (never runs/)"
+	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
+
+demo: $(VENV)/installed
+	$(BIN)/nin demo --out runs/demo
+
+test: lint browser
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+test-heavy: lint browser
+	NIN_HEAVY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+browser:
+	@sh tests/browser/ensure.sh
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "nin: $(PYTHON) is older than Python 3.11; run: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --upgrade "pip>=25.3"
+	@touch $@
+
+$(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
+	@touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(PIP) install --quiet -c constraints.txt --group dev
+	@touch $@
