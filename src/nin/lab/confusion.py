@@ -13,7 +13,7 @@ from nin.training.evaluate import Evaluation
 
 COMPACT_ABOVE = 25  # classes; above it cells are small and counts stay in their hints
 LABELS_UP_TO = 100  # classes; above it a label would be smaller than a hair
-DARKEST = 0.62  # opacity of a full row: ink stays readable on it in both colour schemes
+DARKEST = 0.55  # opacity of a full row: ink stays readable on it in both colour schemes
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, "CSV Injection"
 
 

@@ -153,7 +153,9 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
         image = Image.fromarray(sized(picture, tile))
         sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
         fonts.write(sheet, (x, y + tile + 3), caption, 13, INK, tile)
-    return _encoded(sheet, "JPEG")
+    held = io.BytesIO()
+    sheet.save(held, "JPEG", quality=90, subsampling=0)
+    return held.getvalue()
 
 
 def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes:
@@ -184,7 +186,9 @@ def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes
         fonts.write(sheet, (x, y + height + 27), proof, 13, MUTED, step - gap)
         grid = Image.fromarray(colours(values, limit)).resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(grid, (x, y + height + words + gap))
-    return _encoded(sheet, "PNG")
+    held = io.BytesIO()
+    sheet.save(held, "PNG")
+    return held.getvalue()
 
 
 def _scale(sheet: Image.Image, place: tuple[int, int], width: int, limit: float) -> None:
@@ -197,12 +201,3 @@ def _scale(sheet: Image.Image, place: tuple[int, int], width: int, limit: float)
         fonts.write(sheet, (x + share * (width - font_width), y + 17), words, 12, INK, width)
     for n, words in enumerate(("blue: against the class", "red: for the class")):
         fonts.write(sheet, (x, y + 42 + 20 * n), words, 13, MUTED, width)
-
-
-def _encoded(image: Image.Image, kind: str) -> bytes:
-    held = io.BytesIO()
-    if kind == "JPEG":
-        image.save(held, kind, quality=90, subsampling=0)
-    else:
-        image.save(held, kind, optimize=True)
-    return held.getvalue()

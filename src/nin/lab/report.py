@@ -124,7 +124,7 @@ def _result(report: Report) -> Markup:
 def _warnings(lines: Sequence[str]) -> Markup:
     if not lines:
         return Markup()
-    body = tag("ul", *(tag("li", line[:1].upper() + line[1:] + ".") for line in lines))
+    body = tag("ul", *(tag("li", line[:1].upper() + line[1:].rstrip(".") + ".") for line in lines))
     return tag(
         "aside", tag("h2", "Read this first", id="warnings"), body, aria_labelledby="warnings", class_="warnings"
     )
@@ -310,7 +310,7 @@ def _seen(example: Example, classes: Sequence[str]) -> Markup:
         right = example.true == best[0]
         verdict = tag(
             "span",
-            "right" if right else join("wrong: ", name(classes[example.true], 30)),
+            "right" if right else join("wrong: it is ", name(classes[example.true], 30)),
             class_="right" if right else "wrong",
         )
     picture = tag(
@@ -353,7 +353,7 @@ def _image(pixels: NDArray[np.uint8], alt: str, *, exact: bool = False) -> Marku
 
 def _scale_legend() -> Markup:
     ramp = tag("i", style=f"background:linear-gradient(90deg,{','.join(STOPS)})")
-    return tag("p", "against the class", ramp, "for the class", class_="legend ramp")
+    return tag("p", tag("span", "against the class"), ramp, tag("span", "for the class"), class_="legend ramp")
 
 
 def _facts(report: Report) -> Markup:
