@@ -15,7 +15,7 @@ help:
 	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
 
 demo: $(VENV)/installed
-	$(BIN)/nin demo --out runs/demo
+	$(BIN)/nin demo --out runs/demo --overwrite
 
 test: lint browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2

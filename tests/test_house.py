@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
@@ -567,3 +568,9 @@ def test_the_tree_reader_reads():
     assert tree_of(text)["room/b.py"] == "what b is"
     with pytest.raises(AssertionError, match="no fenced block"):
         tree_of("```\nsrc/other/\n```")
+
+
+def test_the_version_is_the_same_everywhere():
+    version = importlib.import_module("nin").__version__
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
+    assert f"## [{version}]" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
