@@ -116,6 +116,8 @@ class Trainer:
             if not self._finish_epoch(on_step, should_stop):
                 return
             yield self._close_epoch()
+            if should_stop():
+                return
 
     def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
         """Do the remaining steps of the epoch under way; False when asked to stop before its end."""
@@ -142,7 +144,7 @@ class Trainer:
             if recipe.max_seconds is not None and at.seconds >= recipe.max_seconds:
                 at.stopped = True
                 return at.seen > 0
-            if should_stop() and at.step != self.steps:
+            if at.step < self.steps and should_stop():
                 return False
         return True
 

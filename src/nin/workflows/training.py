@@ -149,8 +149,6 @@ def _advance(run: Run, listener: Listener) -> RunResult:
         checkpoint.save(run.folder, trainer, about)
         record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
-        if listener.should_stop():
-            break
     if not trainer.finished:
         checkpoint.save(run.folder, trainer, about)
         at = trainer.position

@@ -1,0 +1,43 @@
+"""Tiny data sets and networks that train in a blink."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from nin.data.augment import Augmentation
+from nin.data.preprocess import Preprocess
+from nin.network.architecture import NIN
+from nin.network.architecture import nin as default_network
+from nin.training.hardware import Hardware
+from nin.training.loop import Pictures, Trainer
+from nin.training.recipes import Recipe
+
+MACHINE = Hardware("cpu", 1, "float32")
+PREPROCESS = Preprocess((12, 12), 1, "stretch", (0.3,), (0.3,))
+
+
+def stripes(count: int, seed: int) -> Pictures:
+    """Two classes a person tells apart at once: horizontal and vertical stripes under noise, (N, 12, 12, 1) uint8."""
+    rng = np.random.default_rng(seed)
+    labels = np.arange(count, dtype=np.int64) % 2
+    wave = 90 * (np.arange(12) // 2 % 2)
+    images = np.stack([np.broadcast_to(wave[:, None] if label else wave[None, :], (12, 12)) for label in labels])
+    images = images + rng.integers(0, 100, images.shape)
+    return Pictures(images.astype(np.uint8)[..., None], labels)
+
+
+@pytest.fixture
+def make_trainer():
+    """make_trainer(**changes of the recipe) -> a Trainer on striped pictures."""
+    torch.set_num_threads(1)
+
+    def make(count: int = 40, augmentation: Augmentation | None = None, **changes) -> Trainer:
+        recipe = Recipe(
+            epochs=3, batch_size=8, lr=0.05, augmentation=augmentation or Augmentation(shift=0.1, erase=0.2)
+        )
+        model = NIN(default_network(2, 1, width=0.1, dropout=0.2), generator=torch.Generator().manual_seed(0))
+        return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), MACHINE)
+
+    return make

@@ -1,0 +1,205 @@
+"""The loop against a plain loop written from the definitions, and its promises: schedule, balance, patience, resume."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from nin.data.augment import Augmentation
+from nin.data.randomness import order
+from nin.errors import NinError, UsageError
+from nin.training import checkpoint
+from nin.training.hardware import Hardware
+from nin.training.loop import to_input, train
+from nin.training.recipes import Recipe, default_recipe
+
+
+def state_of(trainer) -> dict[str, torch.Tensor]:
+    tensors = {f"model/{k}": v.clone() for k, v in trainer.model.state_dict().items()}
+    for i, p in enumerate(p for g in trainer.optimizer.param_groups for p in g["params"]):
+        tensors[f"momentum/{i}"] = trainer.optimizer.state[p]["momentum_buffer"].clone()
+    return tensors
+
+
+def assert_same_bits(left, right) -> None:
+    assert left.keys() == right.keys()
+    for name in left:
+        assert torch.equal(left[name], right[name]), name
+
+
+def test_one_epoch_equals_nesterov_sgd_written_from_its_definition(make_trainer):
+    plain = Augmentation()
+    trainer = make_trainer(epochs=1, augmentation=plain, label_smoothing=0.1)
+    for dropout in trainer.model.dropouts:
+        dropout.p = 0.0
+    twin = make_trainer(epochs=1, augmentation=plain).model.double()
+    for dropout in twin.dropouts:
+        dropout.p = 0.0
+    weights = dict(twin.named_parameters())
+    velocity = {n: torch.zeros_like(p) for n, p in weights.items()}
+    twin.train()
+    indices, recipe = order(0, 0, 40), trainer.recipe
+    for step in range(5):
+        batch = indices[step * 8 : step * 8 + 8]
+        x = torch.from_numpy((trainer.data.images[batch].astype(np.float64) / 255 - 0.3) / 0.3).permute(0, 3, 1, 2)
+        y = torch.from_numpy(trainer.data.labels[batch])
+        log_p = twin(x).log_softmax(1)
+        smooth = 0.1 / 2 + 0.9 * F.one_hot(y, 2).double()
+        loss = -(smooth * log_p).sum(1).mean()
+        grads = torch.autograd.grad(loss, list(weights.values()))
+        lr = recipe.rate(step / 5)
+        with torch.no_grad():
+            for (name, p), g in zip(weights.items(), grads, strict=True):
+                g = g + (recipe.weight_decay if p.ndim > 1 else 0) * p
+                velocity[name] = recipe.momentum * velocity[name] + g
+                p -= lr * (g + recipe.momentum * velocity[name])
+    list(trainer.epochs())
+    for name, value in trainer.model.named_parameters():
+        torch.testing.assert_close(value.double(), weights[name].detach(), rtol=1e-3, atol=1e-4, msg=name)
+
+
+def test_it_learns_and_yields_one_epoch_at_a_time(make_trainer):
+    trainer = make_trainer(epochs=6, count=80)
+    epochs = list(trainer.epochs())
+    assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5, 6]
+    assert [e.step for e in epochs] == [10, 20, 30, 40, 50, 60]
+    assert epochs[-1].val_accuracy >= 0.95 and trainer.finished
+    with torch.no_grad():
+        trainer.model.eval()
+        x = to_input(trainer.validation.images, trainer.preprocess, "cpu")
+        logits = trainer.model(x)
+    y = torch.from_numpy(trainer.validation.labels)
+    assert epochs[-1].val_loss == pytest.approx(float(F.cross_entropy(logits, y)), abs=1e-5)
+
+
+def test_to_input_equals_the_torch_free_preprocessing(make_trainer):
+    trainer = make_trainer()
+    images = trainer.data.images[:5]
+    ours = to_input(images, trainer.preprocess, "cpu").numpy()
+    np.testing.assert_allclose(ours, trainer.preprocess.normalise(images), rtol=0, atol=1e-6)
+
+
+def test_the_rate_rises_linearly_and_falls_to_zero():
+    recipe = Recipe(epochs=1, lr=0.4, warmup=0.25)
+    assert [recipe.rate(p) for p in (0, 0.125, 0.25, 0.625, 1.0)] == pytest.approx([0, 0.2, 0.4, 0.2, 0.0])
+
+
+@pytest.mark.parametrize("stop_at", [1, 4, 5, 9, 13])
+def test_stopping_anywhere_and_resuming_gives_the_same_bits(make_trainer, tmp_path, stop_at):
+    whole = make_trainer()
+    list(whole.epochs())
+    first, count = make_trainer(), iter(range(100))
+    for _ in first.epochs(should_stop=lambda: next(count) + 1 >= stop_at):
+        pass
+    assert not first.finished
+    checkpoint.save(tmp_path, first, {"note": "hello"})
+    (tensors, position, about), notes = checkpoint.load(tmp_path)
+    second = make_trainer()
+    checkpoint.restore(second, tensors, position)
+    list(second.epochs())
+    assert about == {"note": "hello"} and notes == ()
+    assert_same_bits(state_of(whole), state_of(second))
+    timeless = {"time": 0.0, "images_per_second": 0.0}
+    assert [replace(e, **timeless) for e in whole.position.history] == [
+        replace(e, **timeless) for e in second.position.history
+    ]
+
+
+def test_a_damaged_checkpoint_is_named_and_the_other_one_used(make_trainer, tmp_path):
+    trainer = make_trainer()
+    for _ in trainer.epochs():
+        checkpoint.save(tmp_path, trainer, {})
+    newest = tmp_path / checkpoint.SLOTS[trainer.position.saves % 2]
+    data = bytearray(newest.read_bytes())
+    data[len(data) // 2] ^= 1
+    newest.write_bytes(data)
+    (_, position, _), notes = checkpoint.load(tmp_path)
+    assert position.epoch == 2
+    assert len(notes) == 1 and newest.name in notes[0] and "damaged" in notes[0]
+    assert bytes(data) == newest.read_bytes()
+
+
+def test_a_checkpoint_of_another_network_is_refused(make_trainer, tmp_path):
+    trainer = make_trainer()
+    checkpoint.save(tmp_path, trainer, {})
+    (tensors, position, _), _ = checkpoint.load(tmp_path)
+    tensors.pop("model/blocks.0.spatial.weight")
+    with pytest.raises(NinError, match=r"^the checkpoint belongs to another network: .*$"):
+        checkpoint.restore(trainer, tensors, position)
+
+
+def test_patience_stops_and_keeps_the_best_epoch(make_trainer):
+    trainer = make_trainer(epochs=50, patience=2, lr=1e-9)
+    losses = []
+    snapshots = []
+    for epoch in trainer.epochs():
+        losses.append(epoch.val_loss)
+        snapshots.append({k: v.clone() for k, v in trainer.model.state_dict().items()})
+    best = int(np.argmin(losses))
+    assert len(losses) == min(best + 3, 50)
+    assert_same_bits(trainer.final_weights(), snapshots[best])
+
+
+def test_the_clock_shrinks_the_schedule(make_trainer):
+    trainer = make_trainer(epochs=10**6, max_seconds=0.5)
+    epochs = list(trainer.epochs())
+    assert trainer.finished and len(epochs) < 10**5
+    assert trainer.learning_rate() == 0.0
+    assert trainer.position.seconds >= 0.5
+
+
+def test_loss_weights_count_every_class_the_same(make_trainer):
+    trainer = make_trainer()
+    uneven = replace(trainer.data, labels=np.array([0] * 30 + [1] * 10))
+    weighted = type(trainer)(
+        trainer.model,
+        uneven,
+        trainer.validation,
+        trainer.preprocess,
+        replace(trainer.recipe, balance="weights"),
+        trainer.hardware,
+    )
+    assert weighted.class_weights.tolist() == pytest.approx([40 / 60, 40 / 20])
+    assert trainer.class_weights.tolist() == [1, 1]
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(make_trainer):
+    trainer = make_trainer()
+    with torch.no_grad():
+        trainer.model.blocks[0].spatial.weight[0, 0, 0, 0] = math.inf
+    with pytest.raises(NinError, match=r"^the training loss became nan in epoch 1, step 1, .* smaller --lr$"):
+        list(trainer.epochs())
+
+
+def test_train_is_the_loop_for_people_who_want_no_trainer(make_trainer):
+    t = make_trainer()
+    epochs = list(train(t.model, t.data, t.validation, t.preprocess, replace(t.recipe, epochs=2), t.hardware))
+    assert len(epochs) == 2
+
+
+def test_bfloat16_trains_too(make_trainer):
+    trainer = make_trainer(count=80, epochs=6)
+    trainer.hardware = Hardware("cpu", 1, "bfloat16")
+    assert list(trainer.epochs())[-1].val_accuracy >= 0.9
+    assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"epochs": 0}, "epochs=0 is too small; the least is 1"),
+        ({"lr": float("nan")}, "lr=nan is not a positive number"),
+        ({"balance": "evenly"}, "balance='evenly' is unknown; use one of none, weights, sampler"),
+    ],
+)
+def test_impossible_recipes_are_refused(changes, text):
+    with pytest.raises(UsageError, match=f"^{text}$"):
+        replace(Recipe(epochs=1), **changes)
+
+
+def test_default_epochs_fall_with_the_number_of_pictures():
+    counts = [default_recipe(n, flip=True, colour=True).epochs for n in (10, 1_000, 5_000, 20_000, 10**6)]
+    assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1] >= 1
