@@ -203,14 +203,15 @@ def _bombs() -> dict[str, tuple[bytes, Verdict]]:
         "bomb.gif": (gif(1, 1, (0, 0, 65535, 65535)), f"65,535 x 65,535 {cap.format(25_000_000)}"),
         "bomb-screen.gif": (gif(65535, 65535), f"65,535 x 65,535 {cap.format(25_000_000)}"),
         "bomb.webp": (webp_frame_header(16383, 16383), f"16,383 x 16,383 {cap.format(25_000_000)}"),
-        "bomb.bmp": (bmp(60_000, 60_000, 24, b""), f"60,000 x 60,000 {cap.format(25_000_000)}"),
+        "bomb.bmp": (bmp(60_000, 60_000, 24, b""), "truncated BMP"),
         "bomb-rle.bmp": (
             bmp(25_000_000, 1, 8, b"\0\2\0\xff" * 9, compression=1, palette=bytes(1024)),
             "run-length BMP of 25,000,000 x 1 pixels, more than can be read safely",
         ),
-        "bomb.jpg": (sized(large, frame, 65500), f"65,500 x 65,500 {cap.format(25_000_000)}"),
-        "bomb-progressive.jpg": (
-            sized(progressive, progressive.index(b"\xff\xc2"), 6000),
+        "bomb.jpg": (sized(large, frame, 65500), "truncated JPEG"),
+        "bomb-progressive.jpg": (sized(progressive, progressive.index(b"\xff\xc2"), 6000), "truncated JPEG"),
+        "large-progressive.jpg": (
+            sized(progressive[:-2] + bytes(80_000) + b"\xff\xd9", progressive.index(b"\xff\xc2"), 6000),
             f"6,000 x 6,000 {cap.format(25_000_000)}",
         ),
     }

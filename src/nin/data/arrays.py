@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from nin.artifacts import escape_name
+from nin.data.folders import not_a_file
 from nin.data.images import scale_to_uint8
 from nin.data.memory import demand
 from nin.data.splits import SPLIT_NAMES, SPLITS, Source, Split, natural
@@ -37,14 +38,9 @@ Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (N, H, W, C) uint8,
 
 def regular_files(folder: Path) -> dict[str, Path]:
     """Regular files directly in `folder`, by name; links only where they stay inside it."""
-    real = os.path.realpath(folder)
+    root = os.path.realpath(folder)
     with os.scandir(folder) as entries:
-        return {
-            entry.name: Path(entry.path)
-            for entry in entries
-            if entry.is_file()
-            and (not entry.is_symlink() or os.path.commonpath([os.path.realpath(entry.path), real]) == real)
-        }
+        return {entry.name: Path(entry.path) for entry in entries if not not_a_file(entry, root)}
 
 
 def build_arrays(path: Path, kind: str, parts: Parts, notes: Iterable[str], names: Sequence[str] = ()) -> Source:
@@ -160,7 +156,10 @@ def _npz_pair(
     if images.dtype != np.uint8:
         notes.append(f"{keys['images']}: {images.dtype} values scaled to 0..255")
     values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
-    return np.ascontiguousarray(scale_to_uint8(images)), values
+    try:
+        return np.ascontiguousarray(scale_to_uint8(images)), values
+    except DataError as error:
+        raise DataError(f"{shown}: {keys['images']}: {error}") from error
 
 
 def idx_files(files: dict[str, Path]) -> dict[str, dict[str, Path]]:

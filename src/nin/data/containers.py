@@ -19,6 +19,7 @@ MAX_RLE_WIDTH = 16_384  # pixels; one delta code may skip 255 rows
 
 _JPEG_MARKER = re.compile(rb"\xff[\x01-\xcf\xd8-\xfe]")  # not a stuffed zero, a fill byte or a restart marker
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_JPEG_DENSITY = {0xC0: 256, 0xC1: 256, 0xC2: 512}  # pixels a byte at most: two Huffman codes, or one, per 64 pixels
 _JPEG_DROPPED = {*range(0xE1, 0xEE), 0xEF, 0xFE}  # metadata and comments; JFIF and Adobe say how colours are stored
 _PNG_KEPT = {b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS"}
 _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
@@ -76,8 +77,8 @@ def foreign_format(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Header:
-    position, segments, scans, frame, orientation = 2, 0, 0, None, 1
-    kept, several, progressive = [data[:2]], False, False
+    position, segments, scans, frame, orientation, kind, several = 2, 0, 0, None, 1, 0, False
+    kept = [data[:2]]
     while match := _JPEG_MARKER.search(data, position):
         code, start, position, segments = data[match.start() + 1], position, match.end(), segments + 1
         if code == 0xD9:
@@ -91,8 +92,7 @@ def _jpeg(data: bytes) -> Header:
         elif code in _JPEG_FRAMES:
             if frame is not None or len(body) < 8:
                 raise Refused("damaged JPEG" if len(body) >= 8 else "truncated JPEG")
-            frame = body[2], _big(body[3:5]), _big(body[5:7]), body[7]
-            progressive = code in (0xC2, 0xC6, 0xCA, 0xCE)
+            frame, kind = (body[2], _big(body[3:5]), _big(body[5:7]), body[7]), code
         if segments > MAX_JPEG_SEGMENTS or scans > MAX_JPEG_SCANS:
             raise Refused("JPEG built of too many parts")
         position += 0 if code == 0x01 else max(_big(body[:2]), 2)
@@ -106,8 +106,10 @@ def _jpeg(data: bytes) -> Header:
         raise Refused("JPEG without a picture")
     if frame[0] != 8:
         raise Refused(f"{frame[0]}-bit JPEG; only 8-bit JPEG can be read")
+    if frame[1] * frame[2] > _JPEG_DENSITY.get(kind, 2**32) * position:
+        raise Refused("truncated JPEG")
     kept.append(data[start:position])
-    buffered = progressive or several
+    buffered = several or kind in (0xC2, 0xC6, 0xCA, 0xCE)  # progressive
     return Header("JPEG", frame[2], frame[1], b"".join(kept), buffered=buffered, orientation=orientation)
 
 
@@ -172,8 +174,10 @@ def _bmp(data: bytes) -> Header:
     if size == 12:
         return Header("BMP", _little(data[18:20]), _little(data[20:22]), data)
     width, height = _little(data[18:22]), abs(int.from_bytes(data[22:26], "little", signed=True))
-    run_length = size > 16 and _little(data[30:34]) in (1, 2)
-    if run_length and (width * height > MAX_RLE_PIXELS or width > MAX_RLE_WIDTH):
+    compression = _little(data[30:34]) if size > 16 else 0
+    if compression == 0 and (width * _little(data[28:30]) + 31) // 32 * 4 * height > len(data):
+        raise Refused("truncated BMP")
+    if compression in (1, 2) and (width * height > MAX_RLE_PIXELS or width > MAX_RLE_WIDTH):
         raise Refused(f"run-length BMP of {width:,} x {height:,} pixels, more than can be read safely")
     return Header("BMP", width, height, data)
 

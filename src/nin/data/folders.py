@@ -36,7 +36,9 @@ class Scan:
             for entry in self._entries(folder):
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(Path(entry.path))
-                elif self._is_file(entry):
+                elif reason := not_a_file(entry, self.real_root):
+                    self.skipped[reason] += 1
+                else:
                     files.append(Path(entry.path))
             pictures = [file for file in files if is_picture_name(file)]
             self.strangers.update(file.suffix.lower() or "no suffix" for file in files if not is_picture_name(file))
@@ -67,24 +69,6 @@ class Scan:
         self.skipped["hidden or system file or folder"] += len(found) - len(kept)
         return kept
 
-    def _is_file(self, entry: os.DirEntry[str]) -> bool:
-        """A regular file, or a link to one that stays inside the root; counts what is neither."""
-        try:
-            if not entry.is_symlink():
-                regular = stat.S_ISREG(entry.stat(follow_symlinks=False).st_mode)
-                self.skipped["pipe, socket or device"] += not regular
-                return regular
-            real = os.path.realpath(entry.path)
-            if os.path.commonpath([real, self.real_root]) != self.real_root:
-                self.skipped["link that leads out of the folder"] += 1
-            elif stat.S_ISREG(os.lstat(real).st_mode):
-                return True
-            else:
-                self.skipped["link to something that is not a file"] += 1
-        except OSError:
-            self.skipped["link that leads nowhere"] += 1
-        return False
-
     def notes(self) -> list[str]:
         """One line per kind of thing left out."""
         lines = list(self.problems)
@@ -93,6 +77,22 @@ class Scan:
             kinds = ", ".join(f"{count:,} {escape_name(suffix)}" for suffix, count in self.strangers.most_common(5))
             lines.append(f"ignored: files that are no pictures by their name ({kinds}); read are {READABLE}")
         return lines
+
+
+def not_a_file(entry: os.DirEntry[str], real_root: str) -> str:
+    """Why an entry is neither a regular file nor a link to one inside `real_root`; empty when it is. Opens nothing."""
+    try:
+        real = os.path.realpath(entry.path) if entry.is_symlink() else entry.path
+        mode = os.lstat(real).st_mode
+    except OSError:
+        return "link that leads nowhere" if entry.is_symlink() else "file that has vanished"
+    if not entry.is_symlink():
+        return "" if stat.S_ISREG(mode) else "pipe, socket or device"
+    if os.path.commonpath([real, real_root]) != real_root:
+        return "link that leads out of the folder"
+    if stat.S_ISLNK(mode):
+        return "link that leads nowhere"
+    return "" if stat.S_ISREG(mode) else "link to something that is not a file"
 
 
 def _shown(path: Path, root: Path) -> str:

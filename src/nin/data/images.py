@@ -114,7 +114,7 @@ def read_picture(
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
-    """At most one byte more than the cap; only regular files are opened, so no pipe or device can block."""
+    """A regular file of at most max_bytes; nothing else is opened, so no pipe or device can block."""
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -122,7 +122,7 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         if status.st_size > limits.max_bytes:
             raise Refused(f"{status.st_size:,} bytes, more than the {limits.max_bytes:,} allowed")
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as stream:
-            return stream.read(limits.max_bytes + 1)
+            return stream.read(status.st_size + 1)  # read(n) takes n bytes of memory at once
     except OSError as error:
         words = {errno.ENOENT: "no such file", errno.EACCES: "permission denied", errno.ELOOP: "a link to itself"}
         raise Refused(words.get(error.errno or 0, (error.strerror or str(error)).lower())) from error

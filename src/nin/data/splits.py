@@ -171,6 +171,6 @@ def choose_holdout(labels: np.ndarray, *, seed: int, holdout: float) -> np.ndarr
     chosen = np.zeros(len(labels), bool)
     for label, take in zip(present, takes, strict=True):
         rows = np.flatnonzero(labels == label)
-        generator = np.random.Generator(np.random.Philox(key=[seed % 2**64, int(label)]))
+        generator = np.random.Generator(np.random.Philox(key=np.array([seed % 2**64, label], np.uint64)))
         chosen[generator.permutation(rows)[:take]] = True
     return chosen

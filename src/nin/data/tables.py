@@ -35,11 +35,11 @@ def open_table(path: Path) -> Source:
         for line, cell, label, split in _rows(path):
             where = f"{escape_name(path.name)} line {line}"
             if split.strip().lower() not in SPLIT_NAMES:
-                raise DataError(f"{where}: split {escape_name(split)!r}; expected train, validation or test")
+                raise DataError(f"{where}: split '{escape_name(split)}'; expected train, validation or test")
             if not label:
                 raise DataError(f"{where}: no label for {escape_name(cell)}; give one or remove the row")
             if not label.isprintable():
-                raise DataError(f"{where}: label {escape_name(label)!r} is not plain UTF-8 text; correct it")
+                raise DataError(f"{where}: label '{escape_name(label)}' is not plain UTF-8 text; correct it")
             name, picture = SPLIT_NAMES[split.strip().lower()], places.find(cell, where)
             known, at = labels.setdefault(picture, (label, line))
             if known != label:
