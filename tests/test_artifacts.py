@@ -268,7 +268,7 @@ def test_json_and_text_of_odd_names(tmp_path):
 class System:
     """Stands in for the system calls: records what happens to which path, fails or does nothing where told."""
 
-    NAMES = ("open", "fchmod", "write", "fsync", "close", "replace")
+    NAMES = ("open", "fchmod", "write", "fsync", "close", "replace", "mkdir", "rename", "unlink")
 
     def __init__(self, monkeypatch, plan=None):
         self.log, self.paths, self.counts, self.plan = [], {}, dict.fromkeys(self.NAMES, 0), plan or {}
@@ -296,8 +296,8 @@ class System:
             return result
         if name == "fsync":
             self.log.append(("fsync", self.paths[arguments[0]]))
-        if name == "replace":
-            self.log.append(("replace", Path(arguments[0]), Path(arguments[1])))
+        if name in ("replace", "rename", "mkdir", "unlink"):
+            self.log.append((name, *map(Path, arguments[: 2 if name.startswith("re") else 1])))
         result = self.real[name](*arguments, **keywords)
         if isinstance(action, OSError):  # close frees the descriptor even when it fails
             raise action
@@ -330,6 +330,43 @@ def test_the_order_of_operations(tmp_path, monkeypatch):
         ("fsync", tmp_path.name),
     ]
     assert system.log[0][2] & (os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW) == os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+
+
+def test_the_order_of_operations_on_folders(tmp_path, monkeypatch):
+    """A name is made durable after it appears and before anything relies on it."""
+    monkeypatch.setattr(artifacts.ctypes, "CDLL", lambda *a, **k: object())
+    with monkeypatch.context() as patch:
+        system = System(patch)
+        artifacts.make_folder(tmp_path / "a" / "b")
+        with replace_folder(tmp_path / "model") as new:
+            pass
+        with replace_folder(tmp_path / "model"):
+            pass
+        artifacts.remove(tmp_path / "a" / "c")
+    steps = [
+        (entry[0], entry[-1].relative_to(tmp_path.parent).as_posix()) for entry in system.log if entry[0] != "open"
+    ]
+    top, temporary = tmp_path.name, f"{tmp_path.name}/{new.name}"
+    assert steps[:4] == [("mkdir", f"{top}/a"), ("fsync", top), ("mkdir", f"{top}/a/b"), ("fsync", f"{top}/a")]
+    assert steps[4:8] == [("mkdir", temporary), ("fsync", temporary), ("rename", f"{top}/model"), ("fsync", top)]
+    assert [step for step, _ in steps[8:14]] == ["mkdir", "fsync", "rename", "rename", "rename", "fsync"]
+    assert (steps[11], steps[13]) == (("rename", f"{top}/model"), ("fsync", top))
+    assert steps[14:] == [("unlink", f"{top}/a/c"), ("fsync", f"{top}/a")]
+
+
+def test_a_swap_that_fails_in_the_middle_puts_the_old_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(artifacts.ctypes, "CDLL", lambda *a, **k: object())
+    with replace_folder(tmp_path / "model") as new:
+        write_bytes(new / "a", b"old")
+    with monkeypatch.context() as patch:
+        System(patch, {("rename", 1): OSError(errno.EIO, os.strerror(errno.EIO))})
+        with (
+            pytest.raises(ArtifactError, match="Input/output"),
+            replace_folder(tmp_path / "model", may_hold=["a"]) as new,
+        ):
+            write_bytes(new / "a", b"new")
+    assert (tmp_path / "model" / "a").read_bytes() == b"old"
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
 
 def after_power_loss(log, path: Path, old: bytes):
@@ -491,6 +528,10 @@ def test_permissions_stay_and_a_link_is_replaced_not_followed(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "fresh").stat().st_mode) == 0o640
+    (tmp_path / "public").write_bytes(b"")
+    (tmp_path / "public").chmod(0o666)  # more than the usual umask leaves to a new file
+    write_bytes(tmp_path / "public", b"new")
+    assert stat.S_IMODE((tmp_path / "public").stat().st_mode) == 0o666
     (tmp_path / "link").symlink_to("private")
     write_bytes(tmp_path / "link", b"other")
     assert not (tmp_path / "link").is_symlink()

@@ -36,7 +36,6 @@ _TENSOR_DIGEST = re.compile(
     rb'"sha256":"([0-9a-f]{64})"'
 )  # as a JSON key: inside a string the quotes carry backslashes
 _JSON_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
-_HEADER_LIMIT = 16 * 2**20  # bytes; a header of ours is a few kB
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "check the permissions or choose another folder"),
@@ -249,8 +248,8 @@ def _refuse_strangers(path: Path, may_hold: Collection[str]) -> None:
     with _refusing(path, "replaced"):
         strangers = sorted({entry.name for entry in path.iterdir()} - set(may_hold)) if path.exists() else []
     if strangers:
-        found = f"{escape_name(path)} holds {escape_name(strangers[0])}"
-        raise ArtifactError(f"{found}, which would be lost; choose an empty or new folder")
+        found = f"holds {escape_name(strangers[0])}, which would be lost"
+        raise ArtifactError(f"{escape_name(path)} {found}; choose an empty or new folder")
 
 
 def _swap(new: Path, path: Path) -> None:
@@ -258,15 +257,16 @@ def _swap(new: Path, path: Path) -> None:
     if not path.exists():
         new.rename(path)
         return
-    exchange = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
-    if exchange is not None:
-        if exchange(-100, os.fsencode(new), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE: one step
-            return
-        if ctypes.get_errno() not in (errno.EINVAL, errno.ENOSYS, errno.ENOTSUP):
-            raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    aside = path.parent / f"{new.name.removesuffix('.tmp')}.old-{path.name}"  # `sweep` puts it back after a crash here
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    if exchange and exchange(-100, os.fsencode(new), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE
+        return
+    aside = path.parent / f"{new.name.removesuffix('.tmp')}.old-{path.name}"  # not every file system can exchange
     path.rename(aside)
-    new.rename(path)
+    try:
+        new.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
     aside.rename(new)
 
 
@@ -324,7 +324,7 @@ def read_tensors(
     """Tensors and metadata of a safetensors file, verified; `require_digest=False` admits what other programs wrote."""
     data = read_bytes(path, limit=limit, follow=follow)
     end = 8 + int.from_bytes(data[:8], "little")
-    if not 10 <= end <= min(len(data), _HEADER_LIMIT):
+    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
         raise _damaged(path, "not a safetensors file, or cut short")
     if require_digest or _TENSOR_DIGEST.search(data, 8, end):
         _verify(data, _TENSOR_DIGEST, path, end)
