@@ -3,17 +3,10 @@
 import os
 from pathlib import Path
 
-import numpy as np
 import pytest
-from picture_corpus import png, samples
+from picture_corpus import tiny
 
 PHOTOS = Path(os.environ.get("NIN_TEST_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data") / "photos"
-
-
-def tiny(number: int) -> bytes:
-    """A 2 x 2 PNG, different for every number."""
-    values = np.array([number % 256, number // 256 % 256, 7, 9], np.uint8).reshape(2, 2, 1)
-    return png(2, 2, 8, 0, samples(values))
 
 
 @pytest.fixture

@@ -37,6 +37,17 @@ def samples(array: np.ndarray) -> bytes:
     return b"".join(b"\0" + row.astype(kind).tobytes() for row in array)
 
 
+def tiny(number: int) -> bytes:
+    """A 2 x 2 PNG, different for every number."""
+    values = np.array([number % 256, number // 256 % 256, 7, 9], np.uint8).reshape(2, 2, 1)
+    return png(2, 2, 8, 0, samples(values))
+
+
+def idx(array: np.ndarray) -> bytes:
+    """An IDX file of unsigned bytes, as MNIST's."""
+    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+
+
 def exif(orientation: int, *, order: str = "<", kind: int = 3) -> bytes:
     """A TIFF block with the one tag 0x0112."""
     body = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "I", 8)

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_corpus import idx
 
 from nin.data import memory
 from nin.data.sources import open_source
@@ -31,10 +32,6 @@ def refusal(path, **options):
 
 
 # ---- IDX
-
-
-def idx(array: np.ndarray) -> bytes:
-    return bytes((0, 0, 8, array.ndim)) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
 
 
 @pytest.fixture

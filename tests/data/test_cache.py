@@ -143,7 +143,7 @@ def test_writing_into_the_images_leaves_the_cache_as_it_is(tmp_path, monkeypatch
     assert count == 0 and (images[2] == 2).all()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(st.integers(0, 10**6), st.integers(1, 255), st.sampled_from(["flip", "cut", "zero", "longer"]), st.booleans())
 def test_every_damage_to_the_cache_is_seen_and_mended(tmp_path_factory, place, flip, kind, note):
     base = tmp_path_factory.getbasetemp() / "damage"

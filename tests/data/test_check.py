@@ -5,9 +5,7 @@ import statistics
 
 import numpy as np
 import pytest
-from conftest import tiny
-from picture_corpus import corpus, exif, gray16, png, samples, saved, scene
-from test_arrays import idx, random
+from picture_corpus import corpus, exif, gray16, idx, png, samples, saved, scene, tiny
 
 from nin.data.check import check
 from nin.errors import DataError
@@ -132,7 +130,7 @@ def test_only_unreadable_pictures(tmp_path):
 
 
 def test_arrays(tmp_path):
-    pictures = random(40, 5, 4)
+    pictures = np.random.default_rng(0).integers(0, 256, (40, 5, 4)).astype(np.uint8)
     pictures[7], pictures[9] = pictures[30], 3
     labels = np.arange(40, dtype=np.uint8) % 2
     put(tmp_path, "train-images-idx3-ubyte", idx(pictures[:30]))

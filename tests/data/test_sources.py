@@ -12,10 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from picture_corpus import saved, scene
+from picture_corpus import saved, scene, tiny
 
 from nin.data.sources import Split, open_source
 from nin.data.splits import MAX_HOLDOUT, choose_holdout, natural

@@ -4,9 +4,9 @@ import json
 import os
 
 import pytest
-from conftest import tiny
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from picture_corpus import tiny
 
 from nin.data.sources import open_source
 from nin.data.tables import open_table
