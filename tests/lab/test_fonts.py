@@ -68,6 +68,24 @@ def test_text_is_cut_to_its_width() -> None:
     assert 80 < right - left <= 121
 
 
+def test_words_wrap_at_spaces_and_none_is_lost() -> None:
+    said = "longsleeve 35% ✗ very long truth"
+    lines = fonts.wrapped(said, 13, 120, 2)
+    assert len(lines) == 2 and " ".join(lines) == said
+    assert fonts.wrapped("cat 93%", 13, 120, 2) == ["cat 93%"] and fonts.wrapped("", 13, 120, 2) == [""]
+    assert all(fonts.length(line, 13) <= 120 for line in fonts.wrapped(said, 13, 120, 9))
+
+
+def test_a_line_may_mix_fonts() -> None:
+    """Many Hangul fonts lack the ballot x that marks a mistake, and the font that has it lacks Hangul."""
+    if len(fonts._files()) < 2:
+        pytest.skip("needs matplotlib's font and one with Hangul")
+    pieces = fonts._runs("고양이 93% ✗ \U00013000")
+    assert "".join(piece for piece, _ in pieces) == f"고양이 93% ✗ {fonts.MISSING}"
+    assert all(path and all(fonts.has(path, c) for c in piece) for piece, path in pieces)
+    assert fonts.length("고양이✗", 20) == pytest.approx(fonts.length("고양이", 20) + fonts.length("✗", 20), abs=3)
+
+
 def test_no_plotting_package_is_imported_for_a_font_or_a_page() -> None:
     """koreanize_matplotlib changes matplotlib when imported; the page needs neither, and no torch."""
     code = (

@@ -193,6 +193,17 @@ def test_curve_passes_through_its_points() -> None:
     assert np.ptp(np.diff(drawn[:, 0])) < 0.2
 
 
+@pytest.mark.parametrize("top", [0.003, 0.095, 1.0, 2.31, 47.0])
+def test_axis_ends_with_a_number_above_the_curve(top: float) -> None:
+    root = ET.fromstring(line_chart("x", [Line("a", [1, 2], [top, 0.0], "ink")]))
+    marks = [
+        float(t.text or "nan")
+        for t in root.iter("{http://www.w3.org/2000/svg}text")
+        if t.get("text-anchor") == "end" and t.text != "epoch"
+    ]
+    assert marks[0] == 0 and marks[-2] < top <= marks[-1] and 3 <= len(marks) <= 6
+
+
 def test_curves_bear_gaps_single_points_and_nothing() -> None:
     for y in ([], [None], [math.nan], [1.0], [0.0, math.inf, 2.0], [5.0, 5.0]):
         ET.fromstring(line_chart("x", [Line("a", list(range(len(y))), y, "accent")], share=False))

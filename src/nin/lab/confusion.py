@@ -24,9 +24,8 @@ def confusion_svg(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """
     k, counts = len(classes), evaluation.confusion
     compact = k > COMPACT_ABOVE
-    cell, size = (
-        (max(4.0, min(15.0, 1200 / k)), 9.5) if compact else (60.0 if k <= 4 else 44.0 if k <= 12 else 36.0, 12.0)
-    )
+    cell = max(4.0, min(15.0, 840 / k)) if compact else 60.0 if k <= 4 else 44.0 if k <= 12 else 36.0
+    size = min(9.5, 0.95 * cell) if compact else 12.0
     labels = [shorten(label, 18) for label in classes] if k <= LABELS_UP_TO else []
     margin = 34 + max((columns(label) for label in labels), default=0) * size * 0.6
     side = k * cell

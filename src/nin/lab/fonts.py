@@ -40,6 +40,7 @@ def _folders() -> list[Path]:
     ]
 
 
+@cache
 def _inside(package: str, *parts: str) -> Path | None:
     """A file of an installed package, which is not imported."""
     found = importlib.util.find_spec(package)
@@ -78,33 +79,73 @@ def has(path: Path, character: str) -> bool:
     return character.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 
 
+def _files() -> list[Path]:
+    """The fonts to draw with, the one for Latin letters first."""
+    latin = _inside("matplotlib", "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
+    return [path for path in (latin, hangul_font()) if path]
+
+
 def drawable(text: str) -> tuple[str, Path | None]:
     """The text on one line, and the file of the font that draws most of it; what it lacks is shown as a box.
 
     None stands for Pillow's own font, where neither matplotlib nor a font with Hangul is installed.
     """
-    text = escape_name(text)
-    latin = _inside("matplotlib", "mpl-data", "fonts", "ttf", "DejaVuSans.ttf")
-    files = [path for path in (latin, hangul_font()) if path]
+    text, files = escape_name(text), _files()
     if not files:
         return text, None
     best = max(files, key=lambda path: sum(has(path, c) for c in text))  # the first wins when equal
     return "".join(c if has(best, c) else MISSING for c in text), best
 
 
-def fitting(path: Path | None, size: float) -> Font | ImageFont.ImageFont:
-    """That font at a size in pixels."""
+def _runs(text: str) -> list[tuple[str, Path | None]]:
+    """The text in pieces of one font each: the font of most of it, others where that one lacks a character."""
+    _, best = drawable(text)
+    files = [best, *_files()] if best else []
+    pieces: list[tuple[str, Path | None]] = []
+    for c in escape_name(text):
+        path = next((path for path in files if path and has(path, c)), None)
+        c = c if path or not best else MISSING
+        path = path or best
+        if pieces and pieces[-1][1] == path:
+            pieces[-1] = (pieces[-1][0] + c, path)
+        else:
+            pieces.append((c, path))
+    return pieces
+
+
+@cache
+def _sized(path: Path | None, size: float) -> Font | ImageFont.ImageFont:
     if path is None:
         return ImageFont.load_default(size)
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
+def length(text: str, size: float) -> float:
+    """Width of one line in pixels."""
+    return sum(_sized(path, size).getlength(piece) for piece, path in _runs(text))
+
+
+def wrapped(text: str, size: float, width: float, most: int) -> list[str]:
+    """The text broken at spaces into at most `most` lines of `width` pixels; what is left stands on the last."""
+    lines = [""]
+    for word in escape_name(text).split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and len(lines) < most and length(longer, size) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def write(image: Image.Image, place: tuple[float, float], text: str, size: float, colour: str, width: float) -> None:
     """Draw one line of text, its left at x and its baseline at y + size, cut with an ellipsis at `width` pixels."""
-    words, path = drawable(text)
-    font = fitting(path, size)
-    if font.getlength(words) > width:
-        while words and font.getlength(words + "…") > width:
-            words = words[:-1]
-        words += "…"
-    ImageDraw.Draw(image).text((place[0], place[1] + size), words, fill=colour, font=font, anchor="ls")
+    if length(text, size) > width:
+        text = escape_name(text)
+        while text and length(text + "…", size) > width:
+            text = text[:-1]
+        text += "…"
+    x, y = place
+    for piece, path in _runs(text):
+        font = _sized(path, size)
+        ImageDraw.Draw(image).text((x, y + size), piece, fill=colour, font=font, anchor="ls")
+        x += font.getlength(piece)

@@ -145,14 +145,17 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     if not shown:
         raise DataError("there is no picture to put on the sheet; at least one is needed")
     across = min(8, math.ceil(math.sqrt(len(shown))))
-    tile, gap, line = 128, 12, 22
+    tile, gap = 128, 12
+    said = [fonts.wrapped(caption, 13, tile, 2) for _, caption in shown]
+    line = 6 + 17 * max(map(len, said))
     down = math.ceil(len(shown) / across)
     sheet = Image.new("RGB", (gap + across * (tile + gap), gap + down * (tile + line + gap)), "white")
-    for place, (picture, caption) in enumerate(shown):
+    for place, (picture, _) in enumerate(shown):
         x, y = gap + place % across * (tile + gap), gap + place // across * (tile + line + gap)
         image = Image.fromarray(sized(picture, tile))
         sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
-        fonts.write(sheet, (x, y + tile + 3), caption, 13, INK, tile)
+        for n, words in enumerate(said[place]):
+            fonts.write(sheet, (x, y + tile + 3 + 17 * n), words, 13, INK, tile)
     held = io.BytesIO()
     sheet.save(held, "JPEG", quality=90, subsampling=0)
     return held.getvalue()
@@ -197,7 +200,7 @@ def _scale(sheet: Image.Image, place: tuple[int, int], width: int, limit: float)
     ramp = colours(np.linspace(-1, 1, width)[None], 1.0)
     sheet.paste(Image.fromarray(np.repeat(ramp, 12, axis=0)), (x, y))
     for share, words in ((0.0, f"{-limit:.3g}"), (0.5, "0"), (1.0, f"+{limit:.3g}")):
-        font_width = fonts.fitting(fonts.drawable(words)[1], 12).getlength(words)
-        fonts.write(sheet, (x + share * (width - font_width), y + 17), words, 12, INK, width)
+        wide = fonts.length(words, 12)
+        fonts.write(sheet, (x + share * (width - wide), y + 17), words, 12, INK, width)
     for n, words in enumerate(("blue: against the class", "red: for the class")):
         fonts.write(sheet, (x, y + 42 + 20 * n), words, 13, MUTED, width)

@@ -314,7 +314,7 @@ def _seen(example: Example, classes: Sequence[str]) -> Markup:
             class_="right" if right else "wrong",
         )
     picture = tag(
-        "figure", _picture(example), tag("figcaption", tag("span", name(example.name, 18), class_="file"), verdict,
+        "figure", _picture(example), tag("figcaption", tag("span", name(example.name, 17), class_="file"), verdict,
         tag("span", f"scale ±{limit:.3g}", class_="file")), class_="whole",
     )  # fmt: skip
     maps = [_map(example, int(c), classes[c], limit) for c in best]

@@ -87,16 +87,20 @@ def line_chart(
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
     values = [y for _, y in points]
     if share:
-        y_low, y_high = max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0
+        levels = ticks(max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0, 4)
+        y_low, y_high = min(*levels, *values), 1.0
     else:
-        y_low, y_high = min(0.0, *values), (max(values) or 1.0) * 1.04
+        levels = ticks(min(0.0, *values), max(values) or 1.0, 4)
+        if levels[-1] < max(values):  # the axis ends with a number above the curve
+            levels.append(2 * levels[-1] - levels[-2])
+        y_low, y_high = min(*levels, *values), levels[-1]
 
     def at(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / (x_high - x_low) if x_high > x_low else 0.5
         return left + across * (right - left), bottom - (y - y_low) / (y_high - y_low) * (bottom - top)
 
     drawn: list[Markup] = []
-    for value in ticks(y_low, y_high, 4):
+    for value in levels:
         y = at(x_low, value)[1]
         drawn += [stroke(left, y, right, y), text(left - 6, y + 4, f"{value:.0%}" if share else f"{value:g}", "end")]
     for value in ticks(x_low, x_high, 5):
