@@ -110,7 +110,10 @@ def _result(report: Report) -> Markup:
         numbers.insert(1, ("right among the first 5", percent(e.top5)))
     words = f"Guessing would give {percent(1 / len(report.classes))}."
     if report.split == "validation":
-        words += " These pictures also chose the weights kept, so new ones may do slightly worse."
+        words += (
+            " The same pictures set its confidence scale and, where --patience was given, chose the epoch kept: "
+            "new ones may do slightly worse."
+        )
     return tag(
         "header",
         tag("p", "Network in Network", class_="brow"),
