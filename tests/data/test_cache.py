@@ -3,6 +3,7 @@
 import os
 import shutil
 import tracemalloc
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -134,6 +135,20 @@ def test_the_cache_is_used_again_only_for_the_same_thing(tmp_path, monkeypatch):
     os.utime(split.paths[3], ns=(1, 1))
     images, count = fresh(split, folder, monkeypatch)
     assert count == 10 and (images[3] == 77).all()
+
+
+def test_two_splits_under_one_key_are_two_things(tmp_path):
+    first = Split(np.arange(3), images=np.full((3, 9, 9, 1), 7, np.uint8))
+    second = Split(np.arange(3), images=np.full((3, 9, 9, 1), 8, np.uint8))
+    folders = split_of(tmp_path / "one", 3), split_of(tmp_path / "two", 3)
+    for split, other in (first, second), folders:
+        options = {"key": "k", "memory_limit": 0, "cache_dir": tmp_path / "cache"}
+        names = [set((tmp_path / "cache").glob("*"))]
+        for part in (split, other):
+            decode_split(part, POLICY, **options)
+            names.append(set((tmp_path / "cache").glob("*")))
+        assert [len(b - a) for a, b in pairwise(names)] == [2, 2]
+    assert (decode_split(second, POLICY, **options).images == 8).all()
 
 
 def test_writing_into_the_images_leaves_the_cache_as_it_is(tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def decode_split(
     """Decode a split in its own order; pixels that already fit are not copied.
 
     memory_limit: bytes; by default half of what is free. A split above it goes to a file in `cache_dir` (by default
-    the user's cache folder), found again under `key` (the source's fingerprint and the split's name) and verified
+    the user's cache folder), found again by `key` (the source's fingerprint) and the split's content, and verified
     before every use. progress(done, all) is called now and then.
     Raises PictureError naming the unreadable pictures after all have been tried, unless `skip_unreadable`.
     """
@@ -150,9 +150,13 @@ def _cached(
 
 
 def _state(split: Split) -> str:
-    """A digest that changes when a file of the split does, even at the same size."""
+    """A digest of which pictures these are; it changes when a file does, even at the same size."""
     digest = hashlib.sha256(str(len(split)).encode())
+    if split.images is not None:
+        digest.update(str(split.images.shape).encode())
+        digest.update(np.ascontiguousarray(split.images).data)
     for path in split.paths or ():
+        digest.update(os.fsencode(path) + b"\0")
         try:
             status = path.stat()
             digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
