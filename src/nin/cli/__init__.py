@@ -1,0 +1,69 @@
+"""The command line: parse -> call -> print. The only room that prints; `main` turns every outcome into an exit code.
+
+0 done, 1 failed, 2 wrong usage, 3 under --fail-under, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+
+from nin.cli.screen import Screen, safe, screen_for
+from nin.errors import MissingExtra, NinError, UsageError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command line (default: the program's own) and return its exit code."""
+    _prepare_streams()
+    screen, words = screen_for(sys.argv[1:] if arguments is None else list(arguments))
+    if not (screen.debug or sys.warnoptions):
+        warnings.simplefilter("ignore")  # other libraries' remarks to programmers
+    try:
+        return _run(words, screen)
+    except BrokenPipeError:  # the reader has seen enough: `nin predict ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        screen.error("stopped")
+        return 130
+
+
+def _run(words: list[str], screen: Screen) -> int:
+    from nin.cli import app
+
+    try:
+        return app.run(words, screen)
+    except NinError as error:
+        wrong_use = isinstance(error, UsageError) and not isinstance(error, MissingExtra)
+        screen.error(error, hint=f"{app.command_name(words)} --help" if wrong_use else "")
+        return error.exit_code
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except MemoryError:
+        screen.error("there is not enough memory; choose a smaller --size or --batch-size, or close other programs")
+        return 1
+    except Exception as error:  # noqa: BLE001  a bug of ours: said in one line, shown whole with --debug
+        if missing := _missing_extra(error):
+            screen.error(f"{app.command_name(words)} needs {missing}")
+            return MissingExtra.exit_code
+        text = safe(error) or "no text"
+        advice = "" if screen.debug else "; run again with --debug to see where"
+        screen.error(f"unexpected {type(error).__name__}: {text}{advice}")
+        return 1
+
+
+def _missing_extra(error: Exception) -> str | None:
+    """What to install when an optional package was missed only in the middle of a command; None for other errors."""
+    from nin.workflows import EXTRAS
+
+    root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
+    if root not in EXTRAS:
+        return None
+    return f'{root}, which is not installed: pip install "network-in-network[{EXTRAS[root]}]"'
+
+
+def _prepare_streams() -> None:
+    """A name that the terminal's encoding cannot show is escaped, never a crash."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")

@@ -1,0 +1,220 @@
+"""A run as it goes: a bar on a terminal, plain lines elsewhere, and what Ctrl-C and SIGTERM mean meanwhile."""
+
+import math
+import os
+import signal
+import sys
+import time
+from contextlib import AbstractContextManager, suppress
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from nin.cli.screen import Screen, interactive, safe
+from nin.errors import Interrupted
+from nin.workflows.options import Listener
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from nin.training.loop import Epoch, Progress
+
+Kind = type[BaseException] | None
+HEARTBEAT = 60.0  # seconds of silence after which a log gets a line within an epoch
+ASKED = b"stopping after this step; Ctrl-C again to stop at once\n"
+
+
+class Terminated(Interrupted):
+    """SIGTERM stopped a run; what had been reached is saved."""
+
+    exit_code = 143
+
+
+class Stop(AbstractContextManager["Stop"]):
+    """Ctrl-C and SIGTERM while it lasts: the first asks to stop after the step under way, the second stops at once."""
+
+    def __init__(self) -> None:
+        self.number = 0  # of the signal that asked
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and shell jobs ignore Ctrl-C on purpose
+                self._before[number] = signal.signal(number, self._hear)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self.number == signal.SIGTERM and isinstance(error, Interrupted):
+            raise Terminated(str(error)) from error
+
+    def _hear(self, number: int, _frame: FrameType | None) -> None:
+        if self.number:
+            raise SystemExit(143) if number == signal.SIGTERM else KeyboardInterrupt
+        self.number = number
+        erase = b"\r\x1b[K" if interactive() else b""
+        with suppress(OSError):
+            os.write(2, erase + ASKED)  # not sys.stderr: a signal may come in the middle of its write
+
+
+class Lines(Listener, AbstractContextManager["Lines"]):
+    """One line an epoch, for logs and pipes; a heartbeat in long epochs."""
+
+    def __init__(self, screen: Screen, stop: Stop) -> None:
+        self.screen, self.stop = screen, stop
+        self.left = math.inf  # seconds of the whole run
+        self.spoke = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Nothing to tidy up."""
+
+    def note(self, text: str) -> None:
+        self.say(f"note: {safe(text)}")
+
+    def loading(self, done: int, total: int) -> None:
+        if self.stop.number:
+            raise Interrupted("stopped while pictures were read; nothing was trained")
+        self.pulse(f"{done:,} of {total:,} pictures read")
+
+    def begin(self, about: dict[str, Any]) -> None:
+        for label, text in _facts(about):
+            self.say(f"{label:<9}{safe(text)}")
+
+    def step(self, progress: "Progress") -> None:
+        self.left = progress.seconds_left
+        self.pulse(
+            f"epoch {progress.epoch}/{progress.epochs}  step {progress.step}/{progress.steps}  "
+            f"loss {progress.loss:.3f}  {progress.images_per_second:,.0f} img/s  ETA {duration(self.left)}"
+        )
+
+    def epoch(self, epoch: "Epoch", epochs: int) -> None:
+        self.say(epoch_line(epoch, epochs, self.left, self.screen.verbose))
+
+    def should_stop(self) -> bool:
+        return bool(self.stop.number)
+
+    def say(self, text: str) -> None:
+        """One line, now."""
+        self.spoke = time.monotonic()
+        self.screen.note(text)
+
+    def pulse(self, text: str) -> None:
+        """One line if there was none for a while."""
+        if time.monotonic() - self.spoke >= HEARTBEAT:
+            self.say(text)
+
+
+class Bar(Lines):
+    """A moving bar below the epochs' lines, for people at a terminal."""
+
+    def __init__(self, screen: Screen, stop: Stop) -> None:
+        super().__init__(screen, stop)
+        self._bar: RichProgress | None = None
+        self._task: Any = None
+        self._at = ("", 0)  # what the bar counts
+        self._since = time.monotonic()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._hide()
+
+    def loading(self, done: int, total: int) -> None:
+        super().loading(done, total)
+        self._move("reading pictures", done, total, "")
+        if done == total:
+            self._hide()
+
+    def step(self, progress: "Progress") -> None:
+        super().step(progress)
+        self._move(f"epoch {progress.epoch}/{progress.epochs}", progress.step, progress.steps, "")
+        epoch_left = (time.monotonic() - self._since) / max(progress.step, 1) * (progress.steps - progress.step)
+        assert self._bar is not None
+        self._bar.update(
+            self._task,
+            words=f"loss {progress.loss:.3f}  {progress.images_per_second:,.0f} img/s  "
+            f"ETA {duration(epoch_left)}, run {duration(self.left)}",
+        )
+
+    def say(self, text: str) -> None:
+        self.spoke = time.monotonic()
+        if self._bar is None:
+            self.screen.note(text)
+        else:
+            self._bar.console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
+
+    def pulse(self, text: str) -> None:
+        """The bar moves; no line is needed."""
+
+    def _move(self, title: str, done: int, total: int, words: str) -> None:
+        if self._bar is None:
+            self._bar = _bar()
+            self._task = self._bar.add_task(title, total=total, words=words)
+            self._bar.start()
+        if self._at != (title, total):
+            self._at, self._since = (title, total), time.monotonic()
+            self._bar.reset(self._task, total=total, description=title, words=words)
+        self._bar.update(self._task, completed=done)
+
+    def _hide(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def _bar() -> "RichProgress":
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=14),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[words]}"),
+    )
+    console = Console(file=sys.stderr, force_terminal=True)
+    return Progress(*columns, console=console, transient=True, refresh_per_second=4, redirect_stdout=False)
+
+
+def listener_for(screen: Screen, stop: Stop) -> Lines:
+    """A bar where one can be shown and is wanted, else lines."""
+    return Bar(screen, stop) if interactive() and not screen.quiet else Lines(screen, stop)
+
+
+def duration(seconds: float) -> str:
+    """0:07, 12:30, 1:02:03; "?" when it is not known."""
+    if not math.isfinite(seconds):
+        return "?"
+    minutes, rest = divmod(max(0, round(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def epoch_line(epoch: "Epoch", epochs: int, left: float, verbose: bool = False) -> str:
+    """The line of a finished epoch; losses are cross-entropies, accuracies shares of 1."""
+    more = f"  val loss {epoch.val_loss:.3f}  lr {epoch.lr:.4g}" if verbose else ""
+    return (
+        f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}  loss {epoch.train_loss:.3f}  "
+        f"accuracy {epoch.train_accuracy:.3f}  val {epoch.val_accuracy:.3f}{more}  "
+        f"{epoch.images_per_second:,.0f} img/s  ETA {duration(left)}"
+    )
+
+
+def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
+    """The start of a run in a few lines; what a run does not tell is left out."""
+    pictures = about.get("pictures") or {}
+    counts = ", ".join(f"{count:,} {name}" for name, count in pictures.items())
+    recipe = about.get("recipe") or {}
+    size = " x ".join(str(n) for n in (about.get("channels"), *about.get("size", ())) if n)
+    rows = [
+        ("data", f"{about.get('data') or 'demo'}: {counts}, {about.get('classes', '?')} classes"),
+        ("network", f"{about.get('parameters', 0):,} parameters, input {size}"),
+        ("training", f"{recipe.get('epochs', '?')} epochs, batches of {recipe.get('batch_size', '?')}"),
+        ("machine", str(about.get("machine", ""))),
+        ("folder", str(about.get("folder", ""))),
+    ]
+    return [(label, text) for label, text in rows if text]

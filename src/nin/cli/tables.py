@@ -1,0 +1,183 @@
+"""Results for people: aligned text of at most 80 columns, whatever alphabet the names are written in."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from nin.cli.screen import safe
+
+if TYPE_CHECKING:
+    from nin.data.check import Check
+    from nin.network.anatomy import Anatomy
+    from nin.training.evaluate import Evaluation
+    from nin.workflows import Explanation, Finding, Measured, Prediction, RunResult
+
+NAME_WIDTH = 32  # terminal cells that a label may take
+MOST_CONFUSED = 5
+MOST_LINES = 20  # of unreadable pictures, notes and suggestions
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1, most: int = NAME_WIDTH) -> list[str]:
+    """Lines of aligned columns of at most `most` cells each: the first `left` to the left, the others to the right."""
+    from rich.cells import cell_len
+
+    cells = [list(header), *([clip(value, most) for value in row] for row in rows)]
+    widths = [max(cell_len(row[column]) for row in cells) for column in range(len(header))]
+    lines = []
+    for row in cells:
+        padded = []
+        for column, (text, width) in enumerate(zip(row, widths, strict=True)):
+            space = " " * (width - cell_len(text))
+            padded.append(text + space if column < left else space + text)
+        lines.append("  ".join(padded).rstrip())
+    return lines
+
+
+def clip(value: object, width: int = NAME_WIDTH) -> str:
+    """A name on one line, cut to `width` terminal cells with an ellipsis."""
+    from rich.cells import cell_len, set_cell_size
+
+    text = safe(value)
+    return text if cell_len(text) <= width else set_cell_size(text, width - 1).rstrip() + "…"
+
+
+def accuracy_line(evaluation: "Evaluation", split: str) -> str:
+    """'validation accuracy 0.934 (95 % interval 0.906 to 0.954) on 412 pictures'."""
+    low, high = evaluation.interval
+    pictures = "1 picture" if evaluation.n == 1 else f"{evaluation.n:,} pictures"
+    where = "accuracy on everything" if split == "train" else f"{split} accuracy"
+    return f"{where} {evaluation.accuracy:.3f} (95 % interval {low:.3f} to {high:.3f}) on {pictures}"
+
+
+def evaluation_lines(measured: "Measured") -> Iterator[str]:
+    """The whole measurement: totals, one row a class, the commonest confusions."""
+    evaluation = measured.evaluation
+    yield accuracy_line(evaluation, measured.split)
+    top5 = "" if evaluation.top5 is None else f"  top-5 accuracy {evaluation.top5:.3f}"
+    yield (
+        f"balanced accuracy {evaluation.balanced_accuracy:.3f}  loss {evaluation.loss:.3f}  "
+        f"calibration error {evaluation.ece:.3f}{top5}"
+    )
+    yield ""
+    rows = [
+        (score.label, f"{score.support:,}", f"{score.precision:.3f}", f"{score.recall:.3f}", f"{score.f1:.3f}")
+        for score in evaluation.per_class
+    ]
+    yield from table(("class", "pictures", "precision", "recall", "F1"), rows)
+    confused = list(_confusions(evaluation))[:MOST_CONFUSED]
+    if confused:
+        yield ""
+        yield "commonest mistakes"
+        yield from (f"  {count:,} x {clip(true)} taken for {clip(given)}" for count, true, given in confused)
+
+
+def _confusions(evaluation: "Evaluation") -> Iterator[tuple[int, str, str]]:
+    """(count, true label, given label) of the wrong answers, commonest first."""
+    labels = [score.label for score in evaluation.per_class]
+    matrix = evaluation.confusion.tolist()
+    wrong = [(-matrix[t][g], t, g) for t in range(len(labels)) for g in range(len(labels)) if t != g and matrix[t][g]]
+    yield from ((-count, labels[t], labels[g]) for count, t, g in sorted(wrong))
+
+
+def worst_classes(evaluation: "Evaluation", count: int = 3) -> str:
+    """'고양이 0.81, dog 0.88' by recall, of the classes that were measured."""
+    seen = sorted((s for s in evaluation.per_class if s.support), key=lambda s: s.recall)[:count]
+    return ", ".join(f"{clip(s.label)} {s.recall:.3f}" for s in seen)
+
+
+def run_lines(result: "RunResult") -> Iterator[str]:
+    """The end of a run: how good, the weakest classes, where everything lies, what to type next. Warnings go before."""
+    yield accuracy_line(result.evaluation, result.split)
+    yield f"weakest classes (recall): {worst_classes(result.evaluation)}"
+    yield f"everything is in {safe(result.folder)}; open report.html there first"
+    yield "next:"
+    yield from (f"  {safe(command)}" for command in result.commands)
+    yield "the model:"
+
+
+def prediction_line(prediction: "Prediction", top: int) -> str:
+    """'photos/a.jpg: cat 0.982, dog 0.011 (12 ms)'; the guesses in brackets when the answer is "unknown"."""
+    guesses = ", ".join(f"{safe(label)} {score:.3f}" for label, score in prediction.scores[:top])
+    answer = f"unknown (nearest: {guesses})" if prediction.unknown else guesses
+    return f"{safe(prediction.file)}: {answer} ({prediction.ms:.0f} ms)"
+
+
+def explanation_line(explanation: "Explanation") -> str:
+    """'photos/a.jpg: cat 0.982 (logit 7.21), dog 0.011 (logit 2.04)'."""
+    classes = (f"{safe(label)} {share:.3f} (logit {logit:.2f})" for label, logit, share in explanation.classes)
+    return f"{safe(explanation.file)}: {', '.join(classes)}"
+
+
+def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
+    """One row a layer, totals, and what fully connected heads would cost instead."""
+    yield f"{safe(anatomy.name)} for pictures of {_by(anatomy.input_size)}"
+    yield ""
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            _by((layer.kernel, layer.kernel)) + (f"/{layer.stride}" if layer.stride > 1 else ""),
+            _by(layer.output),
+            f"{layer.parameters:,}",
+            f"{layer.macs:,}",
+            f"{layer.receptive_field}",
+        )
+        for layer in anatomy.layers
+    ]
+    yield from table(("layer", "kind", "window", "output", "params", "MACs", "sees"), rows, left=2)
+    yield ""
+    yield f"{anatomy.parameters:,} parameters, {anatomy.macs:,} multiply-adds (MACs) a picture"
+    yield (
+        f"1x1 layers hold {anatomy.pointwise_parameters:.0%} of the parameters and do {anatomy.pointwise_macs:.0%} "
+        "of the work"
+    )
+    yield (
+        f"memory for one picture: {_bytes(anatomy.activation_bytes)} of activations in training, "
+        f"{_bytes(anatomy.peak_bytes)} in use"
+    )
+    yield f"one point of a class map sees {anatomy.receptive_field} pixels of the picture across"
+    yield ""
+    heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]
+    yield from table(("head (as it is, then fully connected ones)", "parameters", "MACs"), heads)
+
+
+def check_lines(check: "Check") -> Iterator[str]:
+    """Facts, pictures of every class and split, what cannot be read, notes and what to do."""
+    yield safe(check.path)
+    yield ""
+    yield from table(("", ""), check.rows, left=2, most=60)[1:]
+    yield ""
+    rows = [(name, *(f"{counts[i]:,}" for counts in check.counts.values())) for i, name in enumerate(check.classes)]
+    yield from table(("class", *check.counts), rows)
+    sections = (
+        ("unreadable", [f"{name}: {reason}" for name, reason in check.unreadable]),
+        ("notes", check.notes),
+        ("to do", check.suggestions),
+    )
+    for title, lines in sections:
+        if lines:
+            yield ""
+            yield title
+            yield from (f"  {safe(line)}" for line in lines[:MOST_LINES])
+            if len(lines) > MOST_LINES:
+                yield f"  and {len(lines) - MOST_LINES:,} more (all of them with --json)"
+
+
+def findings_lines(findings: Sequence["Finding"]) -> Iterator[str]:
+    """One row a finding, and what to do about those that will not do."""
+    rows = [("ok" if f.ok else "!!", f.name, f.value) for f in findings]
+    yield from table(("", "", ""), rows, left=3, most=56)[1:]
+    for finding in findings:
+        if not finding.ok:
+            yield f"{safe(finding.name)}: {safe(finding.advice)}"
+
+
+def _by(sizes: Sequence[int]) -> str:
+    return "x".join(str(size) for size in sizes)
+
+
+def _bytes(count: float) -> str:
+    for unit in ("bytes", "KiB", "MiB"):
+        if count < 1024:
+            return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
+        count /= 1024
+    return f"{count:,.1f} GiB"
