@@ -1,0 +1,95 @@
+"""The real program in a user's folder, tiny pictures, and a model whose every answer can be worked out by hand."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ODDS = 3.0  # the tiny model gives 고양이 this many times the probability of dog: 0.75 and 0.25, whatever it sees
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run of the program left: its exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Program:
+    """`python -m nin` in `folder`, which stands for a user's own folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, stdin: bytes | None = None, **variables: str) -> Outcome:
+        done = subprocess.run(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment(**variables),
+            input=stdin,
+            stdin=subprocess.DEVNULL if stdin is None else None,
+            capture_output=True,
+            timeout=300,
+        )
+        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def start(self, *words: str, **variables: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment(**variables),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+
+    @staticmethod
+    def command(*words: str) -> list[str]:
+        return [sys.executable, "-m", "nin", *words]
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """What the program sees: nothing of the tester's own settings, a home that is not the tester's."""
+        foreign = ("NIN_", "NO_COLOR", "FORCE_COLOR", "CI", "COLUMNS", "PYTHONWARNINGS", "XDG_")
+        inherited = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
+        home = self.folder.parent / f"{self.folder.name}-home"
+        home.mkdir(exist_ok=True)
+        fixed = {"HOME": str(home), "TERM": "xterm", "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        return {**inherited, **fixed, **variables}
+
+    def left(self) -> list[str]:
+        """Every file and folder that is there now, hidden ones too."""
+        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+
+
+def save_picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pixels = np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def write_model(folder: Path) -> None:
+    """A network of zero weights whose last biases are (log ODDS, 0): logits and class maps are these constants."""
+    from nin.bundle import Calibration, write_bundle
+    from nin.data.preprocess import Preprocess
+    from nin.network.architecture import NIN, nin
+
+    config = nin(2, 3, 0.05)
+    weights = {name: np.zeros_like(value.numpy()) for name, value in NIN(config).state_dict().items()}
+    weights["blocks.4.pointwise.1.bias"] = np.array([np.log(ODDS), 0.0], np.float32)
+    write_bundle(
+        folder,
+        network=config.to_dict(),
+        weights=weights,
+        classes=("고양이", "dog"),
+        preprocess=Preprocess((16, 16), 3, "stretch", (0.5,) * 3, (0.5,) * 3),
+        calibration=Calibration(),
+        metrics={},
+        provenance={"license": "Apache-2.0"},
+    )

@@ -1,0 +1,71 @@
+"""What goes wrong with a trained model: the whole output of the real program, and nothing left behind."""
+
+import pytest
+
+EXPECTED = "expected the model folder that nin train wrote (runs/.../model)"
+
+
+def damage(model):
+    """Flip one bit in the middle of the weights."""
+    path = model / "model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.fixture
+def places(nin, model, photos):
+    (nin.folder / "empty").mkdir()
+    (nin.folder / "foreign").mkdir()
+    (nin.folder / "foreign" / "config.json").write_text('{"model_type": "resnet"}')
+    (nin.folder / "notes.txt").write_text("no model")
+    (nin.folder / "other").mkdir()
+    (nin.folder / "photos" / "dog").rename(nin.folder / "other" / "cat")
+    (nin.folder / "photos" / "dog").mkdir()
+    return nin
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("evaluate nothere photos", 1, f"nothere does not exist; {EXPECTED}"),
+        ("evaluate empty photos", 1, f"empty has no config.json; {EXPECTED}"),
+        ("predict notes.txt photos", 1, f"notes.txt is a file; {EXPECTED}"),
+        (
+            "predict foreign photos",
+            1,
+            "foreign/config.json was not written by nin, or is damaged; expected the folder of a nin model",
+        ),
+        (
+            "evaluate model other",
+            1,
+            "other has the class 'cat', which the model does not know (it knows 고양이, dog); "
+            "name the folders as the model's labels.txt does",
+        ),
+        ("evaluate model photos --split test", 2, "photos has no split 'test'; it has train"),
+        (
+            "summary nin-autor-mnist --json",
+            2,
+            "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist? (known: nin, "
+            "nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, nin-author-imagenet)",
+        ),
+        ("summary --input 3x4x4", 2, "height is 4; expected a whole number of at least 8"),
+    ],
+)
+def test_a_mistake_with_a_model(words, code, reason, places):
+    before = places.left()
+    outcome = places(*words.split(), stdin=b"")
+    hint = [f"try: nin {words.split()[0]} --help"] if code == 2 else []
+    assert outcome.err.splitlines() == [f"nin: {reason}", *hint]
+    assert (outcome.code, outcome.out) == (code, "")
+    assert places.left() == before
+
+
+def test_a_damaged_model_is_noticed(nin, model, photos):
+    damage(model)
+    outcome = nin("predict", "model", "photos/dog/0.png")
+    assert outcome.err == (
+        "nin: model/model.safetensors is damaged or was changed (SHA-256 differs from the one in config.json); "
+        "copy the whole folder again\n"
+    )
+    assert (outcome.code, outcome.out) == (1, "")
