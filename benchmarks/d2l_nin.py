@@ -5,7 +5,7 @@
 Network and settings: Dive into Deep Learning, section "Network in Network (NiN)", PyTorch edition 1.0: 224x224 input,
 blocks of 96, 256, 384 and K maps with 11x11/4, 5x5, 3x3, 3x3 kernels, dropout 0.5 before the last, Xavier
 initialisation, SGD with learning rate 0.05 and no momentum, batch 128, pictures scaled to 0..1, no augmentation.
-Plain PyTorch as the book runs it: float32, NCHW, eager. Prints one JSON line a seed with the accuracy on the test split.
+Plain PyTorch as the book runs it: float32, NCHW, eager. Prints one JSON line a seed with the test accuracy.
 """
 
 import argparse

@@ -120,9 +120,8 @@ def main() -> None:
         share = medians[name] * 2 * MACS / 1e9 / best
         rounds = " ".join(f"{v:.0f}" for v in values)
         print(f"{name:6} median {medians[name]:.1f} images/s, {share:.0%} of the better ceiling (rounds: {rounds})")
-    print(
-        f"ratio ours / plain: median {statistics.median(ratios):.2f}, {min(ratios):.2f} to {max(ratios):.2f}, n={len(ratios)}"
-    )
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f}, n={len(ratios)}"
+    print(f"ratio ours / plain: median {statistics.median(ratios):.2f}, {spread}")
     print(f"most that any code at this ceiling could reach: {best * 1e9 / (2 * MACS) / medians['plain']:.2f}")
 
 

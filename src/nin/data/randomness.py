@@ -15,7 +15,8 @@ def _mix(z: np.ndarray) -> np.ndarray:
     """The finaliser of SplitMix64 on (N,) uint64: every input bit changes every output bit with probability 1/2."""
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return z ^ (z >> np.uint64(31))
+    mixed: np.ndarray = z ^ (z >> np.uint64(31))
+    return mixed
 
 
 def integers(seed: int, epoch: int, index: np.ndarray, purpose: str) -> np.ndarray:
@@ -47,7 +48,8 @@ def balanced_order(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     for label in present:
         members, slots = np.flatnonzero(labels == label), np.flatnonzero(chosen == label)
         drawn[slots] = members[(picks[slots] * len(members)).astype(np.int64)]
-    return drawn[order(seed, epoch, len(labels))]
+    shuffled: np.ndarray = drawn[order(seed, epoch, len(labels))]
+    return shuffled
 
 
 def step_seed(seed: int, epoch: int, step: int) -> int:

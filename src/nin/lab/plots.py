@@ -161,6 +161,13 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     return held.getvalue()
 
 
+def picture_png(pixels: NDArray[np.uint8]) -> bytes:
+    """One picture (H, W, 1|3|4) uint8 as PNG, losslessly."""
+    held = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(held, "PNG")
+    return held.getvalue()
+
+
 def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes:
     """The picture and the maps of its `top` likeliest classes: over the picture and as the raw grid below it.
 

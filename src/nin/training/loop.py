@@ -243,7 +243,7 @@ def train(
 
 def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> torch.Tensor:
     """(B, H, W, C) uint8 -> (B, C, H, W) float32 on the device, normalised there; equals `preprocess.normalise`."""
-    x = torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float()
+    x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2).float()
     mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
     std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
     return (x / 255 - mean) / std

@@ -51,18 +51,24 @@ class Recipe:
         return self.lr * max(0.0, 1 - progress) / (1 - self.warmup)
 
 
-SAMPLES = 250_000  # training pictures shown in a default run, whatever the size of the data set; ours
-FEWEST, MOST = 12, 80  # bounds of the default number of epochs; ours
+COLOUR_SAMPLES, GREY_SAMPLES = 400_000, 275_000  # training pictures shown in a default run on a large data set; ours
+FEWEST, MOST = 5, 80  # bounds of the default number of epochs; ours
+SMALL = 10_000  # pictures; below this steps are what is short, so batches are small; ours
+LONG = 20  # epochs; from here on a run is long enough to profit from strong augmentation; ours
 
 
 def default_recipe(count: int, *, flip: bool, colour: bool) -> Recipe:
-    """The recipe of `nin train` for `count` training pictures. Source: ours, experiments/2026-11-23-clothing-photos.
+    """The recipe of `nin train` for `count` training pictures. Source: ours, experiments/2026-11-23-default-recipe.
 
-    flip: whether a mirrored picture is as good as the picture. colour: whether colours may be varied.
+    flip: whether a mirrored picture is as good as the picture. colour: whether the pictures have colours to vary.
     """
-    epochs = min(MOST, max(FEWEST, round(SAMPLES / count)))
-    vary = Augmentation(flip=flip, shift=0.1, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
-    return Recipe(epochs=epochs, augmentation=vary)
+    epochs = min(MOST, max(FEWEST, round((COLOUR_SAMPLES if colour else GREY_SAMPLES) / count)))
+    vary = Augmentation(flip=flip, shift=0.1)
+    if epochs >= LONG:
+        vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
+    if count < SMALL:
+        return Recipe(epochs, batch_size=32, lr=0.06, augmentation=vary)
+    return Recipe(epochs, batch_size=64, lr=0.1, augmentation=vary)
 
 
 def smoke(epochs: int = 1) -> Recipe:

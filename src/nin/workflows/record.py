@@ -12,9 +12,9 @@ import numpy as np
 import yaml
 
 from nin import __version__
-from nin.artifacts import write_bytes, write_json, write_text
+from nin.artifacts import make_folder, write_bytes, write_json, write_text
 from nin.bundle import Calibration, write_bundle
-from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, results_png
+from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
 from nin.network.class_maps import class_maps
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
 MISTAKES, EXAMPLES = 12, 10  # pictures shown in the report
+DEMO_PICTURES = "pictures"  # folder of the demo's own example pictures, within its run folder
 
 
 def about(run: "Run") -> dict[str, Any]:
@@ -139,6 +140,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         examples=examples,
         facts=_facts(run, summary),
         commands=commands,
+        resume=f"nin train --resume {quote(folder)}",
     )
     write_text(folder / "report.html", report_html(report))
     return {
@@ -243,11 +245,10 @@ def _examples(run: "Run", split: str, chosen: np.ndarray, probabilities: np.ndar
     pictures, trainer = run.held_out[split], run.trainer
     trainer.model.eval()
     seen = class_maps(trainer.model, to_input(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
-    paths = run.source.splits[split].paths
     return tuple(
         Example(
             pixels=np.asarray(pictures.images[i]),
-            name=paths[i].name if paths and len(paths) == len(pictures) else f"{split} {i}",
+            name=run.names[split][i],
             true=int(pictures.labels[i]),
             probabilities=probabilities[i],
             logits=seen.logits[row].cpu().numpy(),
@@ -297,15 +298,30 @@ def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str
 
 def next_commands(run: "Run") -> tuple[str, ...]:
     """What to type next, with this run's own paths."""
-    model = run.folder / "model"
-    picture = run.source.splits["validation"].paths
-    example = str(picture[0]) if picture else "picture.png"
-    data = str(run.source.path)
+    if run.source.kind == "digits":
+        pictures = quote(run.folder / DEMO_PICTURES)
+        return (
+            f"nin predict {quote(run.folder)} {pictures}",
+            f"nin explain {quote(run.folder)} {pictures}",
+            "nin data check YOUR_PICTURES",
+            "nin train YOUR_PICTURES",
+        )
+    paths = run.source.splits["validation"].paths
+    example = quote(paths[0]) if paths else "PICTURE"
     return (
-        f"nin predict {quote(model)} {quote(example)}",
-        f"nin explain {quote(model)} {quote(example)}",
-        f"nin evaluate {quote(model)} {quote(data)}",
+        f"nin predict {quote(run.folder)} {example}",
+        f"nin explain {quote(run.folder)} {example}",
+        f"nin evaluate {quote(run.folder)} {quote(run.source.path)}",
     )
+
+
+def demo_pictures(run: "Run") -> None:
+    """Write one held-out digit of every class as a picture file, for the next commands to look at."""
+    pictures = run.held_out["test"]
+    folder = make_folder(run.folder / DEMO_PICTURES)
+    for label, name in enumerate(run.source.classes):
+        first = np.flatnonzero(pictures.labels == label)[0]
+        write_bytes(folder / f"{name}.png", picture_png(pictures.images[first]))
 
 
 def quote(path: object) -> str:

@@ -22,8 +22,10 @@ from nin.training.recipes import Recipe
 from nin.workflows import record
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.plan import Plan, decode, make_plan, run_folder, shared_pictures
+from nin.workflows.using import explain
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
+DEMO_EPOCHS = 30  # about a minute on two cores
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,7 @@ class Run:
     plan: Plan
     trainer: Trainer
     held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
+    names: dict[str, tuple[str, ...]]  # of the held-out pictures, for people
     shared: int
 
 
@@ -138,7 +141,14 @@ def _prepare(
     model = NIN(plan.network, generator=generator)
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine)
     shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
-    return Run(folder, source, options, plan, trainer, held_out, shared)
+    names = {name: _names(source, name, decoded[name].kept) for name in held_out}
+    return Run(folder, source, options, plan, trainer, held_out, names, shared)
+
+
+def _names(source: Source, split: str, kept: np.ndarray) -> tuple[str, ...]:
+    """What to call the pictures of a split: their files' names, or their numbers."""
+    paths = source.splits[split].paths
+    return tuple(paths[i].name if paths else f"{split} {i}" for i in kept)
 
 
 def _advance(run: Run, listener: Listener) -> RunResult:
@@ -155,6 +165,8 @@ def _advance(run: Run, listener: Listener) -> RunResult:
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
         raise Interrupted(f"stopped in {where}; continue with: nin train --resume {record.quote(run.folder)}")
     trainer.model.load_state_dict(trainer.final_weights())
+    if run.source.kind == "digits":
+        record.demo_pictures(run)
     return RunResult(**record.finish(run, listener))
 
 
@@ -168,7 +180,18 @@ def first_batch(run: Run, count: int = 64) -> np.ndarray:
 
 
 def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
-    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes."""
+    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes.
+
+    Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
+    """
     chosen = options or TrainOptions()
-    chosen = replace(chosen, out=chosen.out or Path("runs/demo"), size=chosen.size or DEMO_SIDE)
-    return _train(None, chosen, listener or Listener())
+    chosen = replace(
+        chosen,
+        out=chosen.out or Path("runs/demo"),
+        size=chosen.size or DEMO_SIDE,
+        epochs=chosen.epochs or DEMO_EPOCHS,
+    )
+    result = _train(None, chosen, listener or Listener())
+    pictures = result.folder / record.DEMO_PICTURES
+    list(explain(result.folder, [str(pictures)], out=result.folder / "explained", device=chosen.device))
+    return result

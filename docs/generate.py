@@ -1,0 +1,85 @@
+"""Write the generated parts of the documents afresh: the tree and the table of results in README.md.
+
+    python docs/generate.py            # rewrite
+    python docs/generate.py --check    # exit 1 and name what is out of date
+
+The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json.
+The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
+"""
+
+import ast
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "src" / "nin"
+ROOMS = ("errors.py", "artifacts.py", "network", "data", "bundle.py", "training", "deploy", "lab", "workflows", "cli")
+STYLESHEET = "the looks of the report: light, dark, phone and paper"
+
+
+def sentence(path: Path) -> str:
+    """The first sentence of a module's docstring."""
+    if path.suffix == ".css":
+        return STYLESHEET
+    text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return text.split("\n")[0].split(". ")[0].rstrip(".")
+
+
+def tree() -> str:
+    """The fenced tree of src/nin, one line a module, rooms in the order of the arrows."""
+    rows = []
+    for name in (*ROOMS, "__main__.py"):
+        path = PACKAGE / name
+        if path.is_file():
+            rows.append((f"  {name}", sentence(path)))
+        elif path.is_dir():
+            rows.append((f"  {name}/", sentence(path / "__init__.py")))
+            modules = [p for p in sorted(path.iterdir()) if p.suffix in (".py", ".css") and p.name != "__init__.py"]
+            rows += [(f"    {module.name}", sentence(module)) for module in modules]
+    width = max(len(name) for name, _ in rows) + 2
+    return "".join(f"{name:{width}}{text}\n" for name, text in rows)
+
+
+def results() -> str:
+    """The table of results, one row per experiment, newest last."""
+    head = "| data, command | result | n | minutes | machine |\n|---|---|---|---|---|\n"
+    rows = []
+    for path in sorted(ROOT.glob("experiments/*/result.json")):
+        for row in json.loads(path.read_text(encoding="utf-8")).get("readme", []):
+            link = f"[log]({path.parent.relative_to(ROOT).as_posix()}/README.md)"
+            rows.append(
+                f"| {row['what']} | {row['result']} | {row['n']} | {row['minutes']} | {row['machine']}, {link} |\n"
+            )
+    return head + "".join(rows)
+
+
+def replaced(text: str, begin: str, end: str, content: str) -> str:
+    """`text` with what stands between two markers replaced."""
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return before + begin + content + end + after
+
+
+def generated() -> dict[Path, str]:
+    """Every document with generated parts, as it should be."""
+    readme = ROOT / "README.md"
+    text = readme.read_text(encoding="utf-8")
+    text = replaced(text, "```\nsrc/nin/\n", "```\n", tree())
+    text = replaced(text, "<!-- results: begin -->\n", "<!-- results: end -->\n", results())
+    return {readme: text}
+
+
+def main() -> int:
+    stale = {path: text for path, text in generated().items() if path.read_text(encoding="utf-8") != text}
+    if "--check" in sys.argv:
+        for path in stale:
+            sys.stderr.write(f"{path.relative_to(ROOT)} is out of date; run: python docs/generate.py\n")
+        return bool(stale)
+    for path, text in stale.items():
+        path.write_text(text, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,71 @@
+"""Documents are executed: generated parts are compared, and every snippet a reader may type is run."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUICK = {"NIN_TRAIN_EPOCHS": "1", "NIN_TRAIN_SIZE": "16", "NIN_TRAIN_WIDTH": "0.1", "NIN_TRAIN_DEVICE": "cpu"}
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    """The fenced blocks of a page in one language, in order."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+
+
+@pytest.fixture
+def desk(tmp_path):
+    """A folder as the documents assume it: photos/ with the classes cat and dog, runs/photos already trained."""
+    rng = np.random.default_rng(0)
+    for label, shade in (("cat", 60), ("dog", 160)):
+        for i in range(8):
+            pixels = rng.integers(shade, shade + 60, (40, 32, 3)).astype(np.uint8)
+            folder = tmp_path / "photos" / label
+            folder.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    return tmp_path
+
+
+def run(arguments: list[str], desk: Path) -> str:
+    environment = {**os.environ, **QUICK, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, *arguments], cwd=desk, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
+    return done.stdout
+
+
+def test_generated_parts_are_up_to_date():
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs" / "generate.py", "--check"], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_and_snippet_of_a_page_runs(page, desk):
+    commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("nin ")]
+    snippets = blocks(page, "python")
+    for line in commands:
+        run(["-m", "nin", *shlex.split(line, comments=True)[1:]], desk)
+    for number, snippet in enumerate(snippets):
+        script = desk / f"snippet{number}.py"
+        script.write_text(snippet, encoding="utf-8")
+        run([script.name], desk)
+    if page.name in ("README.md", "tutorial.md"):
+        assert commands and snippets
+
+
+def test_links_inside_the_repository_lead_somewhere():
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
+            if "://" not in target:
+                assert (page.parent / target).exists(), f"{page.name} links to {target}"

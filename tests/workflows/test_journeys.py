@@ -1,0 +1,243 @@
+"""The journeys end to end on tiny real runs: what lies in the folder, true numbers, exact resume by real processes."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+import nin
+from nin import workflows
+from nin.artifacts import read_tensors
+from nin.errors import Interrupted, ModelError, UsageError
+from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.plan import seconds
+
+FILES = {
+    "args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "results.png",
+    "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv", "train_batch0.jpg", "val_batch0_pred.jpg",
+    "report.html", "model", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
+}  # fmt: skip
+QUICK = {"epochs": 3, "width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
+
+
+def paint(folder: Path, label: str, count: int, seed: int) -> None:
+    """Pictures of one class: 고양이 is reddish and striped, 개 is bluish and plain."""
+    rng = np.random.default_rng(seed)
+    (folder / label).mkdir(parents=True)
+    for i in range(count):
+        pixels = rng.integers(0, 90, (24, 30, 3))
+        if label == "고양이":
+            pixels[::4, :, 0] += 150
+        else:
+            pixels[..., 2] += 120
+        Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / label / f"{i}.png")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("data") / "photos"
+    for split, count in (("train", 24), ("val", 8), ("test", 10)):
+        for label in ("고양이", "개"):
+            paint(root / split, label, count, len(split) + len(label))
+    return root
+
+
+@pytest.fixture(scope="module")
+def finished(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs") / "first"
+    return workflows.train(photos, TrainOptions(out=out, **{**QUICK, "epochs": 6}))
+
+
+def test_a_run_leaves_exactly_what_it_promises(finished):
+    names = {path.name for path in finished.folder.iterdir()}
+    assert names - {".lock"} == FILES
+    assert {p.name for p in (finished.folder / "model").iterdir()} == {
+        "config.json", "model.safetensors", "labels.txt", "README.md",
+    }  # fmt: skip
+
+
+def test_the_numbers_in_all_files_are_the_same_and_true(finished, photos):
+    summary = json.loads((finished.folder / "summary.json").read_text())
+    assert summary["accuracy"] == finished.evaluation.accuracy and summary["split"] == "test" == finished.split
+    assert summary["n"] == 20 and set(summary["splits"]) == {"validation", "test"}
+    rows = list(csv.DictReader((finished.folder / "results.csv").read_text().splitlines()))
+    lines = [json.loads(line) for line in (finished.folder / "metrics.jsonl").read_text().splitlines()]
+    assert [int(row["epoch"]) for row in rows] == [line["epoch"] for line in lines] == [1, 2, 3, 4, 5, 6]
+    assert float(rows[-1]["val_loss"]) == pytest.approx(lines[-1]["val_loss"], rel=1e-5)
+    arguments = yaml.safe_load((finished.folder / "args.yaml").read_text())
+    assert arguments["options"]["epochs"] == 6 and arguments["recipe"]["epochs"] == 6
+    again = workflows.evaluate(finished.folder, photos)
+    assert again.split == "test"
+    assert again.evaluation.accuracy == finished.evaluation.accuracy
+    assert again.evaluation.loss == pytest.approx(finished.evaluation.loss, abs=1e-6)
+
+
+def test_it_learned_what_it_was_shown(finished):
+    assert finished.evaluation.accuracy >= 0.9
+
+
+def test_predicting_one_by_one_or_together_gives_what_evaluation_counted(finished, photos):
+    answers = list(nin.predict(finished.folder, [str(photos / "test")]))
+    right = sum(answer.label == Path(answer.file).parent.name for answer in answers)
+    assert len(answers) == 20 and right / 20 == finished.evaluation.accuracy
+    alone = next(iter(nin.predict(finished.model, [answers[3].file])))
+    assert alone.label == answers[3].label and alone.score == pytest.approx(answers[3].score, abs=1e-5)
+    assert all(sum(p for _, p in answer.scores) == pytest.approx(1) for answer in answers)
+
+
+def test_unreadable_pictures_among_good_ones_are_told_and_do_not_stop_the_rest(finished, photos, tmp_path):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\nnot really")
+    good = photos / "test" / "개" / "0.png"
+    first, second, third = nin.predict(finished.folder, [str(good), str(bad), str(good)])
+    assert second.error and second.label is None and first.label == third.label is not None
+
+
+def test_explanations_show_maps_whose_mean_is_the_logit(finished, photos, tmp_path):
+    seen = list(nin.explain(finished.folder, [str(photos / "test" / "고양이" / "0.png")] * 2, out=tmp_path, top=2))
+    assert [e.png.name for e in seen] == ["0.png", "0-2.png"] and all(e.png.is_file() for e in seen)
+    assert seen[0].identity_error <= 1e-6 and len(seen[0].classes) == 2
+
+
+def test_the_model_rebuilt_by_hand_gives_the_same_logits(finished, photos):
+    import torch
+
+    model = nin.load(finished.folder)
+    tensors, _ = read_tensors(finished.model / "model.safetensors")
+    twin = nin.NIN(nin.NINConfig.from_dict(model.bundle.network))
+    twin.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
+    pixels = model.preprocess.load(photos / "test" / "개" / "1.png")
+    by_hand = (pixels.astype(np.float32) / 255 - model.preprocess.mean) / model.preprocess.std
+    x = torch.from_numpy(by_hand.astype(np.float32)).permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = twin.eval()(x).numpy()
+    np.testing.assert_allclose(model.logits(pixels[None]), expected, atol=1e-5)
+
+
+def command(photos: Path, out: Path) -> list[str]:
+    options = [f"--{name.replace('_', '-')}={value}" for name, value in {**QUICK, "epochs": 8}.items()]
+    return [sys.executable, "-m", "nin", "train", str(photos), f"--out={out}", *options]
+
+
+def weights(folder: Path) -> dict[str, bytes]:
+    tensors, _ = read_tensors(folder / "model" / "model.safetensors")
+    return {name: array.tobytes() for name, array in tensors.items()}
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+def test_interrupted_processes_resume_to_the_same_bits(photos, tmp_path, sent):
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
+    subprocess.run(command(photos, tmp_path / "whole"), env=environment, check=True, capture_output=True, timeout=300)
+    process = subprocess.Popen(
+        command(photos, tmp_path / "cut"), env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 240
+    while not (tmp_path / "cut" / "results.csv").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(sent)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == (130 if sent == signal.SIGINT else -signal.SIGKILL), said.decode()
+    assert not (tmp_path / "cut" / "model").exists()
+    done = subprocess.run(
+        [sys.executable, "-m", "nin", "train", "--resume", str(tmp_path / "cut")],
+        env={**environment, "PYTHONHASHSEED": "8"}, cwd=tmp_path, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert weights(tmp_path / "cut") == weights(tmp_path / "whole")
+    timeless = [("time", 0), ("images_per_second", 0)]
+    histories = [
+        [
+            {**json.loads(line), **dict(timeless)}
+            for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()
+        ]
+        for name in ("whole", "cut")
+    ]
+    assert histories[0] == histories[1] and len(histories[0]) == 8
+
+
+class StopAfter(Listener):
+    def __init__(self, steps: int) -> None:
+        self.left = steps
+
+    def step(self, progress) -> None:
+        self.left -= 1
+
+    def should_stop(self) -> bool:
+        return self.left <= 0
+
+
+def test_a_stop_in_the_first_epoch_leaves_a_folder_that_resumes(photos, tmp_path):
+    with pytest.raises(Interrupted, match=r"^stopped in epoch 1 of 3; continue with: nin train --resume .*$"):
+        workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
+    assert workflows.resume(tmp_path / "run").summary["epochs"] == 3
+
+
+def test_resuming_on_other_pictures_is_refused(photos, tmp_path):
+    import shutil
+
+    mine = tmp_path / "photos"
+    shutil.copytree(photos, mine)
+    with pytest.raises(Interrupted):
+        workflows.train(mine, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
+    (mine / "train" / "개" / "0.png").unlink()
+    with pytest.raises(
+        ModelError, match=r"^the pictures in .*photos are not those the run began with; start a new run$"
+    ):
+        workflows.resume(tmp_path / "run")
+
+
+def test_the_truth_is_told_about_shared_pictures_and_chance(tmp_path):
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        for label in ("a", "b"):
+            (tmp_path / "noise" / split / label).mkdir(parents=True)
+            for i in range(12):
+                pixels = rng.integers(0, 256, (16, 16, 3)).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "noise" / split / label / f"{i}.png")
+    copied = tmp_path / "noise" / "val" / "a" / "0.png"
+    copied.write_bytes((tmp_path / "noise" / "train" / "b" / "3.png").read_bytes())
+    run = workflows.train(tmp_path / "noise", TrainOptions(out=tmp_path / "run", **QUICK))
+    told = " ".join(run.warnings)
+    page = (run.folder / "report.html").read_text(encoding="utf-8")
+    for words in ("1 of the 24 pictures measured are also training pictures", "chance"):
+        assert words in told and words in page
+
+
+def test_an_existing_run_is_never_overwritten_by_accident(finished, photos):
+    with pytest.raises(UsageError, match=r"^.* is not empty; go on with it: nin train --resume .*--overwrite$"):
+        workflows.train(photos, TrainOptions(out=finished.folder, **QUICK))
+
+
+def test_unknown_options_are_named(photos):
+    with pytest.raises(UsageError, match=r"^there is no option 'epoch'; there are out, epochs, .*$"):
+        nin.train(photos, epoch=3)
+
+
+@pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("10m", 600), ("1.5h", 5400), ("45", 45)])
+def test_times_are_understood(text, expected):
+    assert seconds(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", "ten minutes", "-5m", "0", "5d"])
+def test_other_times_are_refused(text):
+    with pytest.raises(UsageError, match=r"is not a time; write 90s, 10m or 1\.5h$"):
+        seconds(text)
+
+
+def test_summary_counts_the_author_s_network():
+    counted = nin.summary("nin-author-cifar10")
+    assert (counted.parameters, counted.macs) == (966_986, 222_486_528)
+
+
+def test_doctor_finds_this_machine_in_order():
+    findings = {finding.name: finding for finding in workflows.doctor()}
+    assert findings["torch"].ok and findings["Python"].value.startswith(sys.version.split()[0])
