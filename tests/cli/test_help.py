@@ -5,6 +5,7 @@
 
 import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 
@@ -44,6 +45,10 @@ def help_page(command: str, everything: bool = False) -> str:
 def reference() -> str:
     parts = [HEAD, "## nin", "", f"```text\n{help_page('')}```", ""]
     for command in COMMANDS:
+        if command == "train":
+            parts += ["## nin train --help", "", f"```text\n{help_page(command)}```", ""]
+            parts += ["## nin train --help-all", "", f"```text\n{help_page(command, everything=True)}```", ""]
+            continue
         parts += [f"## nin {command}", "", f"```text\n{help_page(command, everything=True)}```", ""]
     return "\n".join(parts).rstrip() + "\n"
 
@@ -116,11 +121,26 @@ def test_help_and_version_load_nothing_heavy(nin):
         "import sys; from nin.cli import main; codes = [main(w.split()) for w in sys.argv[1:]];"
         f"print(codes, [m for m in {heavy!r} if m in sys.modules])"
     )
-    import subprocess
-
     words = ["--version", "-h", "train -h", "train --help-all", "predict -h", "trian", "train --epochs ten"]
     done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, env=nin.environment())
     assert done.stdout.splitlines()[-1] == "[0, 0, 0, 0, 0, 2, 2] []"
+
+
+def test_a_narrow_or_wide_terminal_is_no_trouble(monkeypatch):
+    for columns, most in (("1", 60), ("70", 70), ("500", 100)):
+        monkeypatch.setenv("COLUMNS", columns)
+        widest = max(map(len, help_page("train", everything=True).splitlines()))
+        assert widest <= most
+
+
+def test_completion_is_installed_for_the_asked_shell(nin):
+    outcome = nin("--install-completion", "--shell", "bash")
+    assert outcome.code == 0
+    script = Path(outcome.out.strip())
+    assert subprocess.run(["bash", "-n", script], capture_output=True).returncode == 0
+    text = script.read_text()
+    assert "--max-time" in text
+    assert "--screen" not in text
 
 
 def test_version(nin):

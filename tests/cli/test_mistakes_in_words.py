@@ -56,7 +56,7 @@ MISTAKES = {
         PREDICT,
     ),
     "predict model a.png --json --csv": ("nin: --json and --csv cannot go together; choose one", PREDICT),
-    "predict model a.png --top 0": ("nin: --top is 0; expected 1 or more", PREDICT),
+    "predict model a.png --top 0": ("nin: --top is 0; expected 1 to 1000", PREDICT),
     "explain model": (
         "nin: nin explain needs IMAGE: pictures, folders, globs in quotes, or - for standard input",
         "try: nin explain --help",
@@ -80,6 +80,19 @@ MISTAKES = {
         "try: nin --install-completion --help",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (("train", ""), 'nin: PATH is ""; expected a path'),
+        (("train", "photos", "--out="), 'nin: --out is ""; expected a path'),
+        (("train", "photos", "--epochs="), 'nin: --epochs is ""; expected a whole number'),
+    ],
+)
+def test_an_unset_variable_is_not_the_present_folder(words, line, nin, photos):
+    outcome = nin(*words)
+    assert (outcome.code, outcome.out, outcome.err) == (2, "", f"{line}\n{TRAIN}\n")
 
 
 @pytest.mark.parametrize("words", MISTAKES)
@@ -122,6 +135,17 @@ def test_control_characters_in_words_do_not_reach_the_terminal(nin):
     assert (
         outcome.err == f'nin: nin train does not know what to do with "\\x1b[31mred\\n"; it takes one PATH\n{TRAIN}\n'
     )
+
+
+def test_a_tilde_that_no_shell_expanded_is_the_home(nin, photos):
+    full = nin.folder.parent / f"{nin.folder.name}-home" / "full"
+    full.mkdir(parents=True)
+    (full / "mine.txt").write_text("mine")
+    outcome = nin("train", "photos", "--out=~/full")
+    assert (
+        outcome.err.splitlines()[0] == f"nin: {full} is not empty; choose another --out, or replace it with --overwrite"
+    )
+    assert not (nin.folder / "~").exists()
 
 
 def test_debug_shows_where_before_the_line(nin):

@@ -23,9 +23,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader has seen enough: `nin predict ... | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except KeyboardInterrupt:
-        screen.error("stopped")
-        return 130
+    except KeyboardInterrupt as error:
+        screen.error(str(error) or "stopped")
+        return getattr(error, "exit_code", 130)
 
 
 def _run(words: list[str], screen: Screen) -> int:

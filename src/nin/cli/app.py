@@ -1,6 +1,7 @@
 """The commands: their words, their options, and what each asks `nin.workflows` and prints."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
 DEFAULTS = TrainOptions()
+MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
 
 Model = Annotated[str, Parameter(help="A model folder, or the run folder that holds it.")]
@@ -183,7 +185,7 @@ def predict(
     formats = [name for name, wanted in (("--json", json), ("--jsonl", jsonl), ("--csv", csv)) if wanted]
     if len(formats) > 1:
         raise UsageError(f"{' and '.join(formats)} cannot go together; choose one")
-    _check_pictures("predict", "INPUT", input, top)
+    _check_pictures("predict", "INPUT", input, top, screen)
     predictions = workflows.predict(model, input, device=device)
     failed, objects = 0, []
     for number, prediction in enumerate(predictions):
@@ -208,11 +210,13 @@ def predict(
     return 1 if failed else 0
 
 
-def _check_pictures(command: str, what: str, inputs: Sequence[str], top: int) -> None:
+def _check_pictures(command: str, what: str, inputs: Sequence[str], top: int, screen: Screen) -> None:
     if not inputs:
         raise UsageError(f"nin {command} needs {what}: pictures, folders, globs in quotes, or - for standard input")
-    if top < 1:
-        raise UsageError(f"--top is {top}; expected 1 or more")
+    if not 1 <= top <= MOST_TOP:
+        raise UsageError(f"--top is {top}; expected 1 to {MOST_TOP}")
+    if "-" in inputs and sys.stdin is not None and sys.stdin.isatty():
+        screen.note("reading one picture from the keyboard; give its file's name instead, or end with Ctrl-D")
 
 
 @app.command(
@@ -237,7 +241,7 @@ def explain(
     """
     from nin.cli.tables import explanation_line
 
-    _check_pictures("explain", "IMAGE", image, top)
+    _check_pictures("explain", "IMAGE", image, top, screen)
     objects = []
     for explanation in workflows.explain(model, image, out=out, top=top, device=device):
         if json:

@@ -55,7 +55,7 @@ def page(app: App, chain: Sequence[str], *, everything: bool = False) -> str:
     command = app
     for name in chain:
         command = command[name]
-    width = min(shutil.get_terminal_size((80, 24)).columns, 100)
+    width = max(60, min(shutil.get_terminal_size((80, 24)).columns, 100))
     parts = [_usage(command, chain), *textwrap.wrap(_description(command), width), ""]
     if command.default_command is None:
         parts += [_title("Commands"), *_rows(_commands(command), width), ""]

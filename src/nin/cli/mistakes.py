@@ -166,6 +166,10 @@ def settings(app: App, chain: Sequence[str], arguments: ArgumentCollection) -> N
         for index, token in enumerate(argument.tokens):
             if token.value == STDIN:
                 argument.tokens[index] = token.evolve(value="-")
+            if Path in kinds and token.value.startswith("~/"):  # --out=~/runs: no shell expands that
+                argument.tokens[index] = token.evolve(value=str(Path(token.value).expanduser()))
+            if not token.value and not token.implicit_value:  # an unset variable is not the present folder
+                raise UsageError(_wrong_value(argument, token.keyword, token.value))
             if int in kinds and not re.fullmatch(r"[+-]?\d+", token.value):
                 raise UsageError(_wrong_value(argument, token.keyword, token.value))
             if float in kinds and re.fullmatch(r"[+-]?(nan|inf|infinity)", token.value, re.IGNORECASE):

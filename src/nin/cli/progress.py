@@ -29,6 +29,14 @@ class Terminated(Interrupted):
     exit_code = 143
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """The second signal; `exit_code` says which one it was."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("stopped at once")
+        self.exit_code = 128 + number
+
+
 class Stop(AbstractContextManager["Stop"]):
     """Ctrl-C and SIGTERM while it lasts: the first asks to stop after the step under way, the second stops at once."""
 
@@ -52,7 +60,7 @@ class Stop(AbstractContextManager["Stop"]):
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.number:
-            raise SystemExit(143) if number == signal.SIGTERM else KeyboardInterrupt
+            raise StoppedAtOnce(number)
         self.number = number
         erase = b"\r\x1b[K" if interactive() else b""
         with suppress(OSError):
@@ -77,12 +85,14 @@ class Lines(Listener, AbstractContextManager["Lines"]):
 
     def loading(self, done: int, total: int) -> None:
         if self.stop.number:
-            raise Interrupted("stopped while pictures were read; nothing was trained")
+            raise Interrupted("stopped while pictures were read; nothing was changed")
         self.pulse(f"{done:,} of {total:,} pictures read")
 
     def begin(self, about: dict[str, Any]) -> None:
         for label, text in _facts(about):
             self.say(f"{label:<9}{safe(text)}")
+        if self.screen.verbose:
+            self.say(f"recipe   {safe(', '.join(f'{key} {value}' for key, value in about.get('recipe', {}).items()))}")
 
     def step(self, progress: "Progress") -> None:
         self.left = progress.seconds_left
