@@ -73,6 +73,14 @@ def test_zoom_shows_a_window_inside_the_picture():
     assert (zoomed[:, 0, 16].diff(dim=1) > -1e-3).all()  # no reflection: the window stays inside
 
 
+def test_widen_shows_more_than_the_picture_mirrored_at_its_border():
+    ramp = torch.linspace(-1, 1, 32).repeat(50, 1, 32, 1)
+    wide = augment(ramp, np.arange(50), Augmentation(widen=0.5), seed=0, epoch=0)
+    turns = (wide[:, 0, 16].diff(dim=1) < -1e-4).sum(1)  # falling places: the mirrored parts
+    slopes = wide[:, 0, 16].diff(dim=1).amax(1) / (2 / 31)  # how much of the side one pixel shows
+    assert (turns > 0).float().mean() > 0.8 and slopes.min() > 0.99 and 1.3 < slopes.max() <= 1.51
+
+
 def test_colour_changes_no_place():
     x = torch.zeros(4, 3, 8, 8)
     x[:, :, 2, 3] = 1.0

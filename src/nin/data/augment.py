@@ -14,12 +14,19 @@ from nin.data.randomness import uniform
 from nin.errors import UsageError
 
 
+MOST = {
+    **dict.fromkeys(("aspect", "colour", "cutmix", "erase", "widen"), 1.0),
+    **{"shift": 0.5, "zoom": 0.9, "rotate": 180.0},
+}
+
+
 @dataclass(frozen=True)
 class Augmentation:
     """How training pictures are varied. Zero (or False) switches a variation off.
 
     flip: mirror left-right with probability 1/2. shift: largest translation, share of the side.
-    zoom: largest enlargement (0.25 shows at least 75 % of the side). aspect: largest log stretch of the aspect ratio.
+    zoom: largest enlargement (0.25 shows at least 75 % of the side). widen: largest reduction (0.25 shows up to 125 %,
+    mirrored at the border). aspect: largest log stretch of the aspect ratio.
     rotate: largest rotation in degrees. colour: largest change of brightness (in standard deviations), contrast and
     saturation (as factors). erase: side of an erased square, share of the side (DeVries and Taylor 2017).
     cutmix: probability that a batch is mixed by rectangles (Yun et al. 2019).
@@ -28,6 +35,7 @@ class Augmentation:
     flip: bool = False
     shift: float = 0.0
     zoom: float = 0.0
+    widen: float = 0.0
     aspect: float = 0.0
     rotate: float = 0.0
     colour: float = 0.0
@@ -35,12 +43,9 @@ class Augmentation:
     cutmix: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, highest in (("shift", 0.5), ("zoom", 0.9), ("aspect", 1.0), ("rotate", 180.0), ("colour", 1.0)):
+        for name, highest in MOST.items():
             if not 0 <= getattr(self, name) <= highest:
                 raise UsageError(f"augmentation {name}={getattr(self, name)} is outside 0 to {highest}")
-        for name in ("erase", "cutmix"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"augmentation {name}={getattr(self, name)} is outside 0 to 1")
 
 
 Draw = Callable[[str], torch.Tensor]
@@ -59,7 +64,7 @@ def drawer(seed: int, epoch: int, index: np.ndarray, device: torch.device) -> Dr
 def augment(x: torch.Tensor, index: np.ndarray, how: Augmentation, *, seed: int, epoch: int) -> torch.Tensor:
     """Vary every picture of the batch (N, C, H, W) by its own randomness; `index` (N,) names the pictures."""
     draw = drawer(seed, epoch, index, x.device)
-    if how.flip or how.shift or how.zoom or how.aspect or how.rotate:
+    if how.flip or how.shift or how.zoom or how.widen or how.aspect or how.rotate:
         x = _move(x, how, draw)
     if how.colour:
         x = _recolour(x, how.colour, draw)
@@ -72,13 +77,13 @@ def _move(x: torch.Tensor, how: Augmentation, draw: Draw) -> torch.Tensor:
     """Flip, zoom, stretch, rotate and shift in one bilinear resampling; whole pixels only when nothing resizes."""
     count, _, height, width = x.shape
     mirror = torch.where(draw("flip") < 0, -1.0, 1.0) if how.flip else torch.ones(count, device=x.device)
-    scale = 1 - (draw("zoom") + 1) / 2 * how.zoom
+    scale = 1 + how.widen - (draw("zoom") + 1) / 2 * (how.zoom + how.widen)  # share of the side that is shown
     stretch = torch.exp(draw("aspect") * how.aspect / 2)
     scale_x, scale_y = scale * stretch, scale / stretch
     angle = draw("rotate") * (how.rotate * torch.pi / 180)
     shift_x = draw("shift x") * ((1 - scale_x).clamp(min=0) + 2 * how.shift)
     shift_y = draw("shift y") * ((1 - scale_y).clamp(min=0) + 2 * how.shift)
-    resizes = bool(how.zoom or how.aspect or how.rotate)
+    resizes = bool(how.zoom or how.widen or how.aspect or how.rotate)
     if not resizes:
         shift_x = (shift_x * width / 2).round() * 2 / width
         shift_y = (shift_y * height / 2).round() * 2 / height

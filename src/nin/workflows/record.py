@@ -27,7 +27,7 @@ from nin.training.evaluate import (
     softmax,
     truths,
 )
-from nin.training.loop import Epoch, predict_logits, to_input
+from nin.training.loop import Epoch, Pictures, predict_logits, to_input
 from nin.workflows.options import Listener
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def checkpoint_about(run: "Run") -> dict[str, Any]:
     }
 
 
-def begin(run: "Run", first_batch: np.ndarray, listener: Listener) -> None:
+def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:
     """Write what is known before the first step: arguments, machine, data, the first batch as the network sees it."""
     folder, source = run.folder, run.source
     words = about(run)
@@ -91,8 +91,8 @@ def begin(run: "Run", first_batch: np.ndarray, listener: Listener) -> None:
         },
     }
     write_json(folder / "data.json", data)
-    names = [source.classes[label] for label in run.trainer.data.labels[: len(first_batch)]]
-    write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch), names))
+    names = [source.classes[label] for label in first_batch.labels]
+    write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch.images), names))
 
 
 def epoch(run: "Run") -> None:

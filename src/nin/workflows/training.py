@@ -11,6 +11,7 @@ from nin.artifacts import RunLock, make_folder
 from nin.data.augment import Augmentation, augment
 from nin.data.digits import open_digits
 from nin.data.preprocess import Preprocess
+from nin.data.randomness import order
 from nin.data.sources import Source, open_source
 from nin.errors import Interrupted, ModelError, UsageError
 from nin.network.architecture import NIN
@@ -170,13 +171,14 @@ def _advance(run: Run, listener: Listener) -> RunResult:
     return RunResult(**record.finish(run, listener))
 
 
-def first_batch(run: Run, count: int = 64) -> np.ndarray:
-    """Pictures of the first training batch as the network sees them, augmented, (count, H, W, C) uint8."""
+def first_batch(run: Run, count: int = 64) -> Pictures:
+    """The first training pictures as the network sees them, augmented: at most `count`, (N, H, W, C) uint8."""
     recipe, pre, data = run.plan.recipe, run.plan.preprocess, run.trainer.data
-    chosen = np.arange(min(count, len(data)))
+    chosen = order(recipe.seed, 0, len(data))[:count]
     x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
     mean, std = np.array(pre.mean, np.float32), np.array(pre.std, np.float32)
-    return ((x.permute(0, 2, 3, 1).numpy() * std + mean).clip(0, 1) * 255).round().astype(np.uint8)
+    pixels = ((x.permute(0, 2, 3, 1).numpy() * std + mean).clip(0, 1) * 255).round().astype(np.uint8)
+    return Pictures(pixels, data.labels[chosen])
 
 
 def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
