@@ -69,6 +69,11 @@ def test_reading_pictures_stops_at_the_next_report():
             "nin: there is not enough memory; choose a smaller --size or --batch-size, or close other programs",
         ),
         (
+            RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
+            1,
+            "nin: there is not enough memory; choose a smaller --size or --batch-size, or close other programs",
+        ),
+        (
             ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure"),
             2,
             'nin: nin doctor needs matplotlib, which is not installed: pip install "network-in-network[train]"',

@@ -39,10 +39,10 @@ def _run(words: list[str], screen: Screen) -> int:
         return error.exit_code
     except (BrokenPipeError, KeyboardInterrupt):
         raise
-    except MemoryError:
-        screen.error("there is not enough memory; choose a smaller --size or --batch-size, or close other programs")
-        return 1
     except Exception as error:  # noqa: BLE001  a bug of ours: said in one line, shown whole with --debug
+        if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
+            screen.error("there is not enough memory; choose a smaller --size or --batch-size, or close other programs")
+            return 1
         if missing := _missing_extra(error):
             screen.error(f"{app.command_name(words)} needs {missing}")
             return MissingExtra.exit_code
