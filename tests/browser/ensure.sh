@@ -6,7 +6,7 @@ done
 if [ "$(id -u)" = 0 ] && [ -f /etc/debian_version ] && command -v apt-get >/dev/null 2>&1; then
     echo "installing chromium for the browser tests"
     export DEBIAN_FRONTEND=noninteractive
-    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-core; } >/dev/null 2>&1
+    { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-noto-cjk; } >/dev/null 2>&1
     command -v chromium >/dev/null 2>&1 && exit 0
 fi
 echo "no chromium, chromium-browser or google-chrome found: the browser tests will be skipped"

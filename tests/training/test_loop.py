@@ -66,7 +66,7 @@ def test_it_learns_and_yields_one_epoch_at_a_time(make_trainer):
     epochs = list(trainer.epochs())
     assert [e.epoch for e in epochs] == [1, 2, 3, 4, 5, 6]
     assert [e.step for e in epochs] == [10, 20, 30, 40, 50, 60]
-    assert epochs[-1].val_accuracy >= 0.95 and trainer.finished
+    assert epochs[-1].val_accuracy > 0.9 and trainer.finished
     with torch.no_grad():
         trainer.model.eval()
         x = to_input(trainer.validation.images, trainer.preprocess, "cpu")

@@ -10,7 +10,7 @@ from nin.errors import MissingExtra
 from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
-    from nin.workflows.doctor import Finding, doctor
+    from nin.workflows.checkup import Finding, doctor
     from nin.workflows.training import RunResult, demo, resume, train
     from nin.workflows.using import (
         Classifier,
@@ -47,7 +47,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    **dict.fromkeys(("Finding", "doctor"), "doctor"),
+    **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("RunResult", "demo", "resume", "train"), "training"),
 }
 EXTRAS = {"torch": "train", "matplotlib": "train", "sklearn": "train"}

@@ -70,6 +70,8 @@ def train(
 
 
 def _options(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptions:
+    if choices.get("out") is not None:
+        choices["out"] = Path(choices["out"])
     try:
         return replace(options or TrainOptions(), **choices)
     except TypeError:

@@ -152,7 +152,7 @@ def load(model: str | Path, device: str = "auto") -> Classifier:
 
 def evaluate(
     model: str | Path,
-    data: Path,
+    data: str | Path,
     *,
     split: str | None = None,
     skip_unreadable: bool = False,
@@ -189,7 +189,7 @@ def predict(model: str | Path, inputs: Sequence[str], *, device: str = "auto") -
 
 
 def explain(
-    model: str | Path, images: Sequence[str], *, out: Path | None = None, top: int = 3, device: str = "auto"
+    model: str | Path, images: Sequence[str], *, out: str | Path | None = None, top: int = 3, device: str = "auto"
 ) -> Iterator[Explanation]:
     """Write, for every picture, one PNG: the picture and the class maps of its top classes.
 
@@ -197,7 +197,7 @@ def explain(
     """
     sources, names = _pictures(images)
     classifier = load(model, device)
-    folder = make_folder(out or Path("explained"))
+    folder = make_folder(Path(out or "explained"))
     for source, name in zip(sources, names, strict=True):
         example = classifier.see(source, name)
         means = np.asarray(example.maps).mean((1, 2), dtype=np.float64)
@@ -257,7 +257,7 @@ def _hidden(path: Path, root: Path) -> bool:
     return any(part.startswith(".") for part in path.relative_to(root).parts)
 
 
-def check(path: Path) -> Check:
+def check(path: str | Path) -> Check:
     """Look through a data set before training: see nin.data.check."""
     return check_data(Path(path))
 
