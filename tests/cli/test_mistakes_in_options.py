@@ -21,7 +21,6 @@ OUT_OF_RANGE = (
 )
 
 
-@pytest.mark.xfail(strict=True, reason="ranges are looked at only after the data, and some only in the first step")
 @pytest.mark.parametrize("words", OUT_OF_RANGE)
 def test_an_option_out_of_range_is_named_and_nothing_is_begun(words, nin, photos):
     before = nin.left()
@@ -48,10 +47,9 @@ def test_a_run_folder_that_cannot_be_made(nin, photos):
     (nin.folder / "notes.txt").write_text("a file")
     before = nin.left()
     outcome = nin("train", "photos", "--out", "notes.txt/run", "-q")
-    assert outcome.err == (
-        "nin: notes.txt/run cannot be made a folder (Not a directory); choose a path whose parents are folders\n"
-    )
-    assert (outcome.code, outcome.out) == (1, "")
+    line = "nin: notes.txt/run cannot be a run folder: notes.txt is a file; choose another --out"
+    assert outcome.err == f"{line}\n{TRAIN}\n"
+    assert (outcome.code, outcome.out) == (2, "")
     assert nin.left() == before
 
 

@@ -41,7 +41,6 @@ def test_a_mistake_with_pictures(words, code, reason, places):
     assert places.left() == before
 
 
-@pytest.mark.xfail(strict=True, reason="the folder is made before the first picture was read")
 def test_explain_leaves_nothing_for_what_is_no_picture(places):
     before = places.left()
     outcome = places("explain", "model", "notes.txt")

@@ -5,8 +5,6 @@ import subprocess
 
 import pytest
 
-TOGETHER = "the journey that needs no torch lies in one module with those that do"
-
 
 def test_a_reader_that_has_seen_enough_is_no_error(nin, model, photos):
     command = nin.command("predict", "model", *["photos"] * 50)
@@ -81,7 +79,7 @@ def test_a_missing_torch_is_one_line_with_what_to_type(words, nin, model, photos
 
 @pytest.mark.parametrize(
     "words",
-    [pytest.param("data check photos", marks=pytest.mark.xfail(strict=True, reason=TOGETHER)), "doctor", "train -h"],
+    ["data check photos", "doctor", "train -h"],
 )
 def test_what_needs_no_torch_does_without(words, nin, photos, without_torch):
     outcome = nin(*words.split(), **without_torch)

@@ -52,10 +52,11 @@ def _run(words: list[str], screen: Screen) -> int:
         return 1
 
 
+EXTRAS = dict.fromkeys(("torch", "matplotlib", "sklearn"), "train")  # package -> the extra that brings it
+
+
 def _missing_extra(error: Exception) -> str | None:
     """What to install when an optional package was missed only in the middle of a command; None for other errors."""
-    from nin.workflows import EXTRAS
-
     root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if root not in EXTRAS:
         return None

@@ -13,10 +13,11 @@ import torch.nn.functional as F
 from nin.data.randomness import uniform
 from nin.errors import UsageError
 
-
 MOST = {
     **dict.fromkeys(("aspect", "colour", "cutmix", "erase", "widen"), 1.0),
-    **{"shift": 0.5, "zoom": 0.9, "rotate": 180.0},
+    "shift": 0.5,
+    "zoom": 0.9,
+    "rotate": 180.0,
 }
 
 

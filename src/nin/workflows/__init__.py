@@ -6,24 +6,13 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.errors import MissingExtra
 from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
+    from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
     from nin.workflows.checkup import Finding, doctor
-    from nin.workflows.training import RunResult, demo, resume, train
-    from nin.workflows.using import (
-        Classifier,
-        Explanation,
-        Measured,
-        Prediction,
-        check,
-        evaluate,
-        explain,
-        load,
-        predict,
-        summary,
-    )
+    from nin.workflows.journeys import check, demo, evaluate, explain, load, predict, resume, summary, train
+    from nin.workflows.using import Classifier
 
 __all__ = [
     "Classifier",
@@ -47,22 +36,13 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    **dict.fromkeys(("Explanation", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
-    **dict.fromkeys(("RunResult", "demo", "resume", "train"), "training"),
+    "Classifier": "using",
 }
-EXTRAS = {"torch": "train", "matplotlib": "train", "sklearn": "train"}
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    try:
-        return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'using')}"), name)
-    except ModuleNotFoundError as error:
-        root = (error.name or "").partition(".")[0]
-        if root not in EXTRAS:
-            raise
-        raise MissingExtra(
-            f'this needs {root}, which is not installed: pip install "network-in-network[{EXTRAS[root]}]" '
-            "(without a GPU, torch's CPU build is enough: --extra-index-url https://download.pytorch.org/whl/cpu)"
-        ) from None
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'journeys')}"), name)

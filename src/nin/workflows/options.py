@@ -1,8 +1,11 @@
 """What a user may choose for a run, and how the program tells of its progress (torch-free)."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+
+from nin.errors import UsageError
 
 if TYPE_CHECKING:
     from nin.training.loop import Epoch, Progress
@@ -23,7 +26,7 @@ class TrainOptions:
     epochs: int | None = None
     """Passes over the training pictures."""
     max_time: str | None = None
-    """Time budget such as 90s, 10m or 1.5h; the schedule shrinks to fit."""
+    """Time budget: 90s, 10m, 1.5h; the schedule shrinks to fit."""
     size: int | None = None
     """Side of the square the network sees, in pixels."""
     width: float = 1.0
@@ -60,6 +63,43 @@ class TrainOptions:
     """auto measures whether bfloat16 is faster here."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{_option(name)} is {value}; expected {low:g} to {high:g}")
+        if self.channels not in (None, 1, 3, 4):
+            raise UsageError(f"--channels is {self.channels}; expected 1, 3 or 4")
+        if self.max_time is not None:
+            seconds(self.max_time)
+
+
+RANGES: dict[str, tuple[float, float]] = {
+    "epochs": (1, 1_000_000),
+    "size": (8, 512),
+    "width": (0.01, 100),
+    "patience": (1, 1_000_000),
+    "seed": (0, 2**63 - 1),
+    "lr": (1e-9, 1e3),
+    "batch_size": (1, 1_000_000),
+    "weight_decay": (0, 1),
+    "label_smoothing": (0, 0.999),
+    "holdout": (0.001, 0.9),
+    "threads": (1, 1024),
+}
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def seconds(text: str) -> float:
+    """'90s', '10m', '1.5h' or a plain number of seconds."""
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
+    if not match or float(match[1]) == 0:
+        raise UsageError(f"--max-time is {text!r}; expected a time such as 90s, 10m or 1.5h")
+    return float(match[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[match[2]]
 
 
 class Listener:

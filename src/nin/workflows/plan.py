@@ -1,9 +1,7 @@
 """From pictures and options to a complete plan: size, channels, preprocessing, network, recipe."""
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,15 @@ from nin.data.cache import Decoded, decode_split
 from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, Split
-from nin.errors import DataError, UsageError
+from nin.errors import DataError
 from nin.network.architecture import nin
 from nin.network.config import NINConfig
 from nin.training.recipes import Recipe, default_recipe
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import Listener, TrainOptions, seconds
 
 SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
 PHOTO_SIDE = 64  # side for photographs; ours: experiments/2026-11-23-clothing-photos
-SMALLEST, LARGEST = 8, 512  # sides the network and this machine's memory can take
+SMALLEST = 8  # pixels; the least side the network takes
 STEM_SIDE = 32  # side of the map after the first convolution
 
 
@@ -73,14 +71,6 @@ def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
     )
 
 
-def seconds(text: str) -> float:
-    """'90s', '10m', '1.5h' or a plain number of seconds."""
-    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([smh]?)\s*", text)
-    if not match or float(match[1]) == 0:
-        raise UsageError(f"{text!r} is not a time; write 90s, 10m or 1.5h")
-    return float(match[1]) * {"s": 1, "": 1, "m": 60, "h": 3600}[match[2]]
-
-
 def _sample(split: Split) -> list[np.ndarray]:
     """Up to SAMPLE readable pictures, (H, W, C) uint8, evenly spread over the split."""
     chosen = np.unique(np.linspace(0, len(split) - 1, min(SAMPLE, len(split))).astype(int))
@@ -102,8 +92,6 @@ def _sample(split: Split) -> list[np.ndarray]:
 def _size(sample: list[np.ndarray], wanted: int | None) -> tuple[int, int]:
     """(H, W): as asked for; the pictures' own size when they are small and alike; else PHOTO_SIDE."""
     if wanted is not None:
-        if not SMALLEST <= wanted <= LARGEST:
-            raise UsageError(f"--size {wanted} is outside {SMALLEST} to {LARGEST} pixels")
         return wanted, wanted
     shapes = {picture.shape[:2] for picture in sample}
     if len(shapes) == 1:
@@ -139,12 +127,3 @@ def shared_pictures(train: np.ndarray, held_out: np.ndarray) -> int:
 
 def _digest(picture: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(picture).data, digest_size=16).digest()
-
-
-def run_folder(path: Path, options: TrainOptions) -> Path:
-    """Where the run will lie; UsageError when something is there already and may not be replaced."""
-    folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
-    if folder.is_dir() and any(folder.iterdir()) and not options.overwrite:
-        continues = f"go on with it: nin train --resume {folder}; or " if (folder / "args.yaml").is_file() else ""
-        raise UsageError(f"{folder} is not empty; {continues}choose another --out, or replace it with --overwrite")
-    return folder

@@ -1,6 +1,6 @@
 """The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,33 +13,16 @@ from nin.data.digits import open_digits
 from nin.data.preprocess import Preprocess
 from nin.data.randomness import order
 from nin.data.sources import Source, open_source
-from nin.errors import Interrupted, ModelError, UsageError
+from nin.errors import Interrupted, ModelError
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import checkpoint, hardware
-from nin.training.evaluate import Evaluation
 from nin.training.loop import Pictures, Trainer, to_input
 from nin.training.recipes import Recipe
 from nin.workflows import record
+from nin.workflows.answers import RunResult
 from nin.workflows.options import Listener, TrainOptions
-from nin.workflows.plan import Plan, decode, make_plan, run_folder, shared_pictures
-from nin.workflows.using import explain
-
-DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
-DEMO_EPOCHS = 30  # about a minute on two cores
-
-
-@dataclass(frozen=True)
-class RunResult:
-    """A finished run: where it lies, how good it is, what to know and what to type next."""
-
-    folder: Path
-    model: Path
-    evaluation: Evaluation
-    split: str
-    warnings: tuple[str, ...]
-    commands: tuple[str, ...]
-    summary: dict[str, Any]
+from nin.workflows.plan import Plan, decode, make_plan, shared_pictures
 
 
 @dataclass(frozen=True)
@@ -56,40 +39,8 @@ class Run:
     shared: int
 
 
-def train(
-    path: str | Path, options: TrainOptions | None = None, listener: Listener | None = None, **choices: Any
-) -> RunResult:
-    """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
-
-    `choices` are fields of TrainOptions: `train("photos", epochs=20, width=0.5)`.
-    Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
-    state saved for `resume`.
-    """
-    options, listener = _options(options, choices), listener or Listener()
-    return _train(Path(path), options, listener)
-
-
-def _options(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptions:
-    if choices.get("out") is not None:
-        choices["out"] = Path(choices["out"])
-    try:
-        return replace(options or TrainOptions(), **choices)
-    except TypeError:
-        known = [field.name for field in fields(TrainOptions)]
-        wrong = next(name for name in choices if name not in known)
-        raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
-
-
-def _open(path: str | Path | None, options: TrainOptions) -> Source:
-    """The data set at `path`; None means the built-in digits."""
-    if path is None:
-        return open_digits(options.seed)
-    return open_source(path, seed=options.seed, holdout=options.holdout)
-
-
-def _train(path: Path | None, options: TrainOptions, listener: Listener) -> RunResult:
-    source = _open(path, options)
-    folder = run_folder(source.path, options)
+def start(folder: Path, source: Source, options: TrainOptions, listener: Listener) -> RunResult:
+    """Plan, decode and train from the first step; `folder` is made when everything is ready."""
     for note in source.notes:
         listener.note(note)
     machine = hardware.choose(options.device, options.threads, options.precision)
@@ -101,19 +52,16 @@ def _train(path: Path | None, options: TrainOptions, listener: Listener) -> RunR
         return _advance(run, listener)
 
 
-def resume(folder: Path, listener: Listener | None = None) -> RunResult:
-    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
-    listener = listener or Listener()
-    if not Path(folder).is_dir():
-        raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
-    (tensors, position, about), notes = checkpoint.load(Path(folder))
+def go_on(folder: Path, listener: Listener) -> RunResult:
+    """Continue from the newest intact checkpoint of `folder`."""
+    (tensors, position, about), notes = checkpoint.load(folder)
     for note in notes:
         listener.note(note)
-    options = TrainOptions(**{**about["options"], "out": Path(folder)})
+    options = TrainOptions(**{**about["options"], "out": folder})
     plan = Plan(
         Preprocess.from_dict(about["preprocess"]), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
     )
-    source = _open(about["path"], options)
+    source = _reopen(about["path"], options)
     if source.fingerprint != about["fingerprint"]:
         raise ModelError(f"the pictures in {about['path']} are not those the run began with; start a new run")
     machine = hardware.Hardware(**{f.name: about["numerics"][f.name] for f in fields(hardware.Hardware)})
@@ -122,11 +70,18 @@ def resume(folder: Path, listener: Listener | None = None) -> RunResult:
     changed = [key for key, value in about["numerics"].items() if now.get(key) != value]
     if changed:
         listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
-    run = _prepare(Path(folder), source, options, plan, machine, listener)
+    run = _prepare(folder, source, options, plan, machine, listener)
     checkpoint.restore(run.trainer, tensors, position)
     with RunLock(run.folder):
         listener.begin(record.about(run))
         return _advance(run, listener)
+
+
+def _reopen(path: str | None, options: TrainOptions) -> Source:
+    """The data set a run began with; None means the built-in digits."""
+    if path is None:
+        return open_digits(options.seed)
+    return open_source(path, seed=options.seed, holdout=options.holdout)
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:
@@ -181,21 +136,3 @@ def first_batch(run: Run, count: int = 64) -> Pictures:
     mean, std = np.array(pre.mean, np.float32), np.array(pre.std, np.float32)
     pixels = ((x.permute(0, 2, 3, 1).numpy() * std + mean).clip(0, 1) * 255).round().astype(np.uint8)
     return Pictures(pixels, data.labels[chosen])
-
-
-def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
-    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes.
-
-    Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
-    """
-    chosen = options or TrainOptions()
-    chosen = replace(
-        chosen,
-        out=chosen.out or Path("runs/demo"),
-        size=chosen.size or DEMO_SIDE,
-        epochs=chosen.epochs or DEMO_EPOCHS,
-    )
-    result = _train(None, chosen, listener or Listener())
-    pictures = result.folder / record.DEMO_PICTURES
-    list(explain(result.folder, [str(pictures)], out=result.folder / "explained", device=chosen.device))
-    return result

@@ -1,0 +1,250 @@
+"""The journeys' front doors: paths, folders and models are looked at before torch is imported."""
+
+import importlib.util
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import fields, replace
+from glob import glob
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from nin.artifacts import escape_name
+from nin.bundle import Bundle, read_bundle
+from nin.data.cache import decode_split
+from nin.data.check import Check
+from nin.data.check import check as check_data
+from nin.data.images import is_picture_name
+from nin.data.sources import open_source
+from nin.errors import DataError, MissingExtra, UsageError
+from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
+from nin.workflows.options import Listener, TrainOptions
+
+if TYPE_CHECKING:
+    from nin.network.anatomy import Anatomy
+    from nin.workflows.using import Classifier
+
+DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
+DEMO_EPOCHS = 30  # about a minute on two cores
+DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
+
+
+def need(*roots: str) -> None:
+    """Raise MissingExtra, with the line to type, unless these packages are installed."""
+    missing = [root for root in roots if importlib.util.find_spec(root) is None]
+    if missing:
+        verb = "is" if len(missing) == 1 else "are"
+        raise MissingExtra(
+            f'this needs {" and ".join(missing)}, which {verb} not installed: pip install "network-in-network[train]" '
+            "(without a GPU, torch's CPU build is enough: "
+            "pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+        )
+
+
+def train(
+    path: str | Path, options: TrainOptions | None = None, listener: Listener | None = None, **choices: Any
+) -> RunResult:
+    """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
+
+    `choices` are fields of TrainOptions: `train("photos", epochs=20, width=0.5)`.
+    Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
+    state saved for `resume`.
+    """
+    options = _chosen(options, choices)
+    source = open_source(path, seed=options.seed, holdout=options.holdout)
+    folder = _run_folder(source.path, options)
+    need("torch", "matplotlib")
+    from nin.workflows.training import start
+
+    return start(folder, source, options, listener or Listener())
+
+
+def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
+    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes.
+
+    Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
+    """
+    options = options or TrainOptions()
+    options = replace(
+        options,
+        out=options.out or Path("runs/demo"),
+        size=options.size or DEMO_SIDE,
+        epochs=options.epochs or DEMO_EPOCHS,
+    )
+    folder = _run_folder(Path("demo"), options)
+    need("torch", "matplotlib", "sklearn")
+    from nin.data.digits import open_digits
+    from nin.workflows.training import start
+
+    result = start(folder, open_digits(options.seed), options, listener or Listener())
+    list(explain(folder, [str(folder / "pictures")], out=folder / "explained", device=options.device))
+    return result
+
+
+def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
+    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
+    if not Path(folder).is_dir():
+        raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+    need("torch", "matplotlib")
+    from nin.workflows.training import go_on
+
+    return go_on(Path(folder), listener or Listener())
+
+
+def load(model: str | Path, device: str = "auto") -> "Classifier":
+    """Load a model folder, or the run folder that holds one in `model/`."""
+    bundle = _bundle(model)
+    need("torch")
+    from nin.workflows.using import Classifier
+
+    return Classifier(bundle, device)
+
+
+def evaluate(
+    model: str | Path,
+    data: str | Path,
+    *,
+    split: str | None = None,
+    skip_unreadable: bool = False,
+    device: str = "auto",
+) -> Measured:
+    """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything."""
+    source = open_source(Path(data), split=False)
+    name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
+    if name not in source.splits:
+        raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
+    classes = _bundle(model).classes
+    columns = {label: index for index, label in enumerate(classes)}
+    strangers = [label for label in source.classes if label not in columns]
+    if strangers:
+        known = ", ".join(escape_name(c) for c in classes[:5]) + (" ..." if len(columns) > 5 else "")
+        raise DataError(
+            f"{data} has the class {escape_name(strangers[0])!r}, which the model does not know (it knows {known}); "
+            "name the folders as the model's labels.txt does"
+        )
+    classifier = load(model, device)
+    decoded = decode_split(
+        source.splits[name], classifier.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
+    )
+    labels = np.array([columns[label] for label in source.classes])[decoded.labels]
+    notes = [f"left out: {file} ({reason})" for file, reason in decoded.unreadable]
+    if name == "train":
+        notes.append("no test or validation split was found: measured on everything in the folder")
+    return Measured(classifier.evaluate(decoded.images, labels), name, tuple(notes))
+
+
+def predict(model: str | Path, inputs: Sequence[str], *, device: str = "auto") -> Iterator[Prediction]:
+    """Answer for files, folders, globs, or '-' (one picture on standard input), in a stable order."""
+    sources, names = _pictures(inputs)
+    return load(model, device).predict(sources, names)
+
+
+def explain(
+    model: str | Path, images: Sequence[str], *, out: str | Path | None = None, top: int = 3, device: str = "auto"
+) -> Iterator[Explanation]:
+    """Write, for every picture, one PNG into `out` ("explained"): the picture and the maps of its top classes.
+
+    The maps are exact: the logit of a class is the mean of its map, checked to 1e-6 on every picture.
+    """
+    sources, names = _pictures(images)
+    classifier = load(model, device)
+    need("matplotlib")
+    from nin.workflows.using import explanations
+
+    return explanations(classifier, sources, names, Path(out or "explained"), top)
+
+
+def check(path: str | Path) -> Check:
+    """Look through a data set before training: see nin.data.check."""
+    return check_data(Path(path))
+
+
+def summary(name: str | None = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
+    """Anatomy of a named network (default: "nin") or of a model folder, for pictures of (C, H, W)."""
+    need("torch")
+    from nin.network.anatomy import anatomy
+    from nin.network.architecture import create_model, list_models
+    from nin.network.config import NINConfig
+
+    name = name or "nin"
+    if name not in list_models() and Path(name).is_dir():
+        bundle = _bundle(name)
+        channels, size = bundle.preprocess.channels, bundle.preprocess.size
+        return anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
+    if input_size is None:
+        return anatomy(create_model(name), DEFAULT_INPUTS.get(name, (3, 32, 32)))
+    return anatomy(create_model(name, in_chans=input_size[0]), input_size)
+
+
+def _chosen(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptions:
+    if choices.get("out") is not None:
+        choices["out"] = Path(choices["out"])
+    try:
+        return replace(options or TrainOptions(), **choices)
+    except TypeError:
+        known = [field.name for field in fields(TrainOptions)]
+        wrong = next(name for name in choices if name not in known)
+        raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
+
+
+def _run_folder(path: Path, options: TrainOptions) -> Path:
+    """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked."""
+    folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir():
+        raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
+    if place == folder and any(folder.iterdir()) and not options.overwrite:
+        continues = f"go on with it: nin train --resume {folder}; or " if (folder / "args.yaml").is_file() else ""
+        raise UsageError(f"{folder} is not empty; {continues}choose another --out, or replace it with --overwrite")
+    return folder
+
+
+def _bundle(model: str | Path) -> Bundle:
+    folder = Path(model)
+    if (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists():
+        folder = folder / "model"
+    return read_bundle(folder)
+
+
+def _pictures(inputs: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
+    """Files, folders (searched through), globs and '-' -> sources and the names to show."""
+    if not inputs:
+        raise UsageError("no picture given; name files, folders, a glob, or - for standard input")
+    sources: list[Path | bytes] = []
+    names: list[str] = []
+    for text in inputs:
+        found = _standard_input() if text == "-" else _expand(text)
+        sources += found
+        names += ["-"] if text == "-" else [str(path) for path in found]
+    return sources, names
+
+
+def _standard_input() -> list[Path | bytes]:
+    if sys.stdin is None:
+        raise UsageError("standard input is closed; give it a picture, for instance with < picture.jpg")
+    return [sys.stdin.buffer.read()]
+
+
+def _expand(text: str) -> list[Path]:
+    path = Path(text)
+    if path.is_dir():
+        found = sorted(p for p in path.rglob("*") if p.is_file() and is_picture_name(p) and not _hidden(p, path))
+        if not found:
+            raise UsageError(f"{text} holds no pictures (JPEG, PNG, WebP, BMP, GIF)")
+        return found
+    if path.exists():
+        return [path]
+    matched = [Path(name) for name in sorted(glob(text, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
+    if not matched:
+        raise UsageError(
+            f"{escape_name(text)} does not exist; name files, folders, a glob in quotes, or - for standard input"
+        )
+    return matched
+
+
+def _hidden(path: Path, root: Path) -> bool:
+    return any(part.startswith(".") for part in path.relative_to(root).parts)
