@@ -7,7 +7,7 @@ from nin.cli.screen import safe
 
 if TYPE_CHECKING:
     from nin.data.check import Check
-    from nin.network.anatomy import Anatomy
+    from nin.network.anatomy import Anatomy, Layer
     from nin.training.evaluate import Evaluation
     from nin.workflows import Explanation, Finding, Measured, Prediction, RunResult
 
@@ -114,30 +114,42 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
     rows = [
         (
             layer.name,
-            layer.kind,
-            _by((layer.kernel, layer.kernel)) + (f"/{layer.stride}" if layer.stride > 1 else ""),
+            _what(layer),
             _by(layer.output),
             f"{layer.parameters:,}",
             f"{layer.macs:,}",
-            f"{layer.receptive_field}",
+            f"{layer.activation_bytes / 1024:,.1f}",
+            layer.receptive_field,
+            layer.jump,
         )
         for layer in anatomy.layers
     ]
-    yield from table(("layer", "kind", "window", "output", "params", "MACs", "sees"), rows, left=2)
+    yield from table(("layer", "what", "output", "params", "MACs", "KiB", "sees", "jump"), rows, left=2)
     yield ""
     yield f"{anatomy.parameters:,} parameters, {anatomy.macs:,} multiply-adds (MACs) a picture"
     yield (
-        f"1x1 layers hold {anatomy.pointwise_parameters:.0%} of the parameters and do {anatomy.pointwise_macs:.0%} "
+        f"1x1 layers hold {anatomy.pointwise_parameters:.1%} of the parameters and do {anatomy.pointwise_macs:.1%} "
         "of the work"
     )
     yield (
         f"memory for one picture: {_bytes(anatomy.activation_bytes)} of activations in training, "
         f"{_bytes(anatomy.peak_bytes)} in use"
     )
-    yield f"one point of a class map sees {anatomy.receptive_field} pixels of the picture across"
+    yield (
+        f"one point of a class map sees {anatomy.receptive_field} pixels of the picture across; the next one lies "
+        f"{anatomy.jump} pixels on"
+    )
     yield ""
     heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]
     yield from table(("head (as it is, then fully connected ones)", "parameters", "MACs"), heads)
+
+
+def _what(layer: "Layer") -> str:
+    """'conv 5x5/2', 'max 3x3/2', '1x1', 'gap 8x8'."""
+    if layer.kind == "1x1":
+        return layer.kind
+    stride = f"/{layer.stride}" if layer.stride > 1 else ""
+    return f"{layer.kind.removesuffix(' pool')} {layer.kernel}x{layer.kernel}{stride}"
 
 
 def check_lines(check: "Check") -> Iterator[str]:
