@@ -163,6 +163,16 @@ def test_interrupted_processes_resume_to_the_same_bits(photos, tmp_path, sent):
     assert histories[0] == histories[1] and len(histories[0]) == 8
 
 
+def test_the_demo_needs_no_data_and_explains_one_digit_of_every_class(tmp_path):
+    run = workflows.demo(TrainOptions(out=tmp_path / "demo", epochs=1, width=0.1, size=16, threads=1))
+    assert run.split == "test" and run.evaluation.n == 359
+    digits = [f"{digit}.png" for digit in range(10)]
+    for folder in ("pictures", "explained"):
+        assert sorted(path.name for path in (run.folder / folder).iterdir()) == digits
+    assert run.commands[0] == f"nin predict {run.folder} {run.folder / 'pictures'}"
+    assert len(list(workflows.predict(run.folder, [str(run.folder / "pictures")]))) == 10
+
+
 class StopAfter(Listener):
     def __init__(self, steps: int) -> None:
         self.left = steps
@@ -178,6 +188,18 @@ def test_a_stop_in_the_first_epoch_leaves_a_folder_that_resumes(photos, tmp_path
     with pytest.raises(Interrupted, match=r"^stopped in epoch 1 of 3; continue with: nin train --resume .*$"):
         workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
     assert workflows.resume(tmp_path / "run").summary["epochs"] == 3
+
+
+def test_an_overwritten_run_leaves_nothing_that_could_be_resumed_or_used(photos, tmp_path):
+    workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK))
+    again = TrainOptions(out=tmp_path / "run", overwrite=True, **{**QUICK, "epochs": 2, "seed": 5})
+    with pytest.raises(Interrupted):
+        workflows.train(photos, again, StopAfter(1))
+    assert not (tmp_path / "run" / "summary.json").exists()
+    with pytest.raises(ModelError):
+        nin.load(tmp_path / "run")
+    resumed = workflows.resume(tmp_path / "run").summary
+    assert (resumed["epochs"], resumed["seed"]) == (2, 5)
 
 
 def test_resuming_on_other_pictures_is_refused(photos, tmp_path):

@@ -12,13 +12,13 @@ import numpy as np
 import yaml
 
 from nin import __version__
-from nin.artifacts import make_folder, write_bytes, write_json, write_text
+from nin.artifacts import make_folder, remove, write_bytes, write_json, write_text
 from nin.bundle import Calibration, write_bundle
 from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
 from nin.network.class_maps import class_maps
-from nin.training import hardware
+from nin.training import checkpoint, hardware
 from nin.training.evaluate import (
     Evaluation,
     evaluate_probabilities,
@@ -69,6 +69,21 @@ def checkpoint_about(run: "Run") -> dict[str, Any]:
         "options": options,
         **{name: words[name] for name in ("recipe", "preprocess", "network")},
     }
+
+
+LEFT = (
+    *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html"),
+    *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
+    *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
+    *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md")),
+)
+
+
+def clear(folder: Path) -> None:
+    """Remove what an earlier run left, so that no file of it can be taken for one of the new run."""
+    for name in LEFT:
+        if (folder / name).exists():
+            remove(folder / name)
 
 
 def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:

@@ -48,6 +48,7 @@ def start(folder: Path, source: Source, options: TrainOptions, listener: Listene
     plan = make_plan(source, options)
     run = _prepare(folder, source, options, plan, machine, listener)
     with RunLock(make_folder(folder)):
+        record.clear(folder)
         record.begin(run, first_batch(run), listener)
         return _advance(run, listener)
 
