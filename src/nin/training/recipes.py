@@ -51,26 +51,27 @@ class Recipe:
         return self.lr * max(0.0, 1 - progress) / (1 - self.warmup)
 
 
-COLOUR_SAMPLES, GREY_SAMPLES = 400_000, 275_000  # training pictures shown in a default run on a large data set; ours
-FEWEST, MOST = 5, 80  # bounds of the default number of epochs; ours
-SMALL = 10_000  # pictures; below this steps are what is short, so batches are small; ours
-LONG = 20  # epochs; from here on a run is long enough to profit from strong augmentation; ours
+# Training pictures shown in a default run; all of these: ours, docs/log.md.
+SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 275_000, 400_000, 275_000
+FEWEST, MOST = 5, 200  # bounds of the default number of epochs
+SMALL = 10_000  # pictures; below this steps are what is short, so batches are small
+LONG, MANY = 20, 5_000  # epochs, steps: from here on a run profits from moderate, from strong augmentation
 
 
-def default_recipe(count: int, *, flip: bool, colour: bool) -> Recipe:
-    """The recipe of `nin train` for `count` training pictures. Source: ours, experiments/2026-11-23-default-recipe.
+def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None = None) -> Recipe:
+    """The recipe of `nin train` for `count` training pictures; the augmentation grows with the length of the run.
 
     flip: whether a mirrored picture is as good as the picture. colour: whether the pictures have colours to vary.
+    epochs: as the user wishes, else decided by `count`. Source: ours, docs/log.md.
     """
-    epochs = min(MOST, max(FEWEST, round((COLOUR_SAMPLES if colour else GREY_SAMPLES) / count)))
+    samples = SMALL_SAMPLES if count < SMALL else COLOUR_SAMPLES if colour else GREY_SAMPLES
+    epochs = epochs or min(MOST, max(FEWEST, round(samples / count)))
+    batch_size, lr = (32, 0.06) if count < SMALL else (64, 0.1)
     vary = Augmentation(flip=flip, shift=0.1)
     if epochs >= LONG:
         vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
-    if count < SMALL:
-        return Recipe(epochs, batch_size=32, lr=0.06, augmentation=vary)
-    return Recipe(epochs, batch_size=64, lr=0.1, augmentation=vary)
-
-
-def smoke(epochs: int = 1) -> Recipe:
-    """The smallest recipe that trains at all, for trying things out."""
-    return replace(default_recipe(1_000, flip=False, colour=False), epochs=epochs, batch_size=32)
+    recipe = Recipe(epochs, batch_size=batch_size, lr=lr, augmentation=vary)
+    if epochs >= LONG and colour and epochs * (count // batch_size) >= MANY:
+        strong = replace(vary, zoom=0.3, widen=0.1, aspect=0.2, colour=0.3, cutmix=0.5)
+        recipe = replace(recipe, weight_decay=1e-3, augmentation=strong)
+    return recipe

@@ -53,9 +53,8 @@ def make_plan(source: Source, options: TrainOptions) -> Plan:
 def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
     """The default recipe for `count` training pictures with the user's choices put in."""
     mirrored = options.flip == "on" or (options.flip == "auto" and channels >= 3)
-    recipe = default_recipe(count, flip=mirrored, colour=channels >= 3)
+    recipe = default_recipe(count, flip=mirrored, colour=channels >= 3, epochs=options.epochs)
     chosen: dict[str, Any] = {
-        "epochs": options.epochs,
         "lr": options.lr,
         "batch_size": options.batch_size,
         "weight_decay": options.weight_decay,

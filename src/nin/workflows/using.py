@@ -109,7 +109,7 @@ def explanations(
     """Write one PNG for every picture into `folder`: the picture and the class maps of its top classes."""
     for source, name in zip(sources, names, strict=True):
         try:
-            example = classifier.see(source, name)
+            example = classifier.see(source, Path(name).name)
         except PictureError as error:
             raise DataError(f"{str(error).rpartition('; ')[0]}; give another picture") from None
         means = np.asarray(example.maps).mean((1, 2), dtype=np.float64)
