@@ -62,7 +62,7 @@ def ours(steps: int) -> float:
     batches = [np.arange(BATCH) + BATCH * i for i in range(4)]
     count = iter(range(10**9))
     trainer.model.train()
-    return rate(lambda: trainer._step(batches[next(count) % 4]), steps)
+    return rate(lambda: trainer.step(batches[next(count) % 4]), steps)
 
 
 def rate(step, steps: int) -> float:

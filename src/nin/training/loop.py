@@ -130,7 +130,7 @@ class Trainer:
         while at.step < self.steps:
             start = time.perf_counter()
             batch = indices[at.step * self.batch_size : (at.step + 1) * self.batch_size]
-            loss, correct = self._step(batch)
+            loss, correct = self.step(batch)
             if not math.isfinite(loss):
                 raise NinError(
                     f"the training loss became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at learning rate "
@@ -158,7 +158,7 @@ class Trainer:
         """The learning rate of the next step."""
         return self.recipe.rate(self.progress())
 
-    def _step(self, batch: np.ndarray) -> tuple[float, int]:
+    def step(self, batch: np.ndarray) -> tuple[float, int]:
         """One optimizer step on the pictures `batch` (B,); returns loss and number of right answers."""
         recipe, at = self.recipe, self.position
         x = to_input(self.data.images[batch], self.preprocess, self.hardware.device)  # (B, C, H, W)
