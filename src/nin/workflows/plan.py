@@ -17,7 +17,7 @@ from nin.training.recipes import Recipe, default_recipe
 from nin.workflows.options import Listener, TrainOptions, seconds
 
 SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
-PHOTO_SIDE = 64  # side for photographs; ours: experiments/2026-11-23-clothing-photos
+PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
 SMALLEST = 8  # pixels; the least side the network takes
 STEM_SIDE = 32  # side of the map after the first convolution
 
