@@ -1,0 +1,97 @@
+"""What `nin train PATH` gives without any option but the path: clothing photos, MNIST, CIFAR-10, and d2l's recipe beside.
+
+    python experiments/2026-11-23-default-recipe/run.py ../shared/data/photos MNIST_FOLDER CIFAR_FOLDER --runs runs/defaults
+
+Runs one after the other, so that each has the machine to itself; finished runs are kept, so it can be stopped and
+started again. Writes result.json beside this file: per seed the accuracy on the official test split, its interval,
+epochs, training minutes; mean and spread; machine and commit. d2l's NiN (benchmarks/d2l_nin.py) trains on the same photos
+for as many minutes as our slowest seed took.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+
+
+def ours(data: Path, folder: Path, seed: int) -> dict:
+    """Train with the defaults and one seed, unless that run is finished; returns what its summary says."""
+    if not (folder / "summary.json").exists():
+        going_on = (folder / "args.yaml").exists()
+        what = ["--resume", str(folder)] if going_on else [str(data), "--out", str(folder), "--seed", str(seed)]
+        subprocess.run([sys.executable, "-m", "nin", "train", *what], check=True)
+    summary = json.loads((folder / "summary.json").read_text())
+    keys = ("split", "n", "accuracy", "interval", "ece", "epochs", "parameters", "macs")
+    machine = json.loads((folder / "env.json").read_text())
+    picked = {key: summary[key] for key in keys}
+    return {"seed": seed, **picked, "minutes": round(summary["seconds"] / 60, 2), "threads": machine["threads"]}
+
+
+def d2l(data: Path, minutes: float, seeds: int) -> list[dict]:
+    """d2l's recipe on the same pictures for the same minutes."""
+    script = ROOT / "benchmarks" / "d2l_nin.py"
+    words = [sys.executable, str(script), str(data), "--minutes", str(minutes), "--seeds", str(seeds)]
+    done = subprocess.run(words, check=True, capture_output=True, text=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def spread(values: list[float]) -> dict:
+    """Mean, standard deviation over the seeds (None for one), smallest and largest, in percent."""
+    percent = [100 * value for value in values]
+    deviation = round(statistics.stdev(percent), 2) if len(percent) > 1 else None
+    return {"n": len(percent), "mean": round(statistics.mean(percent), 2), "sd": deviation,
+            "least": round(min(percent), 2), "most": round(max(percent), 2)}  # fmt: skip
+
+
+def row(what: str, runs: list[dict], accuracy: str, machine: str) -> dict:
+    """One line of the README's table."""
+    found = spread([run[accuracy] for run in runs])
+    sd = f" ± {found['sd']}" if found["sd"] is not None else ""
+    minutes = sorted({f"{run['minutes']:.0f}" for run in runs}, key=int)
+    return {"what": what, "result": f"{found['mean']:.1f} %{sd}", "n": found["n"],
+            "minutes": "–".join(dict.fromkeys((minutes[0], minutes[-1]))), "machine": machine}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("mnist", type=Path)
+    parser.add_argument("cifar", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/defaults"), help="where the run folders go")
+    parser.add_argument("--seeds", type=int, default=3, help="for the photos, ours and d2l's")
+    arguments = parser.parse_args()
+    jobs = [("photos", arguments.photos, seed) for seed in range(arguments.seeds)]
+    jobs += [("mnist", arguments.mnist, 0), ("cifar", arguments.cifar, 0)]
+    found: dict[str, list[dict]] = {}
+    for name, data, seed in jobs:
+        found.setdefault(name, []).append(ours(data, arguments.runs / f"{name}-{seed}", seed))
+    found["d2l"] = d2l(arguments.photos, max(run["minutes"] for run in found["photos"]), arguments.seeds)
+    machine = json.loads((arguments.runs / "photos-0" / "env.json").read_text())
+    short = f"{machine['cores']} cores, no GPU"
+    commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+    result = {
+        "command": "python " + " ".join([Path(__file__).relative_to(ROOT).as_posix(), "PHOTOS", "MNIST", "CIFAR"]),
+        "commit": commit.stdout.strip(),
+        "machine": machine,
+        "runs": found,
+        "summary": {
+            name: spread([run["test_accuracy" if name == "d2l" else "accuracy"] for run in runs])
+            for name, runs in found.items()
+        },
+        "readme": [
+            row("3,068 clothing photos, `nin train photos`", found["photos"], "accuracy", short),
+            row("the same photos, d2l's NiN recipe", found["d2l"], "test_accuracy", short),
+            row("MNIST from IDX files, `nin train mnist`", found["mnist"], "accuracy", short),
+            row("CIFAR-10 from the binary files, `nin train cifar`", found["cifar"], "accuracy", short),
+        ],
+    }
+    (HERE / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
