@@ -1,11 +1,11 @@
-"""What `nin train PATH` gives without any option but the path: clothing photos, MNIST, CIFAR-10, and d2l's recipe beside.
+"""What `nin train PATH` gives without any option: clothing photos, MNIST, CIFAR-10, and d2l's recipe beside.
 
-    python experiments/2026-11-23-default-recipe/run.py ../shared/data/photos MNIST_FOLDER CIFAR_FOLDER --runs runs/defaults
+    python experiments/2026-11-23-default-recipe/run.py PHOTOS MNIST_FOLDER CIFAR_FOLDER --runs runs/defaults
 
 Runs one after the other, so that each has the machine to itself; finished runs are kept, so it can be stopped and
 started again. Writes result.json beside this file: per seed the accuracy on the official test split, its interval,
-epochs, training minutes; mean and spread; machine and commit. d2l's NiN (benchmarks/d2l_nin.py) trains on the same photos
-for as many minutes as our slowest seed took.
+epochs, training minutes; mean and spread; machine and commit. d2l's NiN (benchmarks/d2l_nin.py) trains on the same
+photos for as many minutes as our slowest seed took.
 """
 
 import argparse
