@@ -134,7 +134,6 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     warnings = truths(evaluation, shared_pictures=run.shared)
     folder, classes = run.folder, run.source.classes
     summary = _summary(run, evaluations, split, calibration, warnings)
-    write_json(folder / "summary.json", summary)
     _write_model(run, calibration, summary)
     history = [asdict(row) for row in run.trainer.position.history]
     write_bytes(folder / "results.png", results_png(history))
@@ -158,6 +157,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         resume=f"nin train --resume {quote(folder)}",
     )
     write_text(folder / "report.html", report_html(report))
+    write_json(folder / "summary.json", summary)  # last: where it is, the run is whole
     return {
         "folder": folder,
         "model": folder / "model",
