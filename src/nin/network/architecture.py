@@ -146,8 +146,8 @@ class NIN(nn.Module):
             layer.bias.zero_()
 
 
-WIDTHS = ((48, 48), (96, 96), (160, 160), (176, 176), (176, 176))  # ours: widths of the five mlpconv layers
-POOLED = (0, 1)  # ours: the blocks that end in max pooling 3x3, stride 2
+WIDTHS = ((48, 48), (96, 96), (160, 160), (176, 176), (176, 176))  # widths of the five mlpconv layers; ours: docs/log.md
+POOLED = (0, 1)  # the blocks that end in max pooling 3x3, stride 2
 
 
 def nin(
