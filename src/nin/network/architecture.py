@@ -146,7 +146,7 @@ class NIN(nn.Module):
             layer.bias.zero_()
 
 
-WIDTHS = ((48, 48), (96, 96), (160, 160), (176, 176), (176, 176))  # widths of the five mlpconv layers; ours: docs/log.md
+WIDTHS = ((48, 48), (96, 96), (160, 160), (176, 176), (176, 176))  # of the five mlpconv layers; ours: docs/log.md
 POOLED = (0, 1)  # the blocks that end in max pooling 3x3, stride 2
 
 
