@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from nin.workflows.using import Classifier
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
-DEMO_EPOCHS = 30  # about a minute on two cores
+DEMO_EPOCHS = 30  # the whole demo took 92 s on two cores: docs/log.md
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
 
