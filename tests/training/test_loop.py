@@ -75,6 +75,18 @@ def test_it_learns_and_yields_one_epoch_at_a_time(make_trainer):
     assert epochs[-1].val_loss == pytest.approx(float(F.cross_entropy(logits, y)), abs=1e-5)
 
 
+def test_muon_turns_every_convolution_but_the_last_and_learns(make_trainer):
+    trainer = make_trainer(epochs=6, count=80, optimizer="muon", lr=0.02, other_lr=0.1)
+    matrices, last, vectors = trainer.optimizer.param_groups
+    convolutions = [layer.weight for block in trainer.model.blocks for layer in block.convolutions]
+    assert [id(p) for p in matrices["params"]] == [id(p) for p in convolutions[:-1]]
+    assert [id(p) for p in last["params"]] == [id(convolutions[-1])]
+    assert list(trainer.epochs())[-1].val_accuracy > 0.9
+    assert vectors["lr"] * vectors["scale"] == pytest.approx(5 * matrices["lr"])
+    for weight in convolutions[:-1]:
+        assert float(weight.detach().norm()) == pytest.approx(len(weight) ** 0.5, rel=0.1)
+
+
 def test_to_input_equals_the_torch_free_preprocessing(make_trainer):
     trainer = make_trainer()
     images = trainer.data.images[:5]
@@ -88,16 +100,17 @@ def test_the_rate_rises_linearly_and_falls_to_zero():
 
 
 @pytest.mark.parametrize("stop_at", [1, 4, 5, 9, 13])
-def test_stopping_anywhere_and_resuming_gives_the_same_bits(make_trainer, tmp_path, stop_at):
-    whole = make_trainer()
+@pytest.mark.parametrize("how", [{}, {"optimizer": "muon", "lr": 0.02}], ids=["sgd", "muon"])
+def test_stopping_anywhere_and_resuming_gives_the_same_bits(make_trainer, tmp_path, stop_at, how):
+    whole = make_trainer(**how)
     list(whole.epochs())
-    first, count = make_trainer(), iter(range(100))
+    first, count = make_trainer(**how), iter(range(100))
     for _ in first.epochs(should_stop=lambda: next(count) + 1 >= stop_at):
         pass
     assert not first.finished
     checkpoint.save(tmp_path, first, {"note": "hello"})
     (tensors, position, about), notes = checkpoint.load(tmp_path)
-    second = make_trainer()
+    second = make_trainer(**how)
     checkpoint.restore(second, tensors, position)
     list(second.epochs())
     assert about == {"note": "hello"} and notes == ()
@@ -192,6 +205,7 @@ def test_bfloat16_trains_too(make_trainer):
     [
         ({"epochs": 0}, "epochs=0 is too small; the least is 1"),
         ({"lr": float("nan")}, "lr=nan is not a positive number"),
+        ({"optimizer": "adam"}, "optimizer='adam' is unknown; use one of sgd, muon"),
         ({"balance": "evenly"}, "balance='evenly' is unknown; use one of none, weights, sampler"),
     ],
 )

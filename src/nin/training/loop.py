@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.randomness import balanced_order, order, step_seed
 from nin.errors import NinError
 from nin.training.hardware import Hardware
+from nin.training.muon import Muon
 from nin.training.recipes import Recipe
 
 EVALUATION_BATCH = 250
@@ -262,13 +264,28 @@ def predict_logits(model: nn.Module, images: np.ndarray, preprocess: Preprocess,
     return np.concatenate(parts)
 
 
-def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.optim.SGD:
-    """SGD in one pass over all tensors; weight decay on weights (two dimensions and more) only."""
+def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.optim.Optimizer:
+    """The recipe's optimizer; weight decay on weights (two dimensions and more) only.
+
+    Muon takes every convolution but the last one, whose outputs are the answer; that and the vectors are SGD's.
+    """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": others, "weight_decay": 0.0}]
-    fused = hardware.device in ("cpu", "cuda")
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0, fused=fused)
+    vectors: dict[str, Any] = {"params": others, "weight_decay": 0.0}
+    if recipe.optimizer == "sgd":
+        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, vectors]
+        fused = hardware.device in ("cpu", "cuda")
+        nesterov = recipe.momentum > 0
+        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
+    normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
+    scale, decay = recipe.other_lr / recipe.lr, {"weight_decay": recipe.weight_decay}
+    groups = [
+        {"params": weights[:-1], "orthogonal": True, "fixed_norm": normed, **decay},
+        {"params": weights[-1:], "scale": scale, **decay},
+        {**vectors, "scale": scale},
+    ]
+    dtype = torch.bfloat16 if hardware.precision == "bfloat16" else torch.float32
+    return Muon(groups, lr=recipe.lr, momentum=recipe.momentum, dtype=dtype)
 
 
 def _class_weights(labels: np.ndarray, classes: int, balance: str) -> torch.Tensor:

@@ -7,13 +7,17 @@ from nin.data.augment import Augmentation
 from nin.errors import UsageError
 
 BALANCE = ("none", "weights", "sampler")
+OPTIMIZERS = ("sgd", "muon")
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """SGD with Nesterov momentum; the learning rate rises linearly to `lr` and falls linearly to zero.
+    """How a network is trained; the learning rate rises linearly to `lr` and falls linearly to zero.
 
-    warmup: share of the run in which the learning rate rises. weight_decay acts on weights, not on biases and norms.
+    optimizer: "sgd" (Nesterov momentum) or "muon": steps with orthogonal updates for the convolutions, `lr` being their
+    size relative to the weights, and SGD with at most `other_lr` for biases, normalisations and the last layer.
+    warmup: share of the run in which the rate rises. weight_decay acts on weights, not on biases and norms; under Muon
+    only on those that no normalisation follows.
     balance: "weights" (loss weighted by inverse class frequency) or "sampler" (classes drawn equally often).
     patience: stop after so many epochs without a lower validation loss and take the best epoch; None runs to the end
     and takes the last one. max_seconds: the schedule shrinks so that training ends in time (not bit-reproducible).
@@ -21,7 +25,9 @@ class Recipe:
 
     epochs: int
     batch_size: int = 64
+    optimizer: str = "sgd"
     lr: float = 0.1
+    other_lr: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 5e-4
     warmup: float = 0.15
@@ -37,12 +43,13 @@ class Recipe:
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"{name}={value} is too small; the least is {lowest}")
-        for name in ("lr", "max_seconds"):
+        for name in ("lr", "other_lr", "max_seconds"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UsageError(f"{name}={value} is not a positive number")
-        if self.balance not in BALANCE:
-            raise UsageError(f"balance={self.balance!r} is unknown; use one of {', '.join(BALANCE)}")
+        for name, allowed in (("balance", BALANCE), ("optimizer", OPTIMIZERS)):
+            if getattr(self, name) not in allowed:
+                raise UsageError(f"{name}={getattr(self, name)!r} is unknown; use one of {', '.join(allowed)}")
 
     def rate(self, progress: float) -> float:
         """The learning rate at `progress` in [0, 1] of the run."""
@@ -54,7 +61,7 @@ class Recipe:
 # Training pictures shown in a default run; all of these: ours, docs/log.md.
 SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 390_000, 700_000, 275_000
 FEWEST, MOST = 5, 200  # bounds of the default number of epochs
-SMALL = 10_000  # pictures; below this steps are what is short, so batches are small
+SMALL = 10_000  # pictures; below this steps are what is short, and Muon makes the most of a step
 LONG, MANY = 20, 5_000  # epochs, steps: from here on a run profits from moderate, from strong augmentation
 
 
@@ -66,12 +73,13 @@ def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None =
     """
     samples = SMALL_SAMPLES if count < SMALL else COLOUR_SAMPLES if colour else GREY_SAMPLES
     epochs = epochs or min(MOST, max(FEWEST, round(samples / count)))
-    batch_size, lr = (32, 0.06) if count < SMALL else (64, 0.1)
     vary = Augmentation(flip=flip, shift=0.1)
     if epochs >= LONG:
         vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
-    recipe = Recipe(epochs, batch_size=batch_size, lr=lr, augmentation=vary)
-    if epochs >= LONG and colour and epochs * (count // batch_size) >= MANY:
+    recipe = Recipe(epochs, augmentation=vary)
+    if count < SMALL:
+        recipe = replace(recipe, optimizer="muon", lr=0.02)
+    if epochs >= LONG and colour and epochs * (count // recipe.batch_size) >= MANY:
         strong = replace(vary, zoom=0.3, widen=0.1, aspect=0.2, colour=0.3, cutmix=0.5)
         recipe = replace(recipe, weight_decay=1e-3, augmentation=strong)
     return recipe

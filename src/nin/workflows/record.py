@@ -301,7 +301,7 @@ def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str
             ("time", f"{summary['seconds'] / 60:.1f} minutes"),
             (
                 "optimizer",
-                f"SGD, learning rate {recipe.lr:g}, momentum {recipe.momentum:g}, decay {recipe.weight_decay:g}",
+                f"{recipe.optimizer}, learning rate {recipe.lr:g}, momentum {recipe.momentum:g}",
             ),
             ("batch", str(recipe.batch_size)),
             ("augmentation", vary),
