@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint browser clean
+.PHONY: help demo test test-heavy lint browser bench-train clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
 	@echo "make test        all checks: style, types, tests"
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
+	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make lint        style and types only"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
 	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
@@ -27,6 +28,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+bench-train: $(VENV)/installed
+	$(BIN)/python benchmarks/train_throughput.py --busy
 
 browser:
 	@sh tests/browser/ensure.sh

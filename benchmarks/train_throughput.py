@@ -1,27 +1,32 @@
-"""Training throughput of the author's CIFAR-10 network, batch 128: ours beside plain PyTorch, in turn, in one run.
+"""Training throughput of the author's CIFAR-10 network, batch 128: ours beside the usual ways, in turn, in one run.
 
-    python benchmarks/train_throughput.py [--rounds 5] [--steps 6]
+    python benchmarks/train_throughput.py [--rounds 5] [--steps 6] [--busy] [--json FILE]      (make bench-train)
 
-plain: the usual recipe, float32, NCHW, eager, SGD with momentum. ours: the Trainer that `nin train` runs
-(normalisation, augmentation and all), with the precision, memory layout and allocator that it chooses on this machine.
-Every contestant runs in a process of its own, rounds in turn (plain, ours, plain, ours ...), so that a busy neighbour
-hurts both. Also measured in the same run: the machine's float32 and bfloat16 matrix products, which bound both.
-Prints images a second per round, medians, the ratio, and the share of the matrix ceiling (3 x 222,486,528
-multiply-adds an image, forward and backward).
+plain: the usual recipe, float32, NCHW, eager, SGD with momentum. d2l: the book's loop on the same network (DataLoader,
+SGD without momentum). compile: plain under torch.compile. ours: the Trainer that `nin train` runs (normalisation,
+augmentation and all), with the precision, memory layout and allocator that it chooses on this machine.
+Every contestant runs in a process of its own, rounds in turn (plain, d2l, compile, ours, plain ...), so that a busy
+neighbour hurts all. --busy measures again with one other process that keeps one core busy. Also measured in the same
+run: the machine's matrix products (benchmarks/ceiling.py), which bound all (3 x 222,486,528 multiply-adds an image,
+forward and backward), and each contestant's peak resident memory.
 """
 
 import argparse
 import json
+import resource
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 BATCH = 128
 MACS = 3 * 222_486_528  # forward, gradient of the inputs, gradient of the weights
 
 
-def plain(steps: int) -> float:
+def usual(*, compiled: bool = False, momentum: float = 0.9, loader: bool = False) -> Callable[[], None]:
+    """One step of the author's network as most people would write it; `loader` as in the book."""
     import torch
     import torch.nn.functional as F
 
@@ -29,19 +34,30 @@ def plain(steps: int) -> float:
 
     torch.manual_seed(0)
     model = NIN(author_cifar10())
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=0.9, weight_decay=1e-4)
-    x, y = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.01, momentum=momentum, weight_decay=1e-4)
+    forward = torch.compile(model) if compiled else model
+    x, y = torch.randn(4 * BATCH, 3, 32, 32), torch.randint(0, 10, (4 * BATCH,))
+
+    def batches() -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        data = torch.utils.data.TensorDataset(x, y)
+        while True:
+            yield from torch.utils.data.DataLoader(data, BATCH, shuffle=True) if loader else [(x[:BATCH], y[:BATCH])]
+
+    feed = batches()
 
     def step() -> None:
-        loss = F.cross_entropy(model(x), y)
+        pictures, labels = next(feed)
+        loss = F.cross_entropy(forward(pictures), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
 
-    return rate(step, steps)
+    return step
 
 
-def ours(steps: int) -> float:
+def ours() -> Callable[[], None]:
+    from dataclasses import replace
+
     import numpy as np
 
     from nin.data.preprocess import Preprocess
@@ -52,8 +68,6 @@ def ours(steps: int) -> float:
 
     machine = hardware.choose()
     hardware.apply(machine)
-    from dataclasses import replace
-
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH * 4, 32, 32, 3), dtype=np.uint8)
     data = Pictures(pixels, np.arange(BATCH * 4) % 10)
     pre = Preprocess((32, 32), 3, "stretch", (0.5,) * 3, (0.25,) * 3)
@@ -62,11 +76,23 @@ def ours(steps: int) -> float:
     batches = [np.arange(BATCH) + BATCH * i for i in range(4)]
     count = iter(range(10**9))
     trainer.model.train()
-    return rate(lambda: trainer.step(batches[next(count) % 4]), steps)
+
+    def step() -> None:
+        trainer.step(batches[next(count) % 4])
+
+    return step
 
 
-def rate(step, steps: int) -> float:
-    """Images a second: the median of `steps` steps after three to warm up."""
+CONTESTANTS: dict[str, Callable[[], Callable[[], None]]] = {
+    "plain": usual,
+    "d2l": lambda: usual(momentum=0.0, loader=True),
+    "compile": lambda: usual(compiled=True),
+    "ours": ours,
+}
+
+
+def rate(step: Callable[[], None], steps: int) -> dict[str, float]:
+    """Images a second (median of `steps` steps after three to warm up) and the process's peak memory in MiB."""
     for _ in range(3):
         step()
     seconds = []
@@ -74,55 +100,72 @@ def rate(step, steps: int) -> float:
         start = time.perf_counter()
         step()
         seconds.append(time.perf_counter() - start)
-    return BATCH / statistics.median(seconds)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {"rate": BATCH / statistics.median(seconds), "peak_mib": peak}
 
 
-def ceiling(_: int) -> dict:
-    import torch
-
-    from nin.training import hardware
-
-    hardware.apply(hardware.choose())
-    rates = {d: 2 * hardware.matrix_rate(getattr(torch, d), size=2048) / 1e9 for d in ("float32", "bfloat16")}
-    return {**rates, "machine": hardware.environment(hardware.choose())}
-
-
-CONTESTANTS = {"plain": plain, "ours": ours, "ceiling": ceiling}
-
-
-def child(name: str, steps: int) -> dict | float:
-    done = subprocess.run(
-        [sys.executable, __file__, "--only", name, "--steps", str(steps)], capture_output=True, text=True, check=True
-    )
+def child(*words: str) -> dict:
+    done = subprocess.run([sys.executable, *words], capture_output=True, text=True, check=True)
     return json.loads(done.stdout)
+
+
+def rounds_of(names: list[str], rounds: int, steps: int) -> dict[str, list[dict]]:
+    """{contestant: its rounds}, in turn."""
+    found: dict[str, list[dict]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for name in names:
+            found[name].append(child(__file__, "--only", name, "--steps", str(steps)))
+    return found
+
+
+def table(found: dict[str, list[dict]], ceiling: float) -> list[str]:
+    """One line a contestant: images a second, share of the ceiling, ratio to plain, peak memory."""
+    lines = []
+    for name, rows in found.items():
+        rates = [row["rate"] for row in rows]
+        ratios = [rate / plain["rate"] for rate, plain in zip(rates, found["plain"], strict=True)]
+        lines.append(
+            f"{name:8} {statistics.median(rates):6.1f} images/s ({min(rates):.0f} to {max(rates):.0f}), "
+            f"{statistics.median(rates) * MACS * 2 / 1e9 / ceiling:4.0%} of the ceiling, "
+            f"{statistics.median(ratios):.2f} x plain ({min(ratios):.2f} to {max(ratios):.2f}), "
+            f"peak {max(row['peak_mib'] for row in rows):,.0f} MiB, n={len(rates)}"
+        )
+    return lines
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=6, help="timed steps a round")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--busy", action="store_true", help="measure again beside a process that keeps a core busy")
+    parser.add_argument("--json", type=Path, help="write everything there")
     parser.add_argument("--only", choices=CONTESTANTS, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.only:
-        print(json.dumps(CONTESTANTS[arguments.only](arguments.steps)))
+        print(json.dumps(rate(CONTESTANTS[arguments.only](), arguments.steps)))
         return
-    limits = child("ceiling", 0)
-    results: dict[str, list[float]] = {"plain": [], "ours": []}
-    for _ in range(arguments.rounds):
-        for name, values in results.items():
-            values.append(child(name, arguments.steps))
-    medians = {name: statistics.median(values) for name, values in results.items()}
-    ratios = [b / a for a, b in zip(results["plain"], results["ours"], strict=True)]
-    best = max(limits["float32"], limits["bfloat16"])
-    print(f"machine: {json.dumps(limits['machine'])}")
-    print(f"matrix products: float32 {limits['float32']:.0f}, bfloat16 {limits['bfloat16']:.0f} GFLOP/s")
-    for name, values in results.items():
-        share = medians[name] * 2 * MACS / 1e9 / best
-        rounds = " ".join(f"{v:.0f}" for v in values)
-        print(f"{name:6} median {medians[name]:.1f} images/s, {share:.0%} of the better ceiling (rounds: {rounds})")
-    spread = f"{min(ratios):.2f} to {max(ratios):.2f}, n={len(ratios)}"
-    print(f"ratio ours / plain: median {statistics.median(ratios):.2f}, {spread}")
-    print(f"most that any code at this ceiling could reach: {best * 1e9 / (2 * MACS) / medians['plain']:.2f}")
+    names = ["plain", *(name for name in arguments.contestants if name != "plain")]
+    limits = child(str(Path(__file__).with_name("ceiling.py")), "--json")
+    ceiling = max(max(row["float32"], row["bfloat16"]) for row in limits)
+    print(
+        f"matrix products: float32 {limits[-1]['float32']:.0f}, bfloat16 {limits[-1]['bfloat16']:.0f} GFLOP/s",
+        flush=True,
+    )
+    found = {"ceiling": limits, "quiet": rounds_of(names, arguments.rounds, arguments.steps)}
+    print(*table(found["quiet"], ceiling), sep="\n", flush=True)
+    if arguments.busy:
+        neighbour = subprocess.Popen([sys.executable, "-c", "while True: pass"])
+        try:
+            found["busy"] = rounds_of(names, arguments.rounds, arguments.steps)
+        finally:
+            neighbour.kill()
+        print("beside a busy process:", *table(found["busy"], ceiling), sep="\n")
+        for name in names:
+            quiet, busy = (statistics.median(row["rate"] for row in found[key][name]) for key in ("quiet", "busy"))
+            print(f"{name:8} keeps {busy / quiet:.0%} of its quiet throughput")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
