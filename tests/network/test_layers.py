@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from nin.errors import UsageError
-from nin.network.layers import Dropout, GlobalAveragePool2d, MLPConv
+from nin.network.layers import Dropout, GlobalAveragePool2d, MLPConv, kept_mask
 from reference import slide_mlp
 
 
@@ -179,3 +179,26 @@ def test_dropout_of_nothing_is_the_same_tensor():
 def test_wrong_dropout_is_refused(arguments, message):
     with pytest.raises(UsageError, match=message):
         Dropout(*arguments)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("keep", [0.5, 0.8, 0.9])
+def test_masks_keep_each_value_independently_with_the_probability_asked_for(keep, layout):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        mask = kept_mask(torch.zeros(64, 32, 16, 17).contiguous(memory_format=layout), keep)
+    flat = (mask if layout is torch.contiguous_format else mask.permute(0, 2, 3, 1)).reshape(-1).double()
+    error = (keep * (1 - keep) / len(flat)) ** 0.5
+    assert abs(float(flat.mean()) - keep) < 5 * error
+    for lane in range(4):  # the four values that share a random number
+        assert abs(float(flat[lane::4].mean()) - keep) < 10 * error
+    centred = flat - flat.mean()
+    for distance in (1, 2, 3, 4, 64):
+        correlation = float((centred[:-distance] * centred[distance:]).mean() / centred.square().mean())
+        assert abs(correlation) < 5 / len(flat) ** 0.5
+
+
+def test_masks_of_views_and_odd_sizes():
+    base = torch.zeros(3, 5, 7, 9)
+    for x in (base[:, :, ::2], base[:1, :1, :1, :1], base.transpose(1, 2), base[:, 1:]):
+        assert kept_mask(x, 0.5).shape == x.shape

@@ -163,8 +163,8 @@ def nin(
     """The default network: five batch-normalised mlpconv layers and global average pooling; no ReLU on the logits.
 
     At most 966,986 parameters, the author's CIFAR-10 budget, at width 1 for ten classes and three channels. `width`
-    scales every layer (to multiples of 8), `stem_stride` is the first convolution's stride: 1 for pictures of about
-    32 pixels, 2 for 64, 4 for 128. Source: ours.
+    scales every layer (to multiples of 8), `stem_stride` is the first convolution's stride: 1 for pictures of up
+    to 48 pixels, 2 up to 96, 3 up to 144. Source: ours.
     """
     if not is_number(width) or not 0 < width < math.inf:
         raise UsageError(f"width is {width!r}; expected a positive number, 1.0 for the network as designed")

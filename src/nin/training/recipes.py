@@ -59,7 +59,7 @@ class Recipe:
 
 
 # Training pictures shown in a default run; all of these: ours, docs/log.md.
-SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 390_000, 700_000, 275_000
+SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 300_000, 700_000, 275_000
 FEWEST, MOST = 5, 200  # bounds of the default number of epochs
 SMALL = 10_000  # pictures; below this steps are what is short, and Muon makes the most of a step
 LONG, MANY = 20, 5_000  # epochs, steps: from here on a run profits from moderate, from strong augmentation
