@@ -5,6 +5,8 @@ import re
 import shlex
 import subprocess
 import sys
+import tarfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def desk(tmp_path):
-    """A folder as the documents assume it: photos/ with the classes cat and dog, runs/photos already trained."""
+    """A folder as the documents assume it: photos/ with the classes cat and dog, and shards/ with the same pictures."""
     rng = np.random.default_rng(0)
     for label, shade in (("cat", 60), ("dog", 160)):
         for i in range(8):
@@ -31,6 +33,13 @@ def desk(tmp_path):
             folder = tmp_path / "photos" / label
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    (tmp_path / "shards").mkdir()
+    with tarfile.open(tmp_path / "shards" / "train-000000.tar", "w") as shard:
+        for picture in sorted(tmp_path.glob("photos/*/*.jpg")):
+            member = tarfile.TarInfo(f"{picture.parent.name}_{picture.stem}.cls")
+            member.size = len(picture.parent.name)
+            shard.add(picture, f"{picture.parent.name}_{picture.stem}.jpg")
+            shard.addfile(member, BytesIO(picture.parent.name.encode()))
     return tmp_path
 
 

@@ -17,6 +17,7 @@ class NinError(Exception):
     """Base of every error of this package; its text is one line for the person at the keyboard."""
 
     exit_code: ClassVar[int] = 1
+    said: bool | None = None  # of many processes: True where another one shows it, False where this one does
 
 
 class DataError(NinError):

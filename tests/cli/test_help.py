@@ -22,7 +22,7 @@ failed, 2 when the command line was wrong, 3 when `--fail-under` was not reached
 Colours follow `NO_COLOR` and `FORCE_COLOR`; where standard error is no terminal, or `CI` is set, lines replace the bar.
 """
 TRAIN = "out epochs max-time size width fit balance patience seed skip-unreadable overwrite resume help help-all"
-TRAIN_RARE = "lr batch-size weight-decay label-smoothing flip holdout channels device threads precision json"
+TRAIN_RARE = "lr batch-size weight-decay label-smoothing flip holdout channels device threads precision stream json"
 ANYWHERE = "quiet verbose debug"
 OPTIONS = {
     "evaluate": "split fail-under skip-unreadable json help help-all",

@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Sequence
 
-from nin.cli.screen import Screen, safe, screen_for
+from nin.cli.screen import Screen, other_rank, safe, screen_for
 from nin.errors import MissingExtra, NinError, UsageError
 
 
@@ -35,7 +35,8 @@ def _run(words: list[str], screen: Screen) -> int:
         return app.run(words, screen)
     except NinError as error:
         wrong_use = isinstance(error, UsageError) and not isinstance(error, MissingExtra)
-        screen.error(error, hint=f"{app.command_name(words)} --help" if wrong_use else "")
+        if not (other_rank("LOCAL_RANK") if error.said is None else error.said):
+            screen.error(error, hint=f"{app.command_name(words)} --help" if wrong_use else "")
         return error.exit_code
     except (BrokenPipeError, KeyboardInterrupt):
         raise

@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +13,7 @@ from nin import __version__, workflows
 from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
-from nin.cli.screen import Screen, safe
+from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.workflows.options import Device, Listener, TrainOptions
 
@@ -369,8 +369,12 @@ def _show_run(screen: Screen, json: bool, work: "Callable[[Listener], RunResult]
     from nin.cli.progress import Stop, listener_for
     from nin.cli.tables import run_lines
 
-    with Stop() as stop, listener_for(screen, stop) as listener:
+    silent = other_rank()
+    screen = replace(screen, quiet=screen.quiet or silent)
+    with Stop(silent=silent) as stop, listener_for(screen, stop) as listener:
         result = work(listener)
+    if silent:
+        return
     for warning in result.warnings:
         screen.warn(warning)
     if json:

@@ -24,6 +24,7 @@ RARE = {
         "--device",
         "--threads",
         "--precision",
+        "--stream",
         "--json",
     )
 }  # shown by --help-all only

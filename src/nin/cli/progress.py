@@ -40,8 +40,9 @@ class StoppedAtOnce(KeyboardInterrupt):
 class Stop(AbstractContextManager["Stop"]):
     """Ctrl-C and SIGTERM while it lasts: the first asks to stop after the step under way, the second stops at once."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, silent: bool = False) -> None:
         self.number = 0  # of the signal that asked
+        self.silent = silent
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
@@ -56,12 +57,16 @@ class Stop(AbstractContextManager["Stop"]):
         for number, handler in self._before.items():
             signal.signal(number, handler)
         if self.number == signal.SIGTERM and isinstance(error, Interrupted):
-            raise Terminated(str(error)) from error
+            terminated = Terminated(str(error))
+            terminated.said = error.said
+            raise terminated from error
 
     def _hear(self, number: int, _frame: FrameType | None) -> None:
         if self.number:
             raise StoppedAtOnce(number)
         self.number = number
+        if self.silent:
+            return
         erase = b"\r\x1b[K" if interactive() else b""
         with suppress(OSError):
             os.write(2, erase + ASKED)  # not sys.stderr: a signal may come in the middle of its write

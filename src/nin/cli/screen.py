@@ -30,6 +30,11 @@ def safe(text: object) -> str:
     return escape_name(words)
 
 
+def other_rank(variable: str = "RANK") -> bool:
+    """Whether torchrun has started this process beside the one that speaks for all (LOCAL_RANK: on this machine)."""
+    return os.environ.get(variable, "").lstrip("0").isdecimal()
+
+
 def interactive() -> bool:
     """May standard error show a moving bar? Not in a pipe, a CI log or a dumb terminal."""
     automatic = os.environ.get("CI", "").lower() not in ("", "0", "false")

@@ -1,11 +1,14 @@
 """A split's pictures, decoded and resized once: in memory, or in a verified file outside the user's folder.
 
+Where neither has room, or when asked for, they are streamed (stream.py).
+
 N pictures, (H, W) the preprocessing's size, C its channels.
 """
 
 import hashlib
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -19,6 +22,7 @@ from nin.data.images import PictureError
 from nin.data.memory import available_memory
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
+from nin.data.stream import Images, StreamedImages, load_picture
 from nin.errors import ArtifactError
 
 BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64
@@ -29,10 +33,10 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """images: (N, H, W, C) uint8, in memory or mapped from the cache; labels: (N,) int64; kept: (N,) int64, where each
-    stands in the split; unreadable: (name, reason) of each picture that was left out."""
+    """images: (N, H, W, C) uint8, in memory, mapped from the cache or streamed; labels: (N,) int64; kept: (N,) int64,
+    where each stands in the split; unreadable: (name, reason) of each picture that was left out."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
     unreadable: tuple[tuple[str, str], ...]
     kept: np.ndarray
@@ -44,6 +48,7 @@ def decode_split(
     *,
     key: str,
     memory_limit: int | None = None,
+    stream: bool | None = None,
     skip_unreadable: bool = False,
     cache_dir: Path | None = None,
     progress: Progress | None = None,
@@ -53,19 +58,32 @@ def decode_split(
     memory_limit: bytes; by default half of what is free. A split above it goes to a file in `cache_dir` (by default
     the user's cache folder), found again by `key` (the source's fingerprint) and the split's content, and verified
     before every use. progress(done, all) is called now and then.
+    stream: decode when pictures are read instead; by default only where the file would take more than half of what is
+    free on its disk. Unreadable pictures are then found when they are read, and replaced, not left out, by
+    `skip_unreadable`: see StreamedImages.
     Raises PictureError naming the unreadable pictures after all have been tried, unless `skip_unreadable`.
     """
     shape = (len(split), *preprocess.size, preprocess.channels)
     if split.images is not None and split.images.shape == shape:
         return Decoded(split.images, split.labels, (), np.arange(len(split)))
     limit = available_memory() // 2 if memory_limit is None else memory_limit
-    if int(np.prod(shape, dtype=np.int64)) > limit:
-        folder = cache_dir or Path(platformdirs.user_cache_dir("nin"))
-        images, kept, unreadable = _cached(split, preprocess, folder, key, skip_unreadable, progress)
+    size = int(np.prod(shape, dtype=np.int64))
+    folder = cache_dir or Path(platformdirs.user_cache_dir("nin"))
+    path = _cache_file(split, preprocess, folder, key) if size > limit and not stream else None
+    if stream or (path and stream is None and not path.exists() and size > _free(folder) // 2):
+        streamed = StreamedImages(split, preprocess, skip_unreadable=skip_unreadable)
+        return Decoded(streamed, split.labels, (), np.arange(len(split)))
+    if path:
+        images, kept, unreadable = _cached(split, preprocess, path, skip_unreadable, progress)
     else:
         images, kept, unreadable = _in_memory(split, preprocess, progress)
     _judge(unreadable, len(split), skip_unreadable)
     return Decoded(images, split.labels[kept], tuple(unreadable), kept)
+
+
+def _free(folder: Path) -> int:
+    """Bytes free on the disk where a folder is or will be."""
+    return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
 Bad = list[tuple[str, str]]
@@ -79,10 +97,7 @@ def _blocks(
 
     def decode(slot: int, index: int) -> str | None:
         try:
-            if split.paths is not None:
-                buffer[slot] = preprocess.load(split.paths[index])
-            elif split.images is not None:
-                buffer[slot] = preprocess.resize(split.images[index])
+            buffer[slot] = load_picture(split, index, preprocess)
         except PictureError as error:
             return error.reason
         return None
@@ -121,16 +136,20 @@ def _judge(unreadable: Bad, total: int, skip: bool) -> None:
     raise PictureError(unreadable[0][0], unreadable[0][1], text)
 
 
-def _cached(
-    split: Split, preprocess: Preprocess, folder: Path, key: str, skip: bool, progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray, Bad]:
-    """Images mapped from the cache file of this key and preprocessing; made first, or again when it is damaged."""
+def _cache_file(split: Split, preprocess: Preprocess, folder: Path, key: str) -> Path:
+    """The cache file of this key, preprocessing and content, which need not exist."""
     recipe = json.dumps([1, key, _state(split), preprocess.to_dict()], sort_keys=True)  # 1: the format of this cache
-    path = folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pixels"
+    return folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pixels"
+
+
+def _cached(
+    split: Split, preprocess: Preprocess, path: Path, skip: bool, progress: Progress | None
+) -> tuple[np.ndarray, np.ndarray, Bad]:
+    """Images mapped from the cache file at `path`; made first, or again when it is damaged."""
     note = path.with_suffix(".json")
     found = _open_cache(path, note)
     if found is None:
-        make_folder(folder)
+        make_folder(path.parent)
         kept: list[int] = []
         unreadable: Bad = []
         with open_new(path, size=int(np.prod([len(split), *preprocess.size, preprocess.channels]))) as file:
@@ -155,7 +174,9 @@ def _state(split: Split) -> str:
     if split.images is not None:
         digest.update(str(split.images.shape).encode())
         digest.update(np.ascontiguousarray(split.images).data)
-    for path in split.paths or ():
+    if split.packed is not None:
+        digest.update(split.packed.rows.data)
+    for path in split.paths or (file for file, _ in (split.packed.shards if split.packed else ())):
         digest.update(os.fsencode(path) + b"\0")
         try:
             status = path.stat()

@@ -130,19 +130,19 @@ def check(path: str | Path, *, progress: Callable[[int, int], None] | None = Non
         for split in splits.values():
             for start in range(0, len(split), BLOCK):
                 rows = range(start, min(start + BLOCK, len(split)))
-                if split.paths is None:
+                if split.images is not None:
                     found += _look_at_array(split, rows)
                 else:
-                    found += pool.map(_look_at_file, [split.paths[row] for row in rows])
+                    found += pool.map(_look_at_file, [split] * len(rows), rows)
                 if progress is not None:
                     progress(len(found), len(places))
     return _judge(source, splits, places, found)
 
 
-def _look_at_file(path: Path, near: int | None = NEAR) -> Facts | str:
-    """The facts of one picture, or why it cannot be read."""
+def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> Facts | str:
+    """The facts of one picture of a split of files or shards, or why it cannot be read."""
     try:
-        picture = read_picture(path, near=near)
+        picture = read_picture(split.encoded(row), near=near)
     except PictureError as error:
         return error.reason
     pixels = picture.pixels
@@ -211,9 +211,8 @@ def _duplicates(
         exact: dict[object, list[int]] = {}
         for number in group:
             facts, (name, row) = found[number], places[number]
-            files = splits[name].paths
-            if files is not None and isinstance(facts, Facts) and facts.shrunk:  # equal when small: look at full size
-                facts = _look_at_file(files[row], near=None)
+            if isinstance(facts, Facts) and facts.shrunk:  # equal when small: look at full size
+                facts = _look_at_file(splits[name], row, near=None)
             exact.setdefault(facts.digest if isinstance(facts, Facts) else number, []).append(number)
         for numbers in exact.values():
             if len(numbers) > 1:

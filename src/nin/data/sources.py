@@ -7,6 +7,7 @@ from nin.artifacts import escape_name
 from nin.data.arrays import idx_files, open_cifar, open_idx, open_npz, regular_files
 from nin.data.folders import open_folders
 from nin.data.images import is_picture_name
+from nin.data.shards import open_shards
 from nin.data.splits import SPLITS, Source, Split, check_classes, hold_out
 from nin.data.tables import SUFFIXES as TABLE_SUFFIXES
 from nin.data.tables import open_table
@@ -16,7 +17,7 @@ __all__ = ["Source", "Split", "open_source"]
 
 
 def open_source(path: str | Path, *, seed: int = 0, holdout: float = 0.15, split: bool = True) -> Source:
-    """Class folders, a table (CSV, TSV, JSONL), an NPZ file, IDX files or CIFAR's binary files as one Source.
+    """Class folders, shards, a table (CSV, TSV, JSONL), an NPZ file, IDX or CIFAR's binary files as one Source.
 
     With `split`, a source without validation pictures gets some: a virtual, seeded, stratified part of train
     (`holdout` of it, at most 5,000 pictures); and one that cannot be trained on is refused.
@@ -60,7 +61,9 @@ def _read(path: Path) -> Source:
         raise DataError(f"{shown} is one picture; expected a folder with one folder of pictures per class")
     if idx_files({path.name: path}):
         raise DataError(f"{shown} is one of several IDX files; give the folder they are in")
-    if suffix in (".zip", ".tar", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"):
+    if suffix == ".tar":
+        raise DataError(f"{shown} is one tar file; give the folder of shards it is in, or unpack it")
+    if suffix in (".zip", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"):
         raise DataError(f"{shown} is an archive, which is not unpacked here; unpack it and give the folder")
     raise DataError(f"{shown} is not understood; expected class folders, CSV, TSV, JSONL, NPZ, IDX or CIFAR binary")
 
@@ -73,4 +76,4 @@ def _read_folder(path: Path) -> Source:
         raise UsageError(f"{escape_name(path)} cannot be listed ({reason}); give a folder that can be read") from error
     if found := idx_files(files):
         return open_idx(path, found)
-    return open_cifar(path, files) or open_folders(path)
+    return open_cifar(path, files) or open_shards(path) or open_folders(path)

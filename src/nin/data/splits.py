@@ -10,11 +10,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nin.artifacts import escape_name
 from nin.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from nin.data.shards import Packed
 
 SPLIT_NAMES = {
     **dict.fromkeys(("train", "training"), "train"),
@@ -27,7 +31,8 @@ MAX_HOLDOUT = 5_000  # ours: 5,000 pictures know an accuracy to about 1 point (9
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N labelled pictures: files (`paths`, all below `root`) or pixels (`images`: (N, H, W, C) uint8), never both.
+    """N labelled pictures: files (`paths`, all below `root`), pixels (`images`: (N, H, W, C) uint8) or parts of shards
+    (`packed`), one of the three.
 
     labels: (N,) int64, indices into the source's classes.
     """
@@ -36,13 +41,23 @@ class Split:
     paths: tuple[Path, ...] | None = None
     images: np.ndarray | None = None
     root: Path | None = None
+    packed: "Packed | None" = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def name(self, index: int) -> str:
         """Picture `index` for messages: its path below the data set's folder, or its number."""
+        if self.packed is not None:
+            return self.packed.name(index)
         return str(self.relative(index)) if self.paths is not None else f"picture {index}"
+
+    def encoded(self, index: int) -> Path | bytes:
+        """Picture `index` as `read_picture` takes it; only for splits of files or shards."""
+        if self.packed is not None:
+            return self.packed.read(index)
+        assert self.paths is not None
+        return self.paths[index]
 
     def relative(self, index: int) -> Path:
         """Path of picture `index` below the data set's folder; only for splits of files."""
@@ -54,12 +69,13 @@ class Split:
         """The pictures `rows` (int64 indices) in that order."""
         paths = None if self.paths is None else tuple(self.paths[row] for row in rows)
         images = None if self.images is None else self.images[rows]
-        return Split(self.labels[rows], paths, images, self.root)
+        packed = None if self.packed is None else self.packed.take(rows)
+        return Split(self.labels[rows], paths, images, self.root, packed)
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """A data set. kind: "folders", "table", "npz", "idx", "cifar10" or "cifar100"; splits: by name, those that exist of
+    """A data set. kind: "folders", "shards", "table", "npz", "idx", "cifar10", "cifar100"; splits: those that exist of
     "train", "validation", "test"; notes: one line each on how the data were understood and what was left out."""
 
     path: Path
@@ -71,7 +87,7 @@ class Source:
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over kind, classes and each split's members: relative names, labels and file sizes, or
-        labels and pixels. The same wherever the folder lies."""
+        labels and pixels, or labels, shards and places in them. The same wherever the folder lies."""
         digest = hashlib.sha256()
 
         def add(*parts: bytes) -> None:
@@ -85,6 +101,8 @@ class Source:
             add(name.encode(), split.labels.astype("<i8").tobytes())
             for index, path in enumerate(split.paths or ()):
                 add(os.fsencode(split.relative(index)), _size(path).to_bytes(8, "little", signed=True))
+            if split.packed is not None:
+                add(*split.packed.identity())
             if split.images is not None:
                 add(str(split.images.shape).encode(), hashlib.sha256(np.ascontiguousarray(split.images).data).digest())
         return digest.hexdigest()

@@ -10,6 +10,7 @@ import torch
 
 from nin.artifacts import read_tensors, write_tensors
 from nin.errors import ArtifactError, ModelError
+from nin.training.distributed import Team
 from nin.training.loop import Epoch, Position, Trainer
 
 SLOTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")  # written in turn: one good one always stays
@@ -53,13 +54,29 @@ def load(folder: Path) -> tuple[Saved, tuple[str, ...]]:
     return max(intact, key=lambda saved: saved[1].saves), notes
 
 
+def load_together(folder: Path, team: Team) -> tuple[Saved, tuple[str, ...]]:
+    """What `load` gives rank 0, on all ranks; the others need not see the folder."""
+    if team.world == 1:
+        return load(folder)
+    tensors: dict[str, np.ndarray] = {}
+    text = ""
+    if team.first:
+        (tensors, position, about), notes = load(folder)
+        text = json.dumps([asdict(position), about, notes])
+    tensors, text = team.spread(tensors, text)
+    raw, about, notes = json.loads(text)
+    return (tensors, _position(raw), about), tuple(notes)
+
+
+def _position(raw: dict[str, Any]) -> Position:
+    return Position(**{**raw, "history": [Epoch(**row) for row in raw["history"]]})
+
+
 def _read(path: Path) -> Saved:
     tensors, metadata = read_tensors(path)
     if metadata.get("format") != str(FORMAT):
         raise ModelError(f"{path} has checkpoint format {metadata.get('format')!r}; this program reads {FORMAT}")
-    raw = json.loads(metadata["position"])
-    history = [Epoch(**row) for row in raw.pop("history")]
-    return tensors, Position(**raw, history=history), json.loads(metadata["about"])
+    return tensors, _position(json.loads(metadata["position"])), json.loads(metadata["about"])
 
 
 def restore(trainer: Trainer, tensors: dict[str, np.ndarray], position: Position) -> None:

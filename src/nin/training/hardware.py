@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from nin.errors import UsageError
+from nin.training.distributed import ALONE, Team
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
@@ -24,6 +25,7 @@ class Hardware:
     device: str  # "cpu", "cuda", "mps"
     threads: int
     precision: str  # "float32" or "bfloat16" (autocast; weights stay float32)
+    ranks: int = 1  # processes that share every batch
 
     @property
     def autocast(self) -> torch.autocast:
@@ -31,7 +33,8 @@ class Hardware:
         return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bfloat16")
 
     def __str__(self) -> str:
-        return f"{self.device}, {self.threads} threads, {self.precision}, channels last"
+        ranks = f"{self.ranks} ranks, each " if self.ranks > 1 else ""
+        return f"{ranks}{self.device}, {self.threads} threads, {self.precision}, channels last"
 
 
 def matrix_rate(dtype: torch.dtype, size: int = 768, repeats: int = 5) -> float:
@@ -45,21 +48,37 @@ def matrix_rate(dtype: torch.dtype, size: int = 768, repeats: int = 5) -> float:
     return size**3 / best
 
 
-def choose(device: str = "auto", threads: int | None = None, precision: str = "auto") -> Hardware:
-    """Pick device, thread count and precision; UsageError when one is asked for that this machine lacks."""
+def choose(device: str = "auto", threads: int | None = None, precision: str = "auto", team: Team = ALONE) -> Hardware:
+    """Pick device, thread count and precision, rank 0's for all; UsageError when this machine lacks what is asked for.
+
+    The ranks on one machine share its cores; OMP_NUM_THREADS does not count there, for torchrun sets it to 1.
+    """
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError):
         raise UsageError(f"device {device!r} is not usable on this machine; use --device cpu") from None
-    threads = threads or min(torch.get_num_threads(), usable_cores())
+    if team.world > 1 and device == "mps":
+        raise UsageError("device 'mps' works in one process only; pass --device cpu or start without torchrun")
+    if team.world > 1 and device == "cuda" and team.place.local_rank >= torch.cuda.device_count():
+        raise UsageError(
+            f"{team.place.local_world} ranks on this machine, but {torch.cuda.device_count()} GPUs; start one a GPU"
+        )
+    threads = threads or default_threads(team)
     torch.set_num_threads(threads)
     if precision == "auto":
         precision = "bfloat16" if _bfloat16_wins(device) else "float32"
     if precision not in ("float32", "bfloat16"):
         raise UsageError(f"precision {precision!r} is unknown; use auto, float32 or bfloat16")
-    return Hardware(device, threads, precision)
+    return Hardware(device, threads, team.say(precision), team.world)
+
+
+def default_threads(team: Team = ALONE) -> int:
+    """The cores this process may run on, divided among the ranks of this machine; at least 1."""
+    if team.world > 1:
+        return max(1, usable_cores() // team.place.local_world)
+    return min(torch.get_num_threads(), usable_cores())
 
 
 def usable_cores() -> int:
@@ -102,7 +121,7 @@ def environment(hardware: Hardware) -> dict[str, Any]:
 
 def numerics(hardware: Hardware) -> dict[str, Any]:
     """The part of `environment` on which the bits of a training run depend."""
-    keys = ("device", "threads", "precision", "torch", "system", "cpu", "instructions", "memory_format")
+    keys = ("device", "threads", "precision", "ranks", "torch", "system", "cpu", "instructions", "memory_format")
     everything = environment(hardware)
     return {key: everything[key] for key in keys}
 

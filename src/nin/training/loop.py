@@ -14,7 +14,9 @@ from torch import nn
 from nin.data.augment import augment, cutmix
 from nin.data.preprocess import Preprocess
 from nin.data.randomness import balanced_order, order, step_seed
-from nin.errors import NinError
+from nin.data.stream import Images, expect
+from nin.errors import NinError, UsageError
+from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
 from nin.training.muon import Muon
 from nin.training.recipes import Recipe
@@ -24,9 +26,9 @@ EVALUATION_BATCH = 250
 
 @dataclass(frozen=True)
 class Pictures:
-    """Decoded pictures (N, H, W, C) uint8 (in memory or memory-mapped) with labels (N,) int64."""
+    """Decoded pictures (N, H, W, C) uint8 (in memory, memory-mapped or streamed) with labels (N,) int64."""
 
-    images: np.ndarray
+    images: Images
     labels: np.ndarray
 
     def __len__(self) -> int:
@@ -90,16 +92,20 @@ class Trainer:
         preprocess: Preprocess,
         recipe: Recipe,
         hardware: Hardware,
+        team: Team = ALONE,
     ) -> None:
         self.model = model.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.data, self.validation, self.preprocess = train, validation, preprocess
-        self.recipe, self.hardware = recipe, hardware
+        self.recipe, self.hardware, self.team = recipe, hardware, team
         self.classes = int(model.num_classes)  # type: ignore[arg-type]
         self.batch_size = min(recipe.batch_size, len(train))
+        if self.batch_size < team.world:
+            raise UsageError(f"a batch of {self.batch_size} cannot be shared by {team.world} ranks; raise --batch-size")
         self.steps = len(train) // self.batch_size  # the rest of a shuffled epoch waits for another epoch
         self.position = Position()
         self.best: dict[str, torch.Tensor] = {}
         self.optimizer = _optimizer(self.model, recipe, hardware)
+        team.share_norms(self.model)
         self.class_weights = _class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
 
     @property
@@ -118,7 +124,7 @@ class Trainer:
             if not self._finish_epoch(on_step, should_stop):
                 return
             yield self._close_epoch()
-            if should_stop():
+            if self.team.anybody(should_stop()):
                 return
 
     def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
@@ -128,6 +134,8 @@ class Trainer:
             indices = balanced_order(recipe.seed, at.epoch, self.data.labels)
         else:
             indices = order(recipe.seed, at.epoch, len(self.data))
+        coming = [indices[s * self.batch_size : (s + 1) * self.batch_size] for s in range(at.step, self.steps)]
+        expect(self.data.images, np.concatenate([indices[:0], *map(self._rows, coming)]))
         self.model.train()
         while at.step < self.steps:
             start = time.perf_counter()
@@ -138,7 +146,7 @@ class Trainer:
                     f"the training loss became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at learning rate "
                     f"{self.learning_rate():.3g}; start again with a smaller --lr"
                 )
-            elapsed = time.perf_counter() - start
+            elapsed = self._elapsed(start)
             at.step, at.seen = at.step + 1, at.seen + len(batch)
             at.loss_sum, at.correct = at.loss_sum + loss * len(batch), at.correct + correct
             at.seconds, at.epoch_seconds = at.seconds + elapsed, at.epoch_seconds + elapsed
@@ -146,7 +154,7 @@ class Trainer:
             if recipe.max_seconds is not None and at.seconds >= recipe.max_seconds:
                 at.stopped = True
                 return at.seen > 0
-            if at.step < self.steps and should_stop():
+            if at.step < self.steps and self.team.anybody(should_stop()):
                 return False
         return True
 
@@ -161,37 +169,63 @@ class Trainer:
         return self.recipe.rate(self.progress())
 
     def step(self, batch: np.ndarray) -> tuple[float, int]:
-        """One optimizer step on the pictures `batch` (B,); returns loss and number of right answers."""
-        recipe, at = self.recipe, self.position
-        x = to_input(self.data.images[batch], self.preprocess, self.hardware.device)  # (B, C, H, W)
-        labels = torch.from_numpy(self.data.labels[batch]).to(self.hardware.device)
-        targets = F.one_hot(labels, self.classes).float()  # (B, K)
-        x = augment(x, batch, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
+        """One optimizer step on the pictures `batch` (B,) of all ranks; returns its loss and right answers."""
+        recipe, at, rows = self.recipe, self.position, self._rows(batch)
+        x = to_input(self.data.images[rows], self.preprocess, self.hardware.device)  # (M, C, H, W)
+        labels = torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
+        targets = F.one_hot(labels, self.classes).float()  # (M, K)
+        x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
         x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
+        own = len(batch[self.team.part(len(batch))])
+        x, targets, labels = x[-own:], targets[-own:], labels[-own:]
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with torch.random.fork_rng(devices=[] if self.hardware.device != "cuda" else None):
-            torch.manual_seed(step_seed(recipe.seed, at.epoch, at.step))
+        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self.hardware.device == "cuda" else []):
+            torch.manual_seed(step_seed(recipe.seed, at.epoch, at.step * self.team.world + self.team.rank))
             with self.hardware.autocast:
                 logits = self.model(x.contiguous(memory_format=torch.channels_last))
             loss = F.cross_entropy(
                 logits.float(), targets, weight=self.class_weights, label_smoothing=recipe.label_smoothing
-            )
+            ) * (own / len(batch))  # summed over ranks: the mean over the whole batch
             self.optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+        facts = torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().float()])
+        self.team.add_up(*(p.grad for p in self.model.parameters() if p.grad is not None), facts)
         self.optimizer.step()
-        return loss.item(), int((logits.argmax(1) == labels).sum())
+        return facts[0].item(), int(facts[1])
+
+    def _rows(self, batch: np.ndarray) -> np.ndarray:
+        """(B,) -> this rank's rows (M,); where cutmix pastes from the row before, that comes first, to be dropped."""
+        part = self.team.part(len(batch))
+        before = 1 if self.team.world > 1 and self.recipe.augmentation.cutmix else 0
+        return batch[np.arange(part.start - before, part.stop)]  # row -1 is the last, as in cutmix
+
+    def _elapsed(self, start: float) -> float:
+        """Seconds since `start`; rank 0's where the clock decides."""
+        elapsed = time.perf_counter() - start
+        return elapsed if self.recipe.max_seconds is None else self.team.clock(elapsed)
+
+    def logits(self, images: Images) -> np.ndarray:
+        """(N, H, W, C) uint8 -> (N, K) float32 as `predict_logits`; every rank does its part and gets the whole."""
+        part = self.team.part(len(images))
+        mine = predict_logits(self.model, images[part], self.preprocess, self.hardware)
+        if self.team.world == 1:
+            return mine
+        whole = torch.zeros(len(images), self.classes)
+        whole[part] = torch.from_numpy(mine)
+        self.team.add_up(whole)
+        return whole.numpy()
 
     def _close_epoch(self) -> Epoch:
         """Measure on the validation pictures and move the position to the next epoch."""
         at = self.position
         start = time.perf_counter()
-        logits = predict_logits(self.model, self.validation.images, self.preprocess, self.hardware)
+        logits = self.logits(self.validation.images)
         labels = torch.from_numpy(self.validation.labels)
         val_loss = float(F.cross_entropy(torch.from_numpy(logits), labels))
         accuracy = float((torch.from_numpy(logits).argmax(1) == labels).float().mean())
-        at.seconds += time.perf_counter() - start
+        at.seconds += self._elapsed(start)
         at.epoch += 1
         done = Epoch(
             epoch=at.epoch,
@@ -251,11 +285,12 @@ def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> torch.T
     return (x / 255 - mean) / std
 
 
-def predict_logits(model: nn.Module, images: np.ndarray, preprocess: Preprocess, hardware: Hardware) -> np.ndarray:
+def predict_logits(model: nn.Module, images: Images, preprocess: Preprocess, hardware: Hardware) -> np.ndarray:
     """(N, H, W, C) uint8 -> (N, K) float32 logits, in evaluation mode and float32; the model's mode is restored."""
     was_training = model.training
     model.eval()
-    parts = []
+    expect(images, np.arange(len(images)))
+    parts = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
     with torch.inference_mode():
         for start in range(0, len(images), EVALUATION_BATCH):
             x = to_input(images[start : start + EVALUATION_BATCH], preprocess, hardware.device)

@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import fields, replace
 from glob import glob
 from pathlib import Path
@@ -17,13 +18,15 @@ from nin.data.cache import decode_split
 from nin.data.check import Check
 from nin.data.check import check as check_data
 from nin.data.images import is_picture_name
-from nin.data.sources import open_source
+from nin.data.sources import Source, open_source
+from nin.data.stream import StreamedImages
 from nin.errors import DataError, MissingExtra, UsageError
 from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
 from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
+    from nin.training.distributed import Team
     from nin.workflows.using import Classifier
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
@@ -53,12 +56,38 @@ def train(
     state saved for `resume`.
     """
     options = _chosen(options, choices)
-    source = open_source(path, seed=options.seed, holdout=options.holdout)
-    folder = _run_folder(source.path, options)
-    need("torch", "matplotlib")
-    from nin.workflows.training import start
+    with _team() as team:
+        source = open_source(path, seed=options.seed, holdout=options.holdout)
+        again = team and team.place.restarts and _go_on(source, options, team)
+        folder = _run_folder(source.path, options, look=not (again or (team and team.rank)))
+        need("torch", "matplotlib")
+        from nin.training.distributed import ALONE
+        from nin.workflows.training import go_on, start
 
-    return start(folder, source, options, listener or Listener())
+        if again:
+            return go_on(folder, listener or Listener(), team or ALONE)
+        return start(folder, source, options, listener or Listener(), team or ALONE)
+
+
+@contextmanager
+def _team() -> Iterator["Team | None"]:
+    """The processes that torchrun has started beside this one; None for a process alone."""
+    if not {"RANK", "WORLD_SIZE"} & set(os.environ):
+        yield None
+        return
+    need("torch", "matplotlib")
+    from nin.training.distributed import joined
+
+    with joined() as team:
+        yield team
+
+
+def _go_on(source: Source, options: TrainOptions, team: "Team") -> bool:
+    """Whether torchrun has started a run again that has left a checkpoint: rank 0 looks, for all."""
+    from nin.workflows.training import begun
+
+    folder = _run_folder(source.path, options, look=False)
+    return bool(team.say("yes" if team.first and begun(folder, source, options) else ""))
 
 
 def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
@@ -74,6 +103,8 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
         epochs=options.epochs or DEMO_EPOCHS,
     )
     folder = _run_folder(Path("demo"), options)
+    if {"RANK", "WORLD_SIZE"} & set(os.environ):
+        raise UsageError("the demo runs in one process; start it without torchrun")
     need("torch", "matplotlib", "sklearn")
     from nin.data.digits import open_digits
     from nin.workflows.training import start
@@ -85,12 +116,14 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
 
 def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
     """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
-    if not Path(folder).is_dir():
-        raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
-    need("torch", "matplotlib")
-    from nin.workflows.training import go_on
+    with _team() as team:
+        if not (team and team.rank) and not Path(folder).is_dir():
+            raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+        need("torch", "matplotlib")
+        from nin.training.distributed import ALONE
+        from nin.workflows.training import go_on
 
-    return go_on(Path(folder), listener or Listener())
+        return go_on(Path(folder), listener or Listener(), team or ALONE)
 
 
 def load(model: str | Path, device: str = "auto") -> "Classifier":
@@ -129,10 +162,12 @@ def evaluate(
         source.splits[name], classifier.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
     )
     labels = np.array([columns[label] for label in source.classes])[decoded.labels]
-    notes = [f"left out: {file} ({reason})" for file, reason in decoded.unreadable]
+    evaluation = classifier.evaluate(decoded.images, labels)
+    streamed = decoded.images.unreadable.values() if isinstance(decoded.images, StreamedImages) else ()
+    notes = [f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed)]
     if name == "train":
         notes.append("no test or validation split was found: measured on everything in the folder")
-    return Measured(classifier.evaluate(decoded.images, labels), name, tuple(notes))
+    return Measured(evaluation, name, tuple(notes))
 
 
 def predict(model: str | Path, inputs: Sequence[str], *, device: str = "auto") -> Iterator[Prediction]:
@@ -189,9 +224,11 @@ def _chosen(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptio
         raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
 
 
-def _run_folder(path: Path, options: TrainOptions) -> Path:
+def _run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
     """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked."""
     folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
+    if not look:
+        return folder
     place = next(place for place in (folder, *folder.parents) if place.exists())
     if not place.is_dir():
         raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")

@@ -61,6 +61,8 @@ class TrainOptions:
     """CPU threads."""
     precision: Precision = "auto"
     """auto measures whether bfloat16 is faster here."""
+    stream: bool = False
+    """Decode training pictures when they are needed, with no cache file, however many there are."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
 

@@ -10,6 +10,7 @@ from nin.data.cache import Decoded, decode_split
 from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, Split
+from nin.data.stream import Images, StreamedImages
 from nin.errors import DataError
 from nin.network.architecture import nin
 from nin.network.config import NINConfig
@@ -19,7 +20,7 @@ from nin.workflows.options import Listener, TrainOptions, seconds
 SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
 PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
 SMALLEST = 8  # pixels; the least side the network takes
-STEM_SIDE = 32  # side of the map after the first convolution
+STEM_SIDE = 48  # largest side of the map after the first convolution; ours: docs/log.md
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def make_plan(source: Source, options: TrainOptions) -> Plan:
         mean=tuple(round(float(m), 4) for m in mean),
         std=tuple(round(max(float(s), 0.01), 4) for s in std),
     )
-    stem_stride = max(1, round(min(height, width) / STEM_SIDE))
+    stem_stride = -(-min(height, width) // STEM_SIDE)
     network = nin(len(source.classes), channels, options.width, stem_stride)
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
 
@@ -78,7 +79,7 @@ def _sample(split: Split) -> list[np.ndarray]:
     pictures = []
     for i in chosen:
         try:
-            pictures.append(read_picture((split.paths or ())[i], near=PHOTO_SIDE * 2).pixels)
+            pictures.append(read_picture(split.encoded(i), near=PHOTO_SIDE * 2).pixels)
         except PictureError:
             continue  # all unreadable pictures are reported together when the split is decoded
     if not pictures:
@@ -101,15 +102,24 @@ def _size(sample: list[np.ndarray], wanted: int | None) -> tuple[int, int]:
     return (side, side) if SMALLEST <= side < PHOTO_SIDE else (PHOTO_SIDE, PHOTO_SIDE)
 
 
-def decode(source: Source, name: str, plan: Plan, options: TrainOptions, listener: Listener) -> Decoded:
-    """Decode one split at the plan's size; notes unreadable pictures that were left out."""
+def decode(
+    source: Source, name: str, plan: Plan, options: TrainOptions, listener: Listener, stream: bool | None
+) -> Decoded:
+    """Decode one split at the plan's size, or stream it (None: when nothing else fits); notes what was left out."""
     decoded = decode_split(
         source.splits[name],
         plan.preprocess,
         skip_unreadable=options.skip_unreadable,
+        stream=stream,
         key=source.fingerprint,
         progress=listener.loading,
     )
+    if isinstance(decoded.images, StreamedImages):
+        size = int(np.prod(decoded.images.shape, dtype=np.int64)) / 1e9
+        listener.note(
+            f"{name} is streamed ({size:,.1f} GB decoded): every epoch decodes its pictures anew, unreadable ones are "
+            "found on the way, pictures that are in two splits are not looked for; nin data check finds both"
+        )
     if decoded.unreadable:
         first, reason = decoded.unreadable[0]
         listener.note(
@@ -118,7 +128,7 @@ def decode(source: Source, name: str, plan: Plan, options: TrainOptions, listene
     return decoded
 
 
-def shared_pictures(train: np.ndarray, held_out: np.ndarray) -> int:
+def shared_pictures(train: Images, held_out: Images) -> int:
     """How many held-out pictures are, pixel for pixel, also training pictures."""
     seen = {_digest(picture) for picture in train}
     return sum(_digest(picture) in seen for picture in held_out)

@@ -27,7 +27,7 @@ from nin.training.evaluate import (
     softmax,
     truths,
 )
-from nin.training.loop import Epoch, Pictures, predict_logits, to_input
+from nin.training.loop import Epoch, Pictures, to_input
 from nin.workflows.options import Listener
 
 if TYPE_CHECKING:
@@ -131,9 +131,22 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     calibration, probabilities, evaluations = _measure(run)
     split = "test" if "test" in evaluations else "validation"
     evaluation = evaluations[split]
-    warnings = truths(evaluation, shared_pictures=run.shared)
+    warnings = truths(evaluation, shared_pictures=run.shared or 0)
     folder, classes = run.folder, run.source.classes
     summary = _summary(run, evaluations, split, calibration, warnings)
+    commands = next_commands(run)
+    result = {
+        "folder": folder,
+        "model": folder / "model",
+        "evaluation": evaluation,
+        "split": split,
+        "warnings": warnings,
+        "commands": commands,
+        "summary": summary,
+    }
+    run.trainer.team.close()
+    if not run.trainer.team.first:
+        return result
     _write_model(run, calibration, summary)
     history = [asdict(row) for row in run.trainer.position.history]
     write_bytes(folder / "results.png", results_png(history))
@@ -141,7 +154,6 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     write_text(folder / "confusion_matrix.svg", confusion_svg(evaluation, classes))
     write_text(folder / "confusion_matrix.csv", confusion_csv(evaluation, classes))
     _write_predictions(run, probabilities["validation"])
-    commands = next_commands(run)
     mistakes, examples = _pictures(run, split, probabilities[split])
     report = Report(
         title=f"nin: {run.folder.name}",
@@ -158,24 +170,13 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     )
     write_text(folder / "report.html", report_html(report))
     write_json(folder / "summary.json", summary)  # last: where it is, the run is whole
-    return {
-        "folder": folder,
-        "model": folder / "model",
-        "evaluation": evaluation,
-        "split": split,
-        "warnings": warnings,
-        "commands": commands,
-        "summary": summary,
-    }
+    return result
 
 
 def _measure(run: "Run") -> tuple[Calibration, dict[str, np.ndarray], dict[str, Evaluation]]:
     """Calibrate on the validation pictures, then measure every held-out split."""
     trainer = run.trainer
-    logits = {
-        name: predict_logits(trainer.model, pictures.images, trainer.preprocess, trainer.hardware)
-        for name, pictures in run.held_out.items()
-    }
+    logits = {name: trainer.logits(pictures.images) for name, pictures in run.held_out.items()}
     temperature = fit_temperature(logits["validation"], run.held_out["validation"].labels)
     probabilities = {name: softmax(values, temperature) for name, values in logits.items()}
     threshold = fit_unknown_threshold(probabilities["validation"], run.held_out["validation"].labels)
@@ -263,7 +264,7 @@ def _examples(run: "Run", split: str, chosen: np.ndarray, probabilities: np.ndar
     return tuple(
         Example(
             pixels=np.asarray(pictures.images[i]),
-            name=run.names[split][i],
+            name=run.name(split, i),
             true=int(pictures.labels[i]),
             probabilities=probabilities[i],
             logits=seen.logits[row].cpu().numpy(),

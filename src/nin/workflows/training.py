@@ -1,22 +1,25 @@
 """The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
 
-from dataclasses import dataclass, fields
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from nin.artifacts import RunLock, make_folder
+from nin.artifacts import RunLock, escape_name, make_folder
 from nin.data.augment import Augmentation, augment
 from nin.data.digits import open_digits
 from nin.data.preprocess import Preprocess
 from nin.data.randomness import order
 from nin.data.sources import Source, open_source
-from nin.errors import Interrupted, ModelError
+from nin.data.stream import StreamedImages
+from nin.errors import ArtifactError, Interrupted, ModelError
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import checkpoint, hardware
+from nin.training.distributed import ALONE, Team
 from nin.training.loop import Pictures, Trainer, to_input
 from nin.training.recipes import Recipe
 from nin.workflows import record
@@ -35,27 +38,54 @@ class Run:
     plan: Plan
     trainer: Trainer
     held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
-    names: dict[str, tuple[str, ...]]  # of the held-out pictures, for people
-    shared: int
+    kept: dict[str, np.ndarray]  # (N,) int64: where each held-out picture stands in its split
+    shared: int | None  # held-out pictures that are training pictures too; None: not looked for
+
+    def name(self, split: str, index: int) -> str:
+        """What to call a held-out picture: its file's name, or its number."""
+        part, row = self.source.splits[split], int(self.kept[split][index])
+        return Path(part.name(row)).name if part.images is None else f"{split} {row}"
 
 
-def start(folder: Path, source: Source, options: TrainOptions, listener: Listener) -> RunResult:
+def start(folder: Path, source: Source, options: TrainOptions, listener: Listener, team: Team = ALONE) -> RunResult:
     """Plan, decode and train from the first step; `folder` is made when everything is ready."""
     for note in source.notes:
         listener.note(note)
-    machine = hardware.choose(options.device, options.threads, options.precision)
+    chosen = {f"--{name.replace('_', '-')}": value for name, value in _chosen(options).items()}
+    team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
+    machine = hardware.choose(options.device, options.threads, options.precision, team)
     hardware.apply(machine)
     plan = make_plan(source, options)
-    run = _prepare(folder, source, options, plan, machine, listener)
-    with RunLock(make_folder(folder)):
-        record.clear(folder)
-        record.begin(run, first_batch(run), listener)
+    run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
+    with ExitStack() as stack:
+        if team.first:
+            stack.enter_context(RunLock(make_folder(folder)))
+            record.clear(folder)
+            record.begin(run, first_batch(run), listener)
+            if team.world > 1:
+                checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
         return _advance(run, listener)
 
 
-def go_on(folder: Path, listener: Listener) -> RunResult:
-    """Continue from the newest intact checkpoint of `folder`."""
-    (tensors, position, about), notes = checkpoint.load(folder)
+def _chosen(options: TrainOptions) -> dict[str, Any]:
+    """The options that decide what is trained, as they stand in a checkpoint."""
+    words = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    return {name: value for name, value in words.items() if name not in ("out", "overwrite")}
+
+
+def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
+    """Whether `folder` holds an intact checkpoint of a run with these pictures and options."""
+    try:
+        about = checkpoint.load(folder)[0][2]
+    except (ModelError, ArtifactError):
+        return False
+    stream = {"stream": about["options"].get("stream")}  # the run may have decided that itself
+    return bool(about["fingerprint"] == source.fingerprint and about["options"] == {**_chosen(options), **stream})
+
+
+def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:
+    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have."""
+    (tensors, position, about), notes = checkpoint.load_together(folder, team)
     for note in notes:
         listener.note(note)
     options = TrainOptions(**{**about["options"], "out": folder})
@@ -65,15 +95,21 @@ def go_on(folder: Path, listener: Listener) -> RunResult:
     source = _reopen(about["path"], options)
     if source.fingerprint != about["fingerprint"]:
         raise ModelError(f"the pictures in {about['path']} are not those the run began with; start a new run")
-    machine = hardware.Hardware(**{f.name: about["numerics"][f.name] for f in fields(hardware.Hardware)})
+    before = {"ranks": 1, **about["numerics"]}
+    machine = hardware.Hardware(**{f.name: before[f.name] for f in fields(hardware.Hardware)})
+    if machine.ranks != team.world:
+        threads = options.threads or hardware.default_threads(team)
+        machine = hardware.choose(machine.device, threads, machine.precision, team)
     hardware.apply(machine)
     now = hardware.numerics(machine)
-    changed = [key for key, value in about["numerics"].items() if now.get(key) != value]
+    changed = [key for key, value in before.items() if now.get(key) != value]
     if changed:
         listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
-    run = _prepare(folder, source, options, plan, machine, listener)
+    run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)
     checkpoint.restore(run.trainer, tensors, position)
-    with RunLock(run.folder):
+    with ExitStack() as stack:
+        if team.first:
+            stack.enter_context(RunLock(run.folder))
         listener.begin(record.about(run))
         return _advance(run, listener)
 
@@ -90,43 +126,66 @@ def _recipe(values: dict[str, Any]) -> Recipe:
 
 
 def _prepare(
-    folder: Path, source: Source, options: TrainOptions, plan: Plan, machine: hardware.Hardware, listener: Listener
+    folder: Path,
+    source: Source,
+    options: TrainOptions,
+    plan: Plan,
+    machine: hardware.Hardware,
+    listener: Listener,
+    stream: bool | None,
+    team: Team,
 ) -> Run:
-    """Decode all pictures and put the trainer together."""
-    decoded = {name: decode(source, name, plan, options, listener) for name in source.splits}
+    """Decode all pictures, or all but those of train, and put the trainer together; the run's options say which."""
+    streams = {name: stream if name == "train" else False for name in source.splits}
+    decoded = {name: decode(source, name, plan, options, listener, streams[name]) for name in source.splits}
     data = {name: Pictures(d.images, d.labels) for name, d in decoded.items()}
     held_out = {name: pictures for name, pictures in data.items() if name != "train"}
     generator = torch.Generator().manual_seed(plan.recipe.seed)
     model = NIN(plan.network, generator=generator)
-    trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine)
-    shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
-    names = {name: _names(source, name, decoded[name].kept) for name in held_out}
-    return Run(folder, source, options, plan, trainer, held_out, names, shared)
-
-
-def _names(source: Source, split: str, kept: np.ndarray) -> tuple[str, ...]:
-    """What to call the pictures of a split: their files' names, or their numbers."""
-    paths = source.splits[split].paths
-    return tuple(paths[i].name if paths else f"{split} {i}" for i in kept)
+    trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
+    streamed = isinstance(decoded["train"].images, StreamedImages)
+    shared = None
+    if not streamed:
+        shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
+    options = replace(options, stream=streamed)
+    kept = {name: decoded[name].kept for name in held_out}
+    return Run(folder, source, options, plan, trainer, held_out, kept, shared)
 
 
 def _advance(run: Run, listener: Listener) -> RunResult:
     """Train to the end, or to the user's wish to stop; save after every epoch."""
-    trainer = run.trainer
+    trainer, first, replaced = run.trainer, run.trainer.team.first, 0
     about = record.checkpoint_about(run)
     for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
-        checkpoint.save(run.folder, trainer, about)
-        record.epoch(run)
+        if first:
+            checkpoint.save(run.folder, trainer, about)
+            record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
+        replaced = _tell_replaced(run, replaced, listener)
     if not trainer.finished:
-        checkpoint.save(run.folder, trainer, about)
+        trainer.team.close()  # nobody leaves while another still waits for the answer that all stop
+        if first:
+            checkpoint.save(run.folder, trainer, about)
         at = trainer.position
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
         raise Interrupted(f"stopped in {where}; continue with: nin train --resume {record.quote(run.folder)}")
     trainer.model.load_state_dict(trainer.final_weights())
-    if run.source.kind == "digits":
+    if run.source.kind == "digits" and first:
         record.demo_pictures(run)
     return RunResult(**record.finish(run, listener))
+
+
+def _tell_replaced(run: Run, told: int, listener: Listener) -> int:
+    """Note how many unreadable streamed pictures others stand in for, when they are more than `told`; their number."""
+    images = run.trainer.data.images
+    unreadable = images.unreadable if isinstance(images, StreamedImages) else {}
+    if len(unreadable) > told:
+        name, reason = unreadable[min(unreadable)]
+        listener.note(
+            f"{len(unreadable):,} unreadable pictures of train replaced by others of their class, for instance "
+            f"{escape_name(name)} ({reason})"
+        )
+    return len(unreadable)
 
 
 def first_batch(run: Run, count: int = 64) -> Pictures:

@@ -11,6 +11,7 @@ import torch
 from nin.artifacts import make_folder, write_bytes
 from nin.bundle import Bundle
 from nin.data.images import PictureError
+from nin.data.stream import Images, StreamedImages
 from nin.errors import DataError, ModelError, NinError
 from nin.lab.plots import explain_png
 from nin.lab.report import Example
@@ -36,11 +37,11 @@ class Classifier:
         hardware.apply(self.hardware)
         self.model = _network(bundle).to(self.hardware.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
 
-    def logits(self, images: np.ndarray) -> np.ndarray:
+    def logits(self, images: Images) -> np.ndarray:
         """(N, H, W, C) uint8 pictures of the network's own size -> (N, K) float32."""
         return predict_logits(self.model, images, self.preprocess, self.hardware)
 
-    def probabilities(self, images: np.ndarray) -> np.ndarray:
+    def probabilities(self, images: Images) -> np.ndarray:
         """(N, H, W, C) uint8 -> (N, K) calibrated probabilities; ModelError when a logit is not finite."""
         logits = self.logits(images)
         if not np.isfinite(logits).all():
@@ -80,9 +81,13 @@ class Classifier:
         logits, maps = seen.logits[0].cpu().numpy(), seen.maps[0].cpu().numpy()
         return Example(pixels, name, None, softmax(logits, self.calibration.temperature), logits, maps)
 
-    def evaluate(self, images: np.ndarray, labels: np.ndarray) -> Evaluation:
-        """Measure on decoded pictures (N, H, W, C) uint8 with labels (N,)."""
-        return evaluate_probabilities(self.probabilities(images), labels, self.classes)
+    def evaluate(self, images: Images, labels: np.ndarray) -> Evaluation:
+        """Measure on decoded or streamed pictures (N, H, W, C) uint8 with labels (N,); unreadable ones do not count."""
+        probabilities = self.probabilities(images)
+        if isinstance(images, StreamedImages):
+            left_out = list(images.unreadable)
+            probabilities, labels = np.delete(probabilities, left_out, 0), np.delete(labels, left_out)
+        return evaluate_probabilities(probabilities, labels, self.classes)
 
 
 def _load(classifier: Classifier, source: Path | bytes) -> np.ndarray | str:

@@ -1,0 +1,141 @@
+"""Pictures decoded when they are wanted, for data larger than memory and disk: the next batch while one is trained on.
+
+N pictures of H x W pixels and C channels. The same rows give the same bytes in whatever order they are read; twice the
+largest batch is in memory, however many pictures there are. Torch-free.
+"""
+
+import operator
+import os
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+
+from nin.artifacts import escape_name
+from nin.data.images import PictureError
+from nin.data.preprocess import Preprocess
+from nin.data.splits import Split
+
+CHUNK = 16  # pictures a thread decodes at a time: handing over costs about one small picture
+AHEAD = 128  # pictures decoded ahead until a batch has been seen
+MAX_THREADS = 16  # Pillow lets go of the interpreter while decoding; the rest of a picture's way does not
+
+
+def load_picture(split: Split, index: int, preprocess: Preprocess) -> np.ndarray:
+    """(H, W, C) uint8 of one picture of a split of any kind; raises PictureError."""
+    if split.images is not None:
+        return preprocess.resize(split.images[index])
+    return preprocess.load(split.encoded(index))
+
+
+class StreamedImages:
+    """Reads like an array (N, H, W, C) uint8, by a number, a slice or an array of row numbers; one reader at a time.
+
+    An unreadable picture is a PictureError when it is met; with `skip_unreadable` the next readable one of its class
+    (in the split's order, after the last comes the first) stands in for it, always the same, and `unreadable` has its
+    row, name and reason.
+    """
+
+    def __init__(self, split: Split, preprocess: Preprocess, *, skip_unreadable: bool = False) -> None:
+        self.split, self.preprocess, self.skip_unreadable = split, preprocess, skip_unreadable
+        self.shape = (len(split), *preprocess.size, preprocess.channels)
+        self.unreadable: dict[int, tuple[str, str]] = {}
+        self._deputies: dict[int, int] = {}
+        self._pool = ThreadPoolExecutor(min(MAX_THREADS, max(2, os.cpu_count() or 1)), "nin-decode")
+        self._window = AHEAD
+        self.expect(np.empty(0, np.int64))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Say in which order rows will be read from now on, in batches of any size; they are decoded ahead."""
+        for future in getattr(self, "_flying", ()):
+            future.cancel()
+        self._order, self._read, self._asked = np.asarray(rows, np.int64), 0, 0
+        self._flying: deque[Future[np.ndarray]] = deque()
+        self._ready = np.empty((0, *self.shape[1:]), np.uint8)  # decoded, not yet read
+        self._ask()
+
+    def __getitem__(self, key: int | slice | np.ndarray) -> np.ndarray:
+        if isinstance(key, slice):
+            rows = np.arange(*key.indices(len(self)))
+        elif isinstance(key, np.ndarray) and key.ndim:
+            rows = key
+        else:
+            picture: np.ndarray = self[np.array([operator.index(key)])][0]
+            return picture
+        if rows.dtype.kind not in "iu":
+            raise IndexError(f"rows of type {rows.dtype}; expected whole numbers")
+        if len(rows) and not (-len(self) <= rows.min() and rows.max() < len(self)):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)} pictures")
+        rows = rows % len(self) if len(rows) else rows
+        if len(rows) and np.array_equal(rows, self._order[self._read : self._read + len(rows)]):
+            return self._next(len(rows))
+        parts = [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]
+        return np.concatenate([np.empty((0, *self.shape[1:]), np.uint8), *self._pool.map(self._decode, parts)])
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        for start in range(0, len(self), AHEAD):
+            yield from self[start : start + AHEAD]
+
+    def _ask(self) -> None:
+        """Hand out work until the window is full."""
+        while self._asked < min(len(self._order), self._read + self._window):
+            rows = self._order[self._asked : self._asked + CHUNK]
+            self._flying.append(self._pool.submit(self._decode, rows))
+            self._asked += len(rows)
+
+    def _next(self, count: int) -> np.ndarray:
+        """The next `count` pictures of the expected order; (count, H, W, C) uint8."""
+        self._window = max(self._window, 2 * count)
+        self._ask()
+        batch, filled = np.empty((count, *self.shape[1:]), np.uint8), 0
+        try:
+            while filled < count:
+                if not len(self._ready):
+                    self._ready = self._flying.popleft().result()
+                part = self._ready[: count - filled]
+                batch[filled : filled + len(part)] = part
+                self._ready, filled = self._ready[len(part) :], filled + len(part)
+        except BaseException:
+            self.expect(np.empty(0, np.int64))  # what has been taken out is lost: whoever goes on must ask anew
+            raise
+        self._read += count
+        self._ask()
+        return batch
+
+    def _decode(self, rows: np.ndarray) -> np.ndarray:
+        images = np.empty((len(rows), *self.shape[1:]), np.uint8)
+        for image, row in zip(images, rows.tolist(), strict=True):
+            image[:] = self._picture(row)
+        return images
+
+    def _picture(self, row: int) -> np.ndarray:
+        try:
+            return load_picture(self.split, self._deputies.get(row, row), self.preprocess)
+        except PictureError as error:
+            name = self.split.name(row)
+            if not self.skip_unreadable:
+                raise PictureError(name, error.reason) from None
+            self.unreadable[row] = name, error.reason
+        peers = np.flatnonzero(self.split.labels == self.split.labels[row])
+        for peer in np.roll(peers, -np.searchsorted(peers, row, "right"))[:-1].tolist():
+            try:
+                image = load_picture(self.split, peer, self.preprocess)
+            except PictureError:
+                continue
+            self._deputies[row] = peer
+            return image
+        found = f"{escape_name(name)} cannot be read ({self.unreadable[row][1]}), nor any other picture of its class"
+        raise PictureError(name, self.unreadable[row][1], f"{found}; take the class out")
+
+
+Images = np.ndarray | StreamedImages
+
+
+def expect(images: Images, rows: np.ndarray) -> None:
+    """Say in which order `images` will be read; an array is ready as it is."""
+    if isinstance(images, StreamedImages):
+        images.expect(rows)

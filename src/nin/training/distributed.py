@@ -1,0 +1,327 @@
+"""One run on many processes, as torchrun starts them: who is who, sums over all ranks, and what if one is lost.
+
+R ranks (processes), each with its part of every batch; C channels, (N, C, H, W) a rank's part. All ranks hold the same
+weights, see the same sums and so take the same decisions; rank 0 alone writes and prints.
+"""
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nin.errors import Interrupted, NinError, UsageError
+
+JOIN_SECONDS = 120.0  # until every rank must have come to the master
+SILENCE_SECONDS = 1800.0  # until a rank that is connected but says nothing counts as lost; reading pictures takes long
+GRACE_SECONDS = 3.0  # until a rank that has lost another one must have said that it lives itself
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a process stands among those of its run; `local` counts within its machine."""
+
+    rank: int = 0
+    world: int = 1
+    local_rank: int = 0
+    local_world: int = 1
+    restarts: int = 0  # how often torchrun has started this run again
+
+
+def place(variables: Mapping[str, str] = os.environ) -> Place:
+    """The place that torchrun's environment variables give; one process where there are none. Raises UsageError."""
+
+    def number(name: str, otherwise: int) -> int:
+        text = variables.get(name, str(otherwise))
+        if not text.isdecimal():
+            raise UsageError(f"{name} is {text!r}; expected a whole number, as torchrun sets it")
+        return int(text)
+
+    needed = ("RANK", "WORLD_SIZE")
+    missing = [name for name in needed if name not in variables]
+    if len(missing) == 1:
+        there = next(name for name in needed if name in variables)
+        raise UsageError(f"{there} is set, but {missing[0]} is not; start with torchrun, which sets both, or unset it")
+    found = Place(
+        *(number("RANK", 0), number("WORLD_SIZE", 1), number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1)),
+        number("TORCHELASTIC_RESTART_COUNT", 0),
+    )
+    for name, rank, world in (
+        ("WORLD_SIZE", found.rank, found.world),
+        ("LOCAL_WORLD_SIZE", found.local_rank, found.local_world),
+    ):
+        if rank >= world:
+            low = name.replace("WORLD_SIZE", "RANK")
+            raise UsageError(f"{low} is {rank}, but {name} is {world}; expected a rank below the number of ranks")
+    if found.world > 1 and (missing := [n for n in ("MASTER_ADDR", "MASTER_PORT") if not variables.get(n)]):
+        raise UsageError(
+            f"WORLD_SIZE is {found.world}, but {missing[0]} is not set; start with torchrun, which sets it"
+        )
+    number("MASTER_PORT", 0)
+    return found
+
+
+class Team:
+    """The ranks of a run as one of them sees them; without a store it is a process alone, and every sum its own."""
+
+    def __init__(self, here: Place | None = None, store: Any = None) -> None:
+        self.place = here or Place()
+        self.rank, self.world = self.place.rank, self.place.world
+        self.store = store  # torch.distributed's: texts that outlive a lost connection
+        self.first = self.rank == 0
+
+    def part(self, count: int) -> slice:
+        """This rank's rows of a batch of `count`; parts differ by one row at most."""
+        return slice(count * self.rank // self.world, count * (self.rank + 1) // self.world)
+
+    def add_up(self, *tensors: Tensor) -> None:
+        """Sum tensors of one type and device over all ranks, in place, in one communication."""
+        if self.world == 1:
+            return
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        with self._watched():
+            dist.all_reduce(flat)
+        for tensor, total in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
+            tensor.copy_(total.view(tensor.shape))
+
+    def clock(self, seconds: float) -> float:
+        """Rank 0's seconds, the same for all."""
+        return self._total(seconds if self.first else 0.0)
+
+    def anybody(self, asked: bool) -> bool:
+        """Whether any rank asks: the same answer for all."""
+        return self._total(float(asked)) > 0
+
+    def _total(self, number: float) -> float:
+        total = torch.tensor([number], dtype=torch.float64)
+        self.add_up(total)
+        return float(total)
+
+    def say(self, text: str, rank: int = 0) -> str:
+        """The text that one rank has, on all ranks."""
+        if self.world == 1:
+            return text
+        data = torch.frombuffer(bytearray(text.encode() + b" "), dtype=torch.uint8)
+        return bytes(self._send(data, rank).numpy()).decode()[:-1]
+
+    def spread(self, arrays: Mapping[str, np.ndarray], text: str) -> tuple[dict[str, np.ndarray], str]:
+        """Rank 0's arrays and text, on all ranks; what the others give is not looked at."""
+        names = json.loads(self.say(json.dumps([[name, str(a.dtype), a.shape] for name, a in arrays.items()])))
+        found = dict(arrays) if self.first else {}
+        if self.world > 1:
+            for name, dtype, shape in names:
+                raw = np.frombuffer(arrays[name].tobytes(), np.uint8) if self.first else np.empty(0, np.uint8)
+                sent = self._send(torch.from_numpy(raw.copy()), 0).numpy()
+                found[name] = np.frombuffer(sent.tobytes(), dtype).reshape(shape)
+        return found, self.say(text)
+
+    def _send(self, data: Tensor, rank: int) -> Tensor:
+        """(B,) bytes of one rank on all ranks."""
+        with self._watched():
+            length = torch.tensor([len(data)])
+            dist.broadcast(length, rank)
+            data = data if rank == self.rank else torch.empty(int(length), dtype=torch.uint8)
+            if len(data):
+                dist.broadcast(data, rank)
+        return data
+
+    def same(self, facts: Mapping[str, Any]) -> None:
+        """Raise UsageError on every rank, naming rank and fact, unless all have the same facts (JSON-able)."""
+        mine = json.dumps(facts)
+        told = [json.loads(self.say(mine, rank)) for rank in range(self.world)]
+        for rank, theirs in enumerate(told):
+            for name, value in told[0].items():
+                if theirs.get(name) != value:
+                    raise UsageError(
+                        f"rank {rank} has {name} {theirs.get(name)}, rank 0 has {value}; "
+                        "start every rank with the same command, program and pictures"
+                    )
+
+    def share_norms(self, module: nn.Module) -> None:
+        """Let every batch normalisation in `module` take its statistics over all ranks; the weights stay the same."""
+        if self.world == 1:
+            return
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, SharedBatchNorm(child, self))
+            else:
+                self.share_norms(child)
+
+    def close(self) -> None:
+        """Leave once every rank is done: a socket closed early takes the last sum from a slower rank."""
+        if self.store is not None and dist.is_initialized():
+            with suppress(RuntimeError):
+                self.store.set(f"done/{self.rank}", "")
+                self.store.wait([f"done/{rank}" for rank in range(self.world)], timedelta(seconds=60))
+            dist.destroy_process_group()
+
+    def leave(self, error: BaseException) -> None:
+        """Tell the others why this rank leaves at once; settle which rank says so on the screen (`error.said`)."""
+        assert self.store is not None
+        known = error if isinstance(error, NinError) else None
+        text = str(known or f"rank {self.rank} failed ({type(error).__name__})")
+        with suppress(RuntimeError):
+            if self._word() is None:
+                self.store.set("word", json.dumps([text, known.exit_code if known else 1]))
+            if known:
+                digest = hashlib.sha256(text.encode()).hexdigest()
+                known.said = self.store.add(f"said/{digest}", 1) > 1
+        if isinstance(error, Interrupted):  # all stop together: rank 0 knows where the run lies
+            error.said = not self.first
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """A communication that fails because a rank is lost fails in one line that names it."""
+        try:
+            yield
+        except RuntimeError as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: RuntimeError) -> NinError:
+        assert self.store is not None
+        if dist.is_initialized():
+            dist.destroy_process_group()  # closes the sockets: whoever waits for this rank hears of it too
+        go_on = "go on from the last checkpoint with the same torchrun and --resume RUN"
+        absent = list(range(self.world))
+        try:
+            self.store.set(f"alive/{self.rank}", "")
+            end = time.monotonic() + GRACE_SECONDS
+            while absent and time.monotonic() < end:
+                if word := self._word():
+                    return word
+                absent = [rank for rank in absent if not self.store.check([f"alive/{rank}"])]
+                time.sleep(0.05)
+        except RuntimeError:
+            return NinError(f"rank 0 ended without a word (killed, or out of memory?), and its store; {go_on}")
+        if not absent:
+            return NinError(f"the ranks lost their connection ({str(error).splitlines()[0]}); {go_on}")
+        who = f"rank {absent[0]}" if len(absent) == 1 else f"one or more of the ranks {', '.join(map(str, absent))}"
+        return NinError(f"{who} ended without a word (killed, or out of memory?); {go_on}")
+
+    def _word(self) -> NinError | None:
+        """Why another rank left, if one did and said so."""
+        assert self.store is not None
+        if not self.store.check(["word"]):
+            return None
+        text, code = json.loads(self.store.get("word"))
+        return {2: UsageError, 130: Interrupted}.get(code, NinError)(text)
+
+
+ALONE = Team()
+
+
+@contextmanager
+def joined() -> Iterator[Team]:
+    """The team that torchrun's environment asks for; an error of one rank ends all of them.
+
+    Raises UsageError for impossible settings, NinError when the ranks do not come together in JOIN_SECONDS.
+    """
+    here = place()
+    if here.world == 1:
+        yield Team(here)
+        return
+    team = Team(here, _meet(here))
+    try:
+        yield team
+    except BaseException as error:
+        team.leave(error)
+        raise
+    team.close()
+
+
+def _meet(here: Place) -> Any:
+    """Connect all ranks: gloo for tensors in memory, NCCL for those on GPUs."""
+    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    serves = here.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
+    gpus = torch.cuda.device_count() if dist.is_nccl_available() else 0
+    if here.local_rank < gpus:
+        torch.cuda.set_device(here.local_rank)
+    try:
+        wait = timedelta(seconds=JOIN_SECONDS)
+        server = dist.TCPStore(host, port, here.world, serves, wait, multi_tenant=True)  # type: ignore[attr-defined]
+        store = dist.PrefixStore(f"nin/{here.restarts}", server)  # type: ignore[attr-defined]
+        dist.init_process_group(
+            "cpu:gloo,cuda:nccl" if here.local_rank < gpus else "gloo",
+            store=store,
+            rank=here.rank,
+            world_size=here.world,
+            timeout=timedelta(seconds=SILENCE_SECONDS),
+        )
+    except (RuntimeError, ValueError) as error:
+        if "EADDRINUSE" in str(error) or "address already in use" in str(error).lower():
+            raise UsageError(f"MASTER_PORT {port} is in use on this machine; choose another --master-port") from None
+        raise NinError(
+            f"rank {here.rank} of {here.world} did not meet the others at {host}:{port} within {JOIN_SECONDS:g} s; see "
+            "that every rank was started, and that MASTER_ADDR and MASTER_PORT are those of rank 0's machine"
+        ) from None
+    store.set_timeout(timedelta(seconds=GRACE_SECONDS))
+    return store
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch normalisation over the parts of all ranks: what one process does on the whole batch, value and gradient.
+
+    Takes over weights and statistics of a plain one. Ours and not torch's SyncBatchNorm, which refuses tensors on CPUs:
+    one sum over ranks in each direction, of 2C + 1 and of 2C numbers. Source: Ioffe and Szegedy 2015.
+    """
+
+    def __init__(self, plain: nn.BatchNorm2d, team: Team) -> None:
+        super().__init__(plain.num_features, plain.eps, plain.momentum)
+        self.weight, self.bias, self.team = plain.weight, plain.bias, team
+        self.running_mean, self.running_var = plain.running_mean, plain.running_var
+        self.num_batches_tracked = plain.num_batches_tracked
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, C, H, W)."""
+        if not self.training:
+            return super().forward(x)
+        normed: Tensor = _Normalise.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
+        return normed
+
+
+class _Normalise(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: SharedBatchNorm) -> Tensor:
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        count = torch.tensor([x.numel() / x.shape[1]], dtype=torch.float64, device=x.device)
+        total = mean.double() * count  # in float64 the mean of squares minus the squared mean loses nothing
+        squares = (variance.double() + mean.double() ** 2) * count
+        norm.team.add_up(total, squares, count)
+        mean = total / count
+        variance = (squares / count - mean**2).clamp(min=0)
+        assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
+        assert norm.momentum is not None
+        norm.num_batches_tracked.add_(1)
+        norm.running_mean.lerp_(mean.float(), norm.momentum)
+        norm.running_var.lerp_((variance * (count / (count - 1))).float(), norm.momentum)
+        ctx.save_for_backward(x, weight, mean.float(), variance.float(), count)
+        ctx.norm = norm
+        return F.batch_norm(x, mean.float(), variance.float(), weight, bias, eps=norm.eps)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        x, weight, mean, variance, count = ctx.saved_tensors
+        eps = ctx.norm.eps
+        dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
+            gradients[0], x, weight, mean, variance, None, None, False, eps, [True, True, True]
+        )
+        all_weight, all_bias = dweight.clone(), dbias.clone()  # sums over this rank's pictures, then over all
+        ctx.norm.team.add_up(all_weight, all_bias)
+        spread = (variance + eps).rsqrt()
+        slope = weight * spread**2 * (all_weight / count).float()
+        level = weight * spread * (all_bias / count).float() - slope * mean
+        shape = (1, -1, 1, 1)
+        dx = dx - level.view(shape).to(dx.dtype)
+        return dx.addcmul_(x, slope.view(shape).to(dx.dtype), value=-1), dweight, dbias, None

@@ -1,0 +1,224 @@
+"""Real ranks under torchrun: equal to one process, the same bits twice, one line for every mistake, nobody waits."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nin.artifacts import read_tensors
+
+QUICK = ("--width", "0.1", "--batch-size", "7", "--threads", "1", "--device", "cpu", "--precision", "float32")
+TRAINER = """
+import sys, torch
+from dataclasses import replace
+sys.path.insert(0, sys.argv[1])
+from conftest import MACHINE, PREPROCESS, stripes
+from nin.artifacts import write_tensors
+from nin.data.augment import Augmentation
+from nin.network.architecture import NIN, nin
+from nin.training.distributed import joined
+from nin.training.loop import Trainer
+from nin.training.recipes import Recipe
+torch.set_num_threads(1)
+with joined() as team:
+    for optimizer, norm in (("sgd", "batch"), ("muon", "batch"), ("sgd", None)):
+        config = replace(nin(2, 1, width=0.1, dropout=0.0), norm=norm)
+        recipe = Recipe(
+            epochs=1, batch_size=15, optimizer=optimizer, lr=0.01, balance="weights",
+            augmentation=Augmentation(shift=0.1, zoom=0.2, cutmix=1.0),
+        )
+        model = NIN(config, generator=torch.Generator().manual_seed(0))
+        trainer = Trainer(model, stripes(47, 0), stripes(21, 1), PREPROCESS, recipe, MACHINE, team)
+        (epoch,) = trainer.epochs()
+        tensors = {name: value.numpy() for name, value in trainer.model.state_dict().items()}
+        facts = torch.tensor([epoch.train_loss, epoch.train_accuracy, epoch.val_loss, epoch.val_accuracy]).numpy()
+        write_tensors(f"{sys.argv[2]}-{optimizer}-{norm}-{team.rank}", {**tensors, "facts": facts}, {})
+"""
+
+
+def environment(**more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("NIN_", "TORCHELASTIC", "FORCE"))}
+    return {**kept, "OMP_NUM_THREADS": "1", "NO_COLOR": "1", **more}
+
+
+def torchrun(ranks: int, *words: str, restarts: int = 0) -> list[str]:
+    how = ("--standalone", "--nproc-per-node", str(ranks), "--max-restarts", str(restarts))
+    return [sys.executable, "-m", "torch.distributed.run", *how, *words]
+
+
+def run(command: list[str], cwd: Path, **more: str) -> subprocess.CompletedProcess:
+    return subprocess.run(command, cwd=cwd, env=environment(**more), capture_output=True, text=True, timeout=60)
+
+
+def free_port() -> str:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return str(probe.getsockname()[1])
+
+
+def two_machines(words: list[list[str]], folders: list[Path]) -> list[subprocess.Popen]:
+    """Two ranks without torchrun, each as if alone on its machine: with words and a folder of its own."""
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
+    return [
+        subprocess.Popen(
+            [sys.executable, "-m", "nin", "train", *more],
+            cwd=folder, env=environment(RANK=str(rank), **place), stderr=subprocess.PIPE, text=True,
+        )
+        for rank, (more, folder) in enumerate(zip(words, folders, strict=True))
+    ]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def user(tmp_path_factory) -> Path:
+    """A folder with `photos`: two classes, 12 pictures to train on and 5 to validate each."""
+    root = tmp_path_factory.mktemp("user")
+    rng = np.random.default_rng(0)
+    for split, count in (("train", 12), ("val", 5)):
+        for channel, label in enumerate(("cat", "dog")):
+            (root / "photos" / split / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 90, (16, 16, 3))
+                pixels[..., channel] += 120
+                Image.fromarray(pixels.astype(np.uint8)).save(root / "photos" / split / label / f"{i}.png")
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("trained")
+    (root / "script.py").write_text(TRAINER)
+    words = ("script.py", str(Path(__file__).parents[1] / "training"))
+    for command in ([sys.executable, *words, "one"], torchrun(2, *words, "two")):
+        done = run(command, root)
+        assert done.returncode == 0, done.stderr
+    return root
+
+
+@pytest.mark.parametrize("case", ["sgd-batch", "muon-batch", "sgd-None"])
+def test_ranks_equal_one_process_on_the_same_batches(trained, case):
+    """Batches of 15 in parts of 7 and 8, augmented, mixed over the parts' borders, weighted, normalised."""
+    one, two = (read_tensors(trained / f"{name}-{case}-0")[0] for name in ("one", "two"))
+    assert (trained / f"two-{case}-0").read_bytes() == (trained / f"two-{case}-1").read_bytes()
+    assert one.keys() == two.keys()
+    for name, values in one.items():
+        np.testing.assert_allclose(two[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
+
+
+def test_two_runs_give_the_same_bits_and_rank_0_alone_writes_and_prints(user, tmp_path):
+    words = [str(user / "photos"), "--epochs", "2", *QUICK]
+    done = run(torchrun(2, "-m", "nin", "train", *words, "--out", "a"), user)
+    assert done.returncode == 0 and done.stdout == "a/model\n", done.stderr
+    assert done.stderr.count("epoch 1/2") == done.stderr.count("everything is in") == 1
+    ranks = two_machines([[*words, "--out", "b"]] * 2, [user, tmp_path])
+    said = [process.communicate(timeout=40)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [0, 0], said
+    assert "epoch 2/2" in said[0] and said[1] == "" and not list(tmp_path.iterdir())
+    a, b = ((user / name / "model" / "model.safetensors").read_bytes() for name in ("a", "b"))
+    assert a == b
+    assert json.loads((user / "a" / "env.json").read_text())["ranks"] == 2
+    assert {p.name for p in user.iterdir()} == {"photos", "a", "b"}
+
+
+def children(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def variable(pid: int, name: str) -> str:
+    pairs = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return dict(pair.partition("=")[::2] for pair in pairs)[name]
+
+
+def kill_rank(process: subprocess.Popen, rank: str, folder: Path) -> None:
+    """SIGKILL one rank when the second epoch is written, so that the first one has been printed."""
+    end, table = time.monotonic() + 40, folder / "results.csv"
+    while not table.exists() or len(table.read_text().splitlines()) < 3:
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.02)
+    ours = [pid for pid in children(process.pid) if b"nin" in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")]
+    (victim,) = [pid for pid in ours if variable(pid, "RANK") == rank]
+    os.kill(victim, signal.SIGKILL)
+
+
+def next_epoch(process: subprocess.Popen) -> int:
+    """The number of the epoch that it prints next."""
+    return next(int(line.split()[1].partition("/")[0]) for line in process.stderr if line.startswith("epoch "))
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_a_killed_rank_ends_the_others_in_seconds_and_the_run_goes_on(user, tmp_path):
+    command = torchrun(2, "-m", "nin", "train", "photos", "--epochs", "200", "--out", "killed", *QUICK)
+    process = subprocess.Popen(command, cwd=user, env=environment(), stderr=subprocess.PIPE, text=True)
+    kill_rank(process, "1", user / "killed")
+    start = time.monotonic()
+    _, err = process.communicate(timeout=30)
+    assert time.monotonic() - start < 10 and process.returncode == 1
+    line = "nin: rank 1 ended without a word (killed, or out of memory?); go on from the last checkpoint"
+    assert err.count(line) == 1
+    resume = subprocess.Popen(
+        torchrun(2, "-m", "nin", "train", "--resume", "killed"),
+        cwd=user, env=environment(), stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    second = next_epoch(resume)
+    assert second > 1  # not from the beginning
+    resume.send_signal(signal.SIGINT)  # Ctrl-C: all ranks stop together, rank 0 saves
+    err = resume.communicate(timeout=30)[1]
+    assert err.count("nin: stopped in epoch") == 1 and "nin: rank" not in err
+    ranks = two_machines([["--resume", "killed"]] * 2, [user, tmp_path])  # rank 1 does not see the run folder
+    assert next_epoch(ranks[0]) > second
+    ranks[1].send_signal(signal.SIGINT)  # there alone
+    said = [process.communicate(timeout=30)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [130, 130]
+    assert said[0].count("nin: stopped in epoch") == 1 and said[1] == "" and not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
+def test_torchrun_starts_a_run_again_from_its_checkpoint(user):
+    command = torchrun(2, "-m", "nin", "train", "photos", "--epochs", "40", "--out", "again", *QUICK, restarts=1)
+    process = subprocess.Popen(command, cwd=user, env=environment(), stderr=subprocess.PIPE, text=True)
+    kill_rank(process, "0", user / "again")
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert len(re.findall(r"epoch +1/40 ", err)) == 1 and "epoch 40/40" in err
+    refused = run(torchrun(2, "-m", "nin", "train", "photos", "--out", "again", *QUICK, restarts=0), user)
+    assert refused.stderr.count("nin: again is not empty") == 1
+
+
+def test_wrong_settings_are_one_line_and_nobody_waits(user):
+    nin = [sys.executable, "-m", "nin", "train", "photos", "--out", "wrong", *QUICK]
+    done = run(nin, user, RANK="0")
+    assert done.returncode == 2 and done.stderr.startswith("nin: RANK is set, but WORLD_SIZE is not; ")
+    impatient = (
+        "import sys; from nin.training import distributed as d; from nin.cli import main; d.JOIN_SECONDS = 2.0; "
+    )
+    nin[1:3] = ["-c", impatient + "sys.exit(main(sys.argv[1:]))"]
+    port = free_port()
+    place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    for rank in "01":
+        done = run(nin, user, RANK=rank, **place)
+        assert done.returncode == 1
+        assert f"nin: rank {rank} of 2 did not meet the others at 127.0.0.1:{port} within 2 s; " in done.stderr
+    with socket.create_server(("", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = run(nin, user, RANK="0", **{**place, "MASTER_PORT": port})
+        assert done.returncode == 2 and f"nin: MASTER_PORT {port} is in use on this machine; " in done.stderr
+    assert not (user / "wrong").exists()
+
+
+def test_ranks_that_differ_or_fail_end_together(user):
+    words = ["photos", "--out", "wrong", *QUICK, "--epochs"]
+    ranks = two_machines([[*words, "2"], [*words, "3"]], [user, user])
+    errors = [process.communicate(timeout=40)[1] for process in ranks]
+    assert [process.returncode for process in ranks] == [2, 2]
+    assert "".join(errors).count("nin: rank 1 has --epochs 3, rank 0 has 2; start every rank with the same") == 1
+    done = run(torchrun(2, "-m", "nin", "train", "nothing", *QUICK), user)
+    assert done.stderr.count("nin: ") == 1 and "nothing" in done.stderr
+    assert not (user / "wrong").exists()
