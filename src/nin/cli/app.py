@@ -24,7 +24,7 @@ Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
 DEFAULTS = TrainOptions()
 MOST_TOP = 1_000  # as many classes as ImageNet has
-DATA = "A folder of class folders, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
+DATA = "A folder of class folders or tar shards, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
 
 Model = Annotated[str, Parameter(help="A model folder, or the run folder that holds it.")]
 Data = Annotated[Path, Parameter(help=DATA)]

@@ -144,6 +144,7 @@ def _prepare(
     model = NIN(plan.network, generator=generator)
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
     streamed = isinstance(decoded["train"].images, StreamedImages)
+    team.same({"--stream": streamed})
     shared = None
     if not streamed:
         shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
