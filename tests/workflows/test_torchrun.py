@@ -65,16 +65,30 @@ def free_port() -> str:
         return str(probe.getsockname()[1])
 
 
+STARTED: list[subprocess.Popen] = []
+
+
+def start(command: list[str], cwd: Path, **more: str) -> subprocess.Popen:
+    STARTED.append(subprocess.Popen(command, cwd=cwd, env=environment(**more), stderr=subprocess.PIPE, text=True))
+    return STARTED[-1]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_running():
+    yield
+    while STARTED:
+        with STARTED.pop() as process:
+            process.terminate()  # torchrun takes its ranks along
+            process.stderr.close()
+
+
 def two_machines(words: list[list[str]], folders: list[Path]) -> list[subprocess.Popen]:
     """Two ranks without torchrun, each as if alone on its machine: with words and a folder of its own."""
     place = {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}
     return [
-        subprocess.Popen(
-            [sys.executable, "-m", "nin", "train", *more],
-            cwd=folder, env=environment(RANK=str(rank), **place), stderr=subprocess.PIPE, text=True,
-        )
+        start([sys.executable, "-m", "nin", "train", *more], folder, RANK=str(rank), **place)
         for rank, (more, folder) in enumerate(zip(words, folders, strict=True))
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -155,18 +169,14 @@ def next_epoch(process: subprocess.Popen) -> int:
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_a_killed_rank_ends_the_others_in_seconds_and_the_run_goes_on(user, tmp_path):
-    command = torchrun(2, "-m", "nin", "train", "photos", "--epochs", "200", "--out", "killed", *QUICK)
-    process = subprocess.Popen(command, cwd=user, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = start(torchrun(2, "-m", "nin", "train", "photos", "--epochs", "200", "--out", "killed", *QUICK), user)
     kill_rank(process, "1", user / "killed")
-    start = time.monotonic()
+    killed = time.monotonic()
     _, err = process.communicate(timeout=30)
-    assert time.monotonic() - start < 10 and process.returncode == 1
+    assert time.monotonic() - killed < 10 and process.returncode == 1
     line = "nin: rank 1 ended without a word (killed, or out of memory?); go on from the last checkpoint"
     assert err.count(line) == 1
-    resume = subprocess.Popen(
-        torchrun(2, "-m", "nin", "train", "--resume", "killed"),
-        cwd=user, env=environment(), stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+    resume = start(torchrun(2, "-m", "nin", "train", "--resume", "killed"), user)
     second = next_epoch(resume)
     assert second > 1  # not from the beginning
     resume.send_signal(signal.SIGINT)  # Ctrl-C: all ranks stop together, rank 0 saves
@@ -183,7 +193,7 @@ def test_a_killed_rank_ends_the_others_in_seconds_and_the_run_goes_on(user, tmp_
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="needs /proc")
 def test_torchrun_starts_a_run_again_from_its_checkpoint(user):
     command = torchrun(2, "-m", "nin", "train", "photos", "--epochs", "40", "--out", "again", *QUICK, restarts=1)
-    process = subprocess.Popen(command, cwd=user, env=environment(), stderr=subprocess.PIPE, text=True)
+    process = start(command, user)
     kill_rank(process, "0", user / "again")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
