@@ -1,10 +1,11 @@
 """What more ranks bring on one machine: pictures a second of the author's CIFAR-10 network under torchrun.
 
-    python benchmarks/ddp_scaling.py [--ranks 1 2 4] [--rounds 3] [--steps 8] [--batch 128] [--device auto]
+    python benchmarks/ddp_scaling.py [--ranks 1 2] [--threads 1] [--rounds 3] [--steps 8] [--batch 128] [--device auto]
 
-The whole batch stays the same (strong scaling) and the cores are divided among the ranks, so that on CPUs one rank with
-all cores is the one to beat; on GPUs there is one rank to a GPU. Rounds in turn (1, 2, 4, 1, 2, 4 ...), each in fresh
-processes, so that a busy neighbour hurts all. Prints pictures a second per round, medians, and the ratio to one rank.
+The whole batch stays the same (strong scaling). With --threads every rank has that many threads, so that two ranks
+have twice the cores of one; without, the cores are divided among the ranks, and one rank with all of them is the one
+to beat. On GPUs there is one rank to a GPU. Rounds in turn (1, 2, 1, 2 ...), each in fresh processes, so that a busy
+neighbour hurts all. Prints pictures a second per round, medians, and the ratio to one rank.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import sys
 import time
 
 
-def measure(steps: int, batch: int, device: str) -> None:
+def measure(steps: int, batch: int, device: str, threads: int | None) -> None:
     """One rank: rank 0 prints pictures a second of the whole team, after two steps to warm up."""
     import numpy as np
 
@@ -28,7 +29,7 @@ def measure(steps: int, batch: int, device: str) -> None:
     rng = np.random.default_rng(0)
     data = Pictures(rng.integers(0, 256, (4 * batch, 32, 32, 3), np.uint8), rng.integers(0, 10, 4 * batch))
     with joined() as team:
-        machine = hardware.choose(device, team=team)
+        machine = hardware.choose(device, threads, team=team)
         hardware.apply(machine)
         pre = Preprocess((32, 32), 3, "stretch", (0.5,) * 3, (0.5,) * 3)
         trainer = Trainer(NIN(author_cifar10()), data, data, pre, Recipe(1, batch_size=batch, lr=1e-3), machine, team)
@@ -45,6 +46,7 @@ def measure(steps: int, batch: int, device: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--ranks", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--threads", type=int, help="of each rank; by default the cores are divided")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=8)
     parser.add_argument("--batch", type=int, default=128)
@@ -52,10 +54,11 @@ def main() -> None:
     parser.add_argument("--rank-of-one", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.rank_of_one:
-        measure(options.steps, options.batch, options.device)
+        measure(options.steps, options.batch, options.device, options.threads)
         return
     rates: dict[int, list[float]] = {ranks: [] for ranks in options.ranks}
     words = ["--steps", options.steps, "--batch", options.batch, "--device", options.device, "--rank-of-one"]
+    words += ["--threads", options.threads] if options.threads else []
     for round_ in range(options.rounds):
         for ranks in options.ranks:
             run = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", ranks, __file__]

@@ -1,9 +1,10 @@
-"""Write the generated parts of the documents afresh: the tree and the table of results in README.md.
+"""Write the generated parts of README.md afresh: the tree, the table of results, the models in the package.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
 
-The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json.
+The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json; the
+models are those in src/nin/weights with what their cards say.
 The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
 """
 
@@ -14,7 +15,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
-ROOMS = ("errors.py", "artifacts.py", "network", "data", "bundle.py", "training", "deploy", "lab", "workflows", "cli")
+ROOMS = (
+    "errors.py",
+    "artifacts.py",
+    "network",
+    "data",
+    "bundle",
+    "weights",
+    "training",
+    "deploy",
+    "lab",
+    "workflows",
+    "cli",
+)
 STYLESHEET = "the looks of the report: light, dark, phone and paper"
 
 
@@ -22,6 +35,8 @@ def sentence(path: Path) -> str:
     """The first sentence of a module's docstring."""
     if path.suffix == ".css":
         return STYLESHEET
+    if path.parent == PACKAGE / "weights":
+        return "The models that come with the package, a folder each"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0].split(". ")[0].rstrip(".")
 
@@ -54,6 +69,24 @@ def results() -> str:
     return head + "".join(rows)
 
 
+def models() -> str:
+    """The table of the models in the package."""
+    head = "| name | what it knows | test accuracy | pictures of | parameters | size |\n|---|---|---|---|---|---|\n"
+    rows = []
+    for path in sorted(PACKAGE.glob("weights/*/config.json")):
+        config = json.loads(path.read_text(encoding="utf-8"))
+        ours, labels = config["nin"], config["label_names"]
+        names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
+        low, high = ours["metrics"]["interval"]
+        size = sum(file.stat().st_size for file in path.parent.iterdir())
+        rows.append(
+            f"| `{path.parent.name}` | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
+            f"{' x '.join(map(str, ours['preprocess']['size']))} pixels | {ours['provenance']['parameters']:,} | "
+            f"{size / 1e6:.1f} MB |\n"
+        )
+    return head + "".join(rows)
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """`text` with what stands between two markers replaced."""
     before, _, rest = text.partition(begin)
@@ -67,6 +100,7 @@ def generated() -> dict[Path, str]:
     text = readme.read_text(encoding="utf-8")
     text = replaced(text, "```\nsrc/nin/\n", "```\n", tree())
     text = replaced(text, "<!-- results: begin -->\n", "<!-- results: end -->\n", results())
+    text = replaced(text, "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
     return {readme: text}
 
 

@@ -44,7 +44,9 @@ def desk(tmp_path):
 
 
 def run(arguments: list[str], desk: Path) -> str:
-    environment = {**os.environ, **QUICK, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    own_width = "--from" in arguments or "--network" in arguments
+    quick = {name: value for name, value in QUICK.items() if not (own_width and name == "NIN_TRAIN_WIDTH")}
+    environment = {**os.environ, **quick, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, *arguments], cwd=desk, env=environment, capture_output=True, text=True, timeout=300
     )

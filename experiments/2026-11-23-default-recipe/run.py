@@ -3,9 +3,9 @@
     python experiments/2026-11-23-default-recipe/run.py PHOTOS MNIST_FOLDER CIFAR_FOLDER --runs runs/defaults
 
 Runs one after the other, so that each has the machine to itself; finished runs are kept, so it can be stopped and
-started again. Writes result.json beside this file: per seed the accuracy on the official test split, its interval,
-epochs, training minutes; mean and spread; machine and commit. d2l's NiN (benchmarks/d2l_nin.py) trains on the same
-photos for as many minutes as our slowest seed took.
+started again, and `--only photos` measures a part and keeps the others. Writes result.json beside this file: per seed
+the accuracy on the official test split, its interval, epochs, training minutes; mean and spread; machine and commit.
+d2l's NiN (benchmarks/d2l_nin.py) trains on the same photos for as many minutes as our slowest seed took.
 """
 
 import argparse
@@ -17,6 +17,12 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+WHAT = {
+    "photos": "3,068 clothing photos, `nin train photos`",
+    "d2l": "the same photos, d2l's NiN recipe",
+    "mnist": "MNIST from IDX files, `nin train mnist`",
+    "cifar": "CIFAR-10 from the binary files, `nin train cifar`",
+}
 
 
 def ours(data: Path, folder: Path, seed: int) -> dict:
@@ -52,13 +58,18 @@ def spread(values: list[float]) -> dict:
             "least": round(min(percent), 2), "most": round(max(percent), 2)}  # fmt: skip
 
 
-def row(what: str, runs: list[dict], accuracy: str, machine: str) -> dict:
+def row(what: str, runs: list[dict], accuracy: str, machine: dict) -> dict:
     """One line of the README's table."""
     found = spread([run[accuracy] for run in runs])
     sd = f" ± {found['sd']}" if found["sd"] is not None else ""
     minutes = sorted({f"{run['minutes']:.0f}" for run in runs}, key=int)
-    return {"what": what, "result": f"{found['mean']:.1f} %{sd}", "n": found["n"],
-            "minutes": "–".join(dict.fromkeys((minutes[0], minutes[-1]))), "machine": machine}  # fmt: skip
+    return {
+        "what": what,
+        "result": f"{found['mean']:.1f} %{sd}",
+        "n": found["n"],
+        "minutes": "–".join(dict.fromkeys((minutes[0], minutes[-1]))),
+        "machine": f"{machine['cores']} cores, no GPU",
+    }
 
 
 def main() -> None:
@@ -66,37 +77,32 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("mnist", type=Path)
     parser.add_argument("cifar", type=Path)
+    parser.add_argument("--only", nargs="+", choices=WHAT, default=list(WHAT), help="measure these, keep the others")
     parser.add_argument("--runs", type=Path, default=Path("runs/defaults"), help="where the run folders go")
     parser.add_argument("--seeds", type=int, default=3, help="for the photos")
     parser.add_argument("--d2l-seeds", type=int, default=2, help="for d2l's recipe on the photos")
     arguments = parser.parse_args()
-    jobs = [("photos", arguments.photos, seed) for seed in range(arguments.seeds)]
-    jobs += [("mnist", arguments.mnist, 0), ("cifar", arguments.cifar, 0)]
-    found: dict[str, list[dict]] = {}
-    for name, data, seed in jobs:
-        found.setdefault(name, []).append(ours(data, arguments.runs / f"{name}-{seed}", seed))
-    kept = arguments.runs / "d2l.jsonl"
-    found["d2l"] = d2l(arguments.photos, max(run["minutes"] for run in found["photos"]), arguments.d2l_seeds, kept)
-    machine = json.loads((arguments.runs / "photos-0" / "env.json").read_text())
-    short = f"{machine['cores']} cores, no GPU"
+    path = HERE / "result.json"
+    result = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"parts": {}}
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-    result = {
-        "command": "python " + " ".join([Path(__file__).relative_to(ROOT).as_posix(), "PHOTOS", "MNIST", "CIFAR"]),
-        "commit": commit.stdout.strip(),
-        "machine": machine,
-        "runs": found,
-        "summary": {
-            name: spread([run["test_accuracy" if name == "d2l" else "accuracy"] for run in runs])
-            for name, runs in found.items()
-        },
-        "readme": [
-            row("3,068 clothing photos, `nin train photos`", found["photos"], "accuracy", short),
-            row("the same photos, d2l's NiN recipe", found["d2l"], "test_accuracy", short),
-            row("MNIST from IDX files, `nin train mnist`", found["mnist"], "accuracy", short),
-            row("CIFAR-10 from the binary files, `nin train cifar`", found["cifar"], "accuracy", short),
-        ],
-    }
-    (HERE / "result.json").write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for name in arguments.only:
+        if name == "d2l":
+            minutes = max(run["minutes"] for run in result["parts"]["photos"]["runs"])
+            runs = d2l(arguments.photos, minutes, arguments.d2l_seeds, arguments.runs / "d2l.jsonl")
+            machine = result["parts"]["photos"]["machine"]
+        else:
+            seeds = range(arguments.seeds if name == "photos" else 1)
+            data = getattr(arguments, name)
+            runs = [ours(data, arguments.runs / f"{name}-{seed}", seed) for seed in seeds]
+            machine = json.loads((arguments.runs / f"{name}-0" / "env.json").read_text())
+        percent = spread([run["test_accuracy" if name == "d2l" else "accuracy"] for run in runs])
+        result["parts"][name] = {"commit": commit.stdout.strip(), "machine": machine, "runs": runs, "summary": percent}
+    result["readme"] = [
+        row(what, part["runs"], "test_accuracy" if name == "d2l" else "accuracy", part["machine"])
+        for name, what in WHAT.items()
+        if (part := result["parts"].get(name))
+    ]
+    path.write_text(json.dumps(result, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

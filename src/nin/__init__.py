@@ -18,6 +18,7 @@ from nin.errors import NinError
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from nin.bundle.shipped import shipped
     from nin.network.architecture import NIN, create_model, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
@@ -40,11 +41,13 @@ __all__ = [
     "load",
     "predict",
     "resume",
+    "shipped",
     "summary",
     "train",
 ]
 
-_NETWORK = {
+_ELSEWHERE = {
+    "shipped": "nin.bundle.shipped",
     **dict.fromkeys(("NIN", "create_model", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
@@ -54,7 +57,7 @@ _NETWORK = {
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'nin' has no attribute {name!r}")
-    value = getattr(import_module(_NETWORK.get(name, "nin.workflows")), name)
+    value = getattr(import_module(_ELSEWHERE.get(name, "nin.workflows")), name)
     globals()[name] = value
     return value
 

@@ -82,7 +82,8 @@ def save_picture(path: Path, seed: int, size: tuple[int, int] = (16, 16)) -> Pat
 
 def write_model(folder: Path) -> None:
     """A network of zero weights whose last biases are (log ODDS, 0): logits and class maps are these constants."""
-    from nin.bundle import Calibration, write_bundle
+    from nin.bundle.card import Calibration
+    from nin.bundle.folder import write_bundle
     from nin.data.preprocess import Preprocess
     from nin.network.architecture import NIN, nin
 

@@ -21,8 +21,11 @@ Results go to standard output, everything else to standard error. The exit code 
 failed, 2 when the command line was wrong, 3 when `--fail-under` was not reached, 130 after Ctrl-C, 143 after SIGTERM.
 Colours follow `NO_COLOR` and `FORCE_COLOR`; where standard error is no terminal, or `CI` is set, lines replace the bar.
 """
-TRAIN = "out epochs max-time size width fit balance patience seed skip-unreadable overwrite resume help help-all"
-TRAIN_RARE = "lr batch-size weight-decay label-smoothing flip holdout channels device threads precision stream json"
+TRAIN = "out epochs max-time from size width fit balance patience seed overwrite resume help help-all"
+TRAIN_RARE = (
+    "network skip-unreadable lr batch-size weight-decay label-smoothing flip holdout channels device threads precision "
+    "stream json"
+)
 ANYWHERE = "quiet verbose debug"
 OPTIONS = {
     "evaluate": "split fail-under skip-unreadable json help help-all",
@@ -98,7 +101,7 @@ def test_every_train_option_of_the_interface_is_there_with_its_docstring():
     from nin.workflows.options import TrainOptions
 
     shown = options(help_page("train", everything=True))
-    assert {f.name.replace("_", "-") for f in fields(TrainOptions)} <= set(shown)
+    assert {f.name.strip("_").replace("_", "-") for f in fields(TrainOptions)} <= set(shown)
     assert "Passes over the training pictures." in help_page("train")
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from nin.bundle.shipped import shipped
 from nin.cli.app import DATA
 
 TRAIN = "try: nin train --help"
@@ -50,7 +51,11 @@ MISTAKES = {
         "nin: --resume runs/photos goes on as the run began; leave out --epochs",
         TRAIN,
     ),
-    "predict": ("nin: nin predict needs MODEL: a model folder, or the run folder that holds it", PREDICT),
+    "predict": (
+        "nin: nin predict needs MODEL: a model folder, the run folder that holds it, or a model of the package: "
+        + ", ".join(shipped()),
+        PREDICT,
+    ),
     "predict model": (
         "nin: nin predict needs INPUT: pictures, folders, globs in quotes, or - for standard input",
         PREDICT,

@@ -2,7 +2,10 @@
 
 import pytest
 
+from nin.bundle.shipped import shipped
+
 EXPECTED = "expected the model folder that nin train wrote (runs/.../model)"
+NAMES = f", or the name of a model in the package: {', '.join(shipped())}"
 
 
 def damage(model):
@@ -28,7 +31,8 @@ def places(nin, model, photos):
 @pytest.mark.parametrize(
     ("words", "code", "reason"),
     [
-        ("evaluate nothere photos", 1, f"nothere does not exist; {EXPECTED}"),
+        ("evaluate nothere photos", 1, f"nothere does not exist; {EXPECTED}{NAMES}"),
+        ("predict nin-cifar1 photos", 1, f"nin-cifar1 does not exist; did you mean nin-cifar10? {EXPECTED}{NAMES}"),
         ("evaluate empty photos", 1, f"empty has no config.json; {EXPECTED}"),
         ("predict notes.txt photos", 1, f"notes.txt is a file; {EXPECTED}"),
         (
@@ -47,7 +51,8 @@ def places(nin, model, photos):
             "summary nin-autor-mnist --json",
             2,
             "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist? (known: nin, "
-            "nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, nin-author-imagenet)",
+            "nin-large, nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, "
+            "nin-author-imagenet)",
         ),
         ("summary --input 3x4x4", 2, "height is 4; expected a whole number of at least 8"),
     ],
@@ -59,6 +64,21 @@ def test_a_mistake_with_a_model(words, code, reason, places):
     assert outcome.err.splitlines() == [f"nin: {reason}", *hint]
     assert (outcome.code, outcome.out) == (code, "")
     assert places.left() == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("--from nothere", 1, f"nothere does not exist; {EXPECTED}{NAMES}"),
+        ("--from model --width 0.5", 2, "--width and --from cannot go together: model has its own network"),
+        ("--from model --channels 1", 2, "--channels is 1 and model reads 3; leave out --channels"),
+    ],
+)
+def test_a_mistake_with_the_model_to_begin_with(words, code, reason, nin, model, photos):
+    before = nin.left()
+    outcome = nin("train", "photos", *words.split())
+    assert outcome.err.splitlines()[-1 - (code == 2)] == f"nin: {reason}"
+    assert (outcome.code, outcome.out, nin.left()) == (code, "", before)
 
 
 def test_a_damaged_model_is_noticed(nin, model, photos):

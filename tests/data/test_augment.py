@@ -46,6 +46,13 @@ def test_flips_mirror_exactly_those_pictures_that_the_randomness_names():
     assert 15 < mirrored.sum() < 49
 
 
+def test_flips_take_turns_with_the_epochs():
+    x, index = pictures(64, 8), np.arange(64)
+    first, second, third = (augment(x, index, Augmentation(flip=True), seed=4, epoch=epoch) for epoch in range(3))
+    torch.testing.assert_close(second, first.flip(3), rtol=0, atol=1e-5)
+    assert torch.equal(third, first)
+
+
 def test_shifts_move_by_whole_pixels_and_fill_with_the_mean():
     x, index = pictures(32, 16), np.arange(32)
     moved = augment(x, index, Augmentation(shift=0.25), seed=0, epoch=0)

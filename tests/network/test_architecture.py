@@ -25,6 +25,7 @@ from nin.network.architecture import (
     create_model,
     list_models,
     nin,
+    nin_large,
 )
 from reference import slow_nin
 
@@ -178,20 +179,22 @@ def test_initialise_forgets_everything():
     assert all(torch.equal(value, fresh.state_dict()[key]) for key, value in model.state_dict().items())
 
 
-def test_the_default_keeps_the_authors_budget():
-    assert sum(tensor.numel() for tensor in NIN(nin()).parameters()) <= 966_986
-    config = nin()
+@pytest.mark.parametrize("function", [nin, nin_large])
+def test_our_networks_keep_the_authors_budget(function):
+    assert sum(tensor.numel() for tensor in NIN(function()).parameters()) <= 966_986
+    config = function()
     assert (config.norm, config.last_activation, config.last_norm) == ("batch", False, False)
 
 
 @pytest.mark.parametrize("width", [0.01, 0.1, 0.25, 0.5, 1.0, 1.3, 2.0])
-def test_widths_are_multiples_of_eight(width):
-    for block, plain in zip(nin(7, width=width).blocks, nin(7).blocks, strict=True):
+@pytest.mark.parametrize("function", [nin, nin_large])
+def test_widths_are_multiples_of_eight(function, width):
+    for block, plain in zip(function(7, width=width).blocks, function(7).blocks, strict=True):
         hidden = block.channels[:-1] if block.channels[-1] == 7 else block.channels
         for one, designed in zip(hidden, plain.channels, strict=False):
             assert one % 8 == 0
             assert one == 8 or abs(one - designed * width) <= 4
-    assert nin(7, width=width).blocks[-1].channels[-1] == 7
+    assert function(7, width=width).blocks[-1].channels[-1] == 7
 
 
 @pytest.mark.parametrize(("stride", "kernel"), [(1, 5), (2, 7), (4, 11)])
@@ -297,7 +300,7 @@ def test_create_model():
     ("name", "switches", "message"),
     [
         ("nin-cifar10", {}, "there is no network named 'nin-cifar10'; did you mean nin-author-cifar10? (known: nin, "),
-        ("resnet", {}, "there is no network named 'resnet' (known: nin, nin-author-cifar10"),
+        ("resnet", {}, "there is no network named 'resnet' (known: nin, nin-large, nin-author-cifar10"),
         ("nin", {"pool2": "avg"}, "nin has no switch 'pool2'; it has width, stem_stride"),
         ("nin-author-svhn", {"pool2": "median"}, "pool is 'median'; expected None or 'max' or 'avg'"),
         ("nin", {"width": -1}, "width is -1; expected a positive number"),

@@ -31,13 +31,25 @@ def stripes(count: int, seed: int) -> Pictures:
 @pytest.fixture
 def make_trainer():
     """make_trainer(**changes of the recipe) -> a Trainer on striped pictures."""
-    torch.set_num_threads(1)
+    before = torch.get_num_threads()
 
-    def make(count: int = 40, augmentation: Augmentation | None = None, **changes) -> Trainer:
+    def make(
+        count: int = 40,
+        augmentation: Augmentation | None = None,
+        *,
+        threads: int = 1,
+        norm: str | None = "batch",
+        dropout: float = 0.2,
+        **changes,
+    ) -> Trainer:
+        torch.set_num_threads(threads)
         recipe = Recipe(
             epochs=3, batch_size=8, lr=0.05, augmentation=augmentation or Augmentation(shift=0.1, erase=0.2)
         )
-        model = NIN(default_network(2, 1, width=0.1, dropout=0.2), generator=torch.Generator().manual_seed(0))
-        return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), MACHINE)
+        config = default_network(2, 1, width=0.1, norm=norm, dropout=dropout)
+        model = NIN(config, generator=torch.Generator().manual_seed(0))
+        machine = replace(MACHINE, threads=threads)
+        return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), machine)
 
-    return make
+    yield make
+    torch.set_num_threads(before)

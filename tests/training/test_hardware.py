@@ -11,15 +11,29 @@ from nin.training import hardware
 
 def test_the_faster_precision_is_taken(monkeypatch):
     rates = {torch.float32: 1.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr(hardware, "matrix_rate", rates.__getitem__)
+    monkeypatch.setattr(hardware, "matrix_rates", lambda *types: [rates[dtype] for dtype in types])
     assert hardware.choose("cpu", threads=1).precision == "float32"
     rates[torch.bfloat16] = hardware.WORTH_BF16 * 1.01
     assert hardware.choose("cpu", threads=1).precision == "bfloat16"
 
 
-def test_the_matrix_rate_is_a_rate():
-    small = hardware.matrix_rate(torch.float32, size=256, repeats=3)
-    assert 1e7 < small < 1e14
+def test_a_burst_of_another_process_does_not_decide(monkeypatch):
+    clock, calls = [0.0], [0]
+
+    def product(left: torch.Tensor, right: torch.Tensor) -> None:
+        calls[0] += 1
+        busy = 10 if calls[0] <= 8 else 1  # the first products all meet a neighbour
+        clock[0] += busy * (1.0 if left.dtype == torch.bfloat16 else 2.0)
+
+    monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(hardware.torch, "mm", product)
+    single, half = hardware.matrix_rates(torch.float32, torch.bfloat16, size=10)
+    assert (single, half) == (500.0, 1000.0)
+
+
+def test_matrix_rates_are_rates():
+    for rate in hardware.matrix_rates(torch.float32, torch.bfloat16, size=256, repeats=3):
+        assert 1e7 < rate < 1e14
 
 
 def test_threads_are_those_asked_for_and_never_more_than_cores_by_default():

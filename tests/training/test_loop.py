@@ -217,3 +217,10 @@ def test_impossible_recipes_are_refused(changes, text):
 def test_default_epochs_fall_with_the_number_of_pictures():
     counts = [default_recipe(n, flip=True, colour=True).epochs for n in (10, 1_000, 5_000, 20_000, 10**6)]
     assert counts == sorted(counts, reverse=True) and counts[0] > counts[-1] >= 1
+
+
+def test_small_sets_are_varied_more_the_longer_the_run():
+    short, long, longest = (default_recipe(3_000, flip=True, colour=True, epochs=n).augmentation for n in (10, 30, 98))
+    assert short.zoom == short.cutmix == long.cutmix == 0 and long.zoom > 0 and longest.cutmix > 0
+    assert default_recipe(3_068, flip=True, colour=True).augmentation == longest  # the default goes all the way
+    assert default_recipe(50_000, flip=True, colour=True, epochs=98).augmentation == short

@@ -60,8 +60,9 @@ def test_a_run_leaves_exactly_what_it_promises(finished):
     names = {path.name for path in finished.folder.iterdir()}
     assert names - {".lock"} == FILES
     assert {p.name for p in (finished.folder / "model").iterdir()} == {
-        "config.json", "model.safetensors", "labels.txt", "README.md",
+        "config.json", "model.safetensors", "labels.txt", "README.md", "training.csv",
     }  # fmt: skip
+    assert (finished.model / "training.csv").read_bytes() == (finished.folder / "results.csv").read_bytes()
 
 
 def test_the_numbers_in_all_files_are_the_same_and_true(finished, photos):
@@ -262,3 +263,54 @@ def test_summary_counts_the_author_s_network():
 def test_doctor_finds_this_machine_in_order():
     findings = {finding.name: finding for finding in workflows.doctor()}
     assert findings["torch"].ok and findings["Python"].value.startswith(sys.version.split()[0])
+
+
+def test_a_run_begins_with_the_weights_of_another(photos, finished, tmp_path):
+    notes = []
+
+    class Noting(Listener):
+        def note(self, text: str) -> None:
+            notes.append(text)
+
+    few = {**QUICK, "epochs": 1, "lr": 1e-9, "width": 1.0}
+    again = workflows.train(photos, TrainOptions(out=tmp_path / "again", from_=str(finished.folder), **few), Noting())
+    assert f"begins with the weights of {finished.folder / 'model'}" in notes
+    assert again.summary["parameters"] == finished.summary["parameters"]
+    before, _ = read_tensors(finished.model / "model.safetensors")
+    after, _ = read_tensors(again.model / "model.safetensors")
+    for name in before:
+        if name.endswith("weight") and before[name].ndim == 4:
+            direction = np.vdot(before[name], after[name]) / np.linalg.norm(before[name]) / np.linalg.norm(after[name])
+            assert direction > 0.999, name
+    card = json.loads((again.model / "config.json").read_text())["nin"]["provenance"]
+    assert card["begun with"] == str(finished.folder)
+
+
+def test_an_unknown_model_to_begin_with_is_refused_before_anything_is_made(photos, tmp_path):
+    with pytest.raises(ModelError, match="nothere does not exist"):
+        workflows.train(photos, TrainOptions(out=tmp_path / "run", from_="nothere"))
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_of_the_authors_networks_can_be_trained(photos, tmp_path):
+    few = {**QUICK, "width": 1.0, "epochs": 1, "network": "nin-author-mnist", "size": 12}
+    result = workflows.train(photos, TrainOptions(out=tmp_path / "run", **few))
+    assert json.loads((result.model / "config.json").read_text())["architecture"] == "nin-author-mnist"
+
+
+@pytest.mark.parametrize(
+    ("choices", "line"),
+    [
+        ({"network": "nin-autor-mnist"}, "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist?"),
+        (
+            {"network": "nin-author-mnist", "width": 0.5},
+            "--width is for nin and nin-large; nin-author-mnist has one",
+        ),
+        ({"network": "nin-author-imagenet"}, "nin-author-imagenet takes pictures from 39 pixels up; pass --size"),
+    ],
+)
+def test_networks_that_cannot_be_are_refused(photos, tmp_path, choices, line):
+    with pytest.raises(UsageError) as caught:
+        workflows.train(photos, TrainOptions(out=tmp_path / "run", **{**QUICK, "width": 1.0, **choices}))
+    assert str(caught.value).startswith(line)
+    assert not (tmp_path / "run").exists()

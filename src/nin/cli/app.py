@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from nin import __version__, workflows
+from nin.bundle.shipped import shipped
 from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import ArtifactError, BelowThreshold, UsageError
-from nin.workflows.options import Device, Listener, TrainOptions
+from nin.workflows.options import Device, Listener, TrainOptions, option
 
 if TYPE_CHECKING:
     from nin.workflows import RunResult
@@ -26,7 +27,9 @@ DEFAULTS = TrainOptions()
 MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
 
-Model = Annotated[str, Parameter(help="A model folder, or the run folder that holds it.")]
+MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
+
+Model = Annotated[str, Parameter(help=MODEL)]
 Data = Annotated[Path, Parameter(help=DATA)]
 Pictures = Annotated[str, Parameter(help="Pictures, folders, globs in quotes, or - for one picture on standard input.")]
 Top = Annotated[int, Parameter(help="How many classes to show for a picture, likeliest first.")]
@@ -114,14 +117,10 @@ def train(
     if path is not None:
         raise UsageError(f"--resume {resume} goes on with the run's own data; leave out {path}")
     changed = [f.name for f in fields(options) if getattr(options, f.name) != getattr(DEFAULTS, f.name)]
-    changed = [option for name in changed if not os.environ.get(variable(("train",), option := _option(name)))]
+    changed = [word for name in changed if not os.environ.get(variable(("train",), word := option(name)))]
     if changed:
         raise UsageError(f"--resume {resume} goes on as the run began; leave out {', '.join(changed)}")
     _show_run(screen, json, lambda listener: workflows.resume(resume, listener))
-
-
-def _option(field: str) -> str:
-    return "--" + field.replace("_", "-")
 
 
 @app.command(
@@ -261,7 +260,7 @@ def explain(
     help_epilogue="Examples\n  nin summary\n  nin summary runs/photos --input 3x128x128",
 )
 def summary(
-    name: Annotated[str | None, Parameter(help="A network's name, or a model folder; by default nin.")] = None,
+    name: Annotated[str | None, Parameter(help="A network's name, or a model; by default nin.")] = None,
     /,
     *,
     input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,

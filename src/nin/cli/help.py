@@ -14,6 +14,8 @@ from nin.cli.screen import paint
 
 RARE = {
     "train": (
+        "--network",
+        "--skip-unreadable",
         "--lr",
         "--batch-size",
         "--weight-decay",
@@ -35,6 +37,8 @@ METAVARS: dict[object, str] = {
     "--resume": "RUN",
     "--split": "NAME",
     "--input": "CxHxW",
+    "--from": "MODEL",
+    "--network": "NAME",
     int: "N",
     float: "X",
     Path: "PATH",

@@ -25,7 +25,8 @@ MOST = {
 class Augmentation:
     """How training pictures are varied. Zero (or False) switches a variation off.
 
-    flip: mirror left-right with probability 1/2. shift: largest translation, share of the side.
+    flip: mirror left-right, half of the pictures in one epoch and the other half in the next (Jordan 2024: as good as
+    chance in long runs, better in short ones). shift: largest translation, share of the side.
     zoom: largest enlargement (0.25 shows at least 75 % of the side). widen: largest reduction (0.25 shows up to 125 %,
     mirrored at the border). aspect: largest log stretch of the aspect ratio.
     rotate: largest rotation in degrees. colour: largest change of brightness (in standard deviations), contrast and
@@ -65,8 +66,12 @@ def drawer(seed: int, epoch: int, index: np.ndarray, device: torch.device) -> Dr
 def augment(x: torch.Tensor, index: np.ndarray, how: Augmentation, *, seed: int, epoch: int) -> torch.Tensor:
     """Vary every picture of the batch (N, C, H, W) by its own randomness; `index` (N,) names the pictures."""
     draw = drawer(seed, epoch, index, x.device)
+    mirror = torch.ones(len(x), device=x.device)
+    if how.flip:
+        first = drawer(seed, 0, index, x.device)("flip")
+        mirror = torch.where((first < 0) == (epoch % 2 == 0), -mirror, mirror)
     if how.flip or how.shift or how.zoom or how.widen or how.aspect or how.rotate:
-        x = _move(x, how, draw)
+        x = _move(x, how, mirror, draw)
     if how.colour:
         x = _recolour(x, how.colour, draw)
     if how.erase:
@@ -74,10 +79,12 @@ def augment(x: torch.Tensor, index: np.ndarray, how: Augmentation, *, seed: int,
     return x
 
 
-def _move(x: torch.Tensor, how: Augmentation, draw: Draw) -> torch.Tensor:
-    """Flip, zoom, stretch, rotate and shift in one bilinear resampling; whole pixels only when nothing resizes."""
-    count, _, height, width = x.shape
-    mirror = torch.where(draw("flip") < 0, -1.0, 1.0) if how.flip else torch.ones(count, device=x.device)
+def _move(x: torch.Tensor, how: Augmentation, mirror: torch.Tensor, draw: Draw) -> torch.Tensor:
+    """Flip, zoom, stretch, rotate and shift in one bilinear resampling; whole pixels only when nothing resizes.
+
+    mirror: (N,), -1 for the pictures to flip, else 1.
+    """
+    height, width = x.shape[2:]
     scale = 1 + how.widen - (draw("zoom") + 1) / 2 * (how.zoom + how.widen)  # share of the side that is shown
     stretch = torch.exp(draw("aspect") * how.aspect / 2)
     scale_x, scale_y = scale * stretch, scale / stretch

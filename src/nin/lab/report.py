@@ -174,7 +174,12 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
         "How it learnt",
         legend,
         tag("div", *figures, class_="charts"),
-        _note(f"The dot marks the {peak}.") if best else "",
+        _note(
+            f"The dot marks the {peak}. Training pictures are varied, in long runs also mixed, while they are learnt: "
+            "the training lines may well be worse than those of validation."
+        )
+        if best
+        else "",
     )
 
 

@@ -1,4 +1,4 @@
-"""Network in Network as one module, and the functions that configure it: the author's five networks and ours.
+"""Network in Network as one module, our own configuration of it, and every network by name.
 
 Shape legend: N pictures, C channels, F features, K classes, (H, W) sides going in, (h, w) sides coming out.
 """
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nin.errors import UsageError
+from nin.network.authors import author_cifar10, author_cifar100, author_imagenet, author_mnist, author_svhn
 from nin.network.config import BlockConfig, NINConfig, expect_whole, is_number
 from nin.network.layers import Dropout, GlobalAveragePool2d, MLPConv
 
@@ -29,6 +30,7 @@ __all__ = [
     "create_model",
     "list_models",
     "nin",
+    "nin_large",
 ]
 
 LAST_STD = 0.01  # ours: the last layer of init="kaiming"; logits start near 0, so the first loss is ln K
@@ -146,8 +148,11 @@ class NIN(nn.Module):
             layer.bias.zero_()
 
 
-WIDTHS = ((48, 48), (96, 96), (160, 160), (176, 176), (176, 176))  # of the five mlpconv layers; ours: docs/log.md
-POOLED = (0, 1)  # the blocks that end in max pooling 3x3, stride 2
+# Widths of the five mlpconv layers, and those after which maps are halved by max pooling 3x3; ours: docs/log.md.
+SHAPES = {
+    "nin": (((48, 48), (96, 96), (160, 160), (176, 176), (176, 176)), (0, 1)),
+    "nin-large": (((64, 64), (128, 128), (128, 128), (192, 192), (192, 192)), (0, 2)),
+}
 
 
 def nin(
@@ -166,130 +171,65 @@ def nin(
     scales every layer (to multiples of 8), `stem_stride` is the first convolution's stride: 1 for pictures of up
     to 48 pixels, 2 up to 96, 3 up to 144. Source: ours.
     """
+    return _ours("nin", num_classes, in_channels, width, stem_stride, dropout, norm, activation)
+
+
+def nin_large(
+    num_classes: int = 10,
+    in_channels: int = 3,
+    width: float = 1.0,
+    stem_stride: int = 1,
+    *,
+    dropout: float = 0.0,
+    norm: str | None = "batch",
+    activation: str = "relu",
+) -> NINConfig:
+    """The default network made for accuracy: the same budget of parameters, 1.7 times the multiply-adds.
+
+    It keeps the larger maps for one mlpconv layer more. Arguments as for `nin`. Source: ours.
+    """
+    return _ours("nin-large", num_classes, in_channels, width, stem_stride, dropout, norm, activation)
+
+
+def _ours(
+    name: str,
+    num_classes: int,
+    in_channels: int,
+    width: float,
+    stem_stride: int,
+    dropout: float,
+    norm: str | None,
+    activation: str,
+) -> NINConfig:
     if not is_number(width) or not 0 < width < math.inf:
         raise UsageError(f"width is {width!r}; expected a positive number, 1.0 for the network as designed")
     expect_whole("stem_stride", stem_stride, 1)
+    shape, pooled = SHAPES[name]
     blocks = []
-    for index, widths in enumerate(WIDTHS):
+    for index, widths in enumerate(shape):
         channels = tuple(max(8, int(layer * width / 8 + 0.5) * 8) for layer in widths)
-        stem, last = index == 0, index == len(WIDTHS) - 1
+        stem, last = index == 0, index == len(shape) - 1
         blocks.append(
             BlockConfig(
                 channels=(*channels, num_classes) if last else channels,
-                kernel_size=(5 if stem_stride == 1 else 2 * stem_stride + 3) if stem else 3,
+                kernel_size=stem_kernel(stem_stride) if stem else 3,
                 stride=stem_stride if stem else 1,
-                pool="max" if index in POOLED else None,
-                dropout=dropout if index in POOLED else 0.0,
+                pool="max" if index in pooled else None,
+                dropout=dropout if index in pooled else 0.0,
             )
         )
-    return NINConfig("nin", tuple(blocks), num_classes, in_channels, norm=norm, activation=activation)
+    return NINConfig(name, tuple(blocks), num_classes, in_channels, norm=norm, activation=activation)
 
 
-def author_cifar10(
-    num_classes: int = 10,
-    in_channels: int = 3,
-    *,
-    pool2: str = "max",
-    dropout_kind: str = "classic",
-    dropout: float = 0.5,
-    last_relu: bool = True,
-    init: str = "normal",
-) -> NINConfig:
-    """The author's CIFAR-10 network: 966,986 parameters, 222,486,528 multiply-accumulates at 32x32.
-
-    Where his two releases disagree there is a switch: `pool2` is "max" in cuda-convnet and "avg" in the Caffe model
-    zoo, `dropout_kind` is "classic" in the first and "inverted" in the second. `last_relu=False` takes the ReLU off
-    the class maps, which he keeps. Source: the author's definition file NIN/cifar-10_def.
-    """
-    widths = ((192, 160, 96), (192, 192, 192), (192, 192, num_classes))
-    blocks = _three_blocks(widths, (5, 5, 3), pool2, dropout, STD)
-    return _author("nin-author-cifar10", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
+def stem_kernel(stride: int) -> int:
+    """Side of the default network's first convolution with that stride: each sees a little of its neighbours."""
+    return 2 * stride + 3
 
 
-def author_cifar100(
-    num_classes: int = 100,
-    in_channels: int = 3,
-    *,
-    pool2: str = "max",
-    dropout_kind: str = "classic",
-    dropout: float = 0.5,
-    last_relu: bool = True,
-    init: str = "normal",
-    first_std: tuple[float, float, float] = (0.001, 0.01, 0.01),
-) -> NINConfig:
-    """The author's CIFAR-100 network: his CIFAR-10 network with 100 maps, 984,356 parameters.
-
-    The paper says that nothing else changes, but the definition file starts the first block from smaller weights
-    (0.001, 0.01, 0.01); `first_std=(0.05, 0.05, 0.05)` follows the paper. Other switches as in `author_cifar10`.
-    Source: the author's definition file NIN/cifar-100_def.
-    """
-    widths = ((192, 160, 96), (192, 192, 192), (192, 192, num_classes))
-    blocks = _three_blocks(widths, (5, 5, 3), pool2, dropout, (first_std, *STD[1:]))
-    return _author("nin-author-cifar100", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
-
-
-def author_svhn(
-    num_classes: int = 10,
-    in_channels: int = 3,
-    *,
-    pool2: str = "max",
-    dropout_kind: str = "classic",
-    dropout: float = 0.5,
-    last_relu: bool = True,
-    init: str = "normal",
-) -> NINConfig:
-    """The author's network for street view house numbers: 1,986,026 parameters, three 5x5 layers.
-
-    Switches as in `author_cifar10`. Source: the author's definition file NIN/svhn_def.
-    """
-    widths = ((128, 96, 64), (320, 256, 128), (384, 256, num_classes))
-    blocks = _three_blocks(widths, (5, 5, 5), pool2, dropout, STD)
-    return _author("nin-author-svhn", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
-
-
-def author_mnist(
-    num_classes: int = 10,
-    in_channels: int = 1,
-    *,
-    pool2: str = "max",
-    dropout_kind: str = "classic",
-    dropout: float = 0.5,
-    last_relu: bool = True,
-    init: str = "normal",
-) -> NINConfig:
-    """The author's network for 28x28 digits: 349,674 parameters, three 5x5 layers.
-
-    Switches as in `author_cifar10`. Source: the author's definition file NIN/mnist_def.
-    """
-    widths = ((96, 64, 48), (128, 96, 48), (128, 96, num_classes))
-    blocks = _three_blocks(widths, (5, 5, 5), pool2, dropout, STD)
-    return _author("nin-author-mnist", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
-
-
-def author_imagenet(
-    num_classes: int = 1000,
-    in_channels: int = 3,
-    *,
-    dropout_kind: str = "inverted",
-    dropout: float = 0.5,
-    last_relu: bool = True,
-    init: str = "normal",
-) -> NINConfig:
-    """The author's four-block ImageNet network: 7,595,176 parameters, 6x6 class maps for 224x224 pictures.
-
-    Dropout is Caffe's inverted kind. Source: the author's Caffe model zoo entry (train_val.prototxt).
-    """
-    blocks = (
-        BlockConfig((96, 96, 96), 11, stride=4, padding=0, pool="max", init_std=(0.01, 0.05, 0.05)),
-        BlockConfig((256, 256, 256), 5, pool="max", init_std=(0.05, 0.05, 0.05)),
-        BlockConfig((384, 384, 384), 3, pool="max", dropout=dropout, init_std=(0.01, 0.05, 0.05)),
-        BlockConfig((1024, 1024, num_classes), 3, init_std=(0.05, 0.05, 0.01)),
-    )
-    return _author("nin-author-imagenet", blocks, num_classes, in_channels, dropout_kind, last_relu, init)
-
-
+OURS = tuple(SHAPES)  # the networks that have a width and a first convolution to choose
 MODELS: dict[str, Callable[..., NINConfig]] = {
     "nin": nin,
+    "nin-large": nin_large,
     "nin-author-cifar10": author_cifar10,
     "nin-author-cifar100": author_cifar100,
     "nin-author-svhn": author_svhn,
@@ -303,8 +243,8 @@ def list_models() -> list[str]:
     return list(MODELS)
 
 
-def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
-    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`.
+def configure(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NINConfig:
+    """The configuration of a network by name: `configure("nin", 5, width=0.5)`.
 
     `num_classes` and `in_chans` default to what the named network was made for; `switches` are the other arguments
     of its function in this module. Raises UsageError for an unknown name or switch.
@@ -319,36 +259,12 @@ def create_model(name: str, num_classes: int | None = None, in_chans: int | None
             raise UsageError(f"{name} has no switch {switch!r}; it has {', '.join(known[2:])}")
     given = {"num_classes": num_classes, "in_channels": in_chans}
     sizes = {key: value for key, value in given.items() if value is not None}
-    return NIN(MODELS[name](**sizes, **switches))
+    return MODELS[name](**sizes, **switches)
 
 
-STD = ((0.05, 0.05, 0.05),) * 3  # author's definition files: initW=0.05 in every layer
-
-
-def _three_blocks(
-    widths: tuple[tuple[int, int, int], ...],
-    kernels: tuple[int, int, int],
-    pool2: str,
-    dropout: float,
-    stds: tuple[tuple[float, float, float], ...],
-) -> tuple[BlockConfig, ...]:
-    first = BlockConfig(widths[0], kernels[0], pool="max", dropout=dropout, init_std=stds[0])
-    second = BlockConfig(widths[1], kernels[1], pool=pool2, dropout=dropout, init_std=stds[1])
-    return first, second, BlockConfig(widths[2], kernels[2], init_std=stds[2])
-
-
-def _author(
-    name: str,
-    blocks: tuple[BlockConfig, ...],
-    num_classes: int,
-    in_channels: int,
-    dropout_kind: str,
-    last_relu: bool,
-    init: str,
-) -> NINConfig:
-    return NINConfig(
-        name, blocks, num_classes, in_channels, last_activation=last_relu, dropout_kind=dropout_kind, init=init
-    )
+def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
+    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`; arguments as `configure`."""
+    return NIN(configure(name, num_classes, in_chans, **switches))
 
 
 def _mlpconv(config: NINConfig, index: int) -> MLPConv:

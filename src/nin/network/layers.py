@@ -113,7 +113,7 @@ class GlobalAveragePool2d(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def kept_mask(x: Tensor, keep: float) -> Tensor:
+def kept_mask(x: Tensor, keep: float, generator: torch.Generator | None = None) -> Tensor:
     """A mask of x's shape and layout, true with probability `keep` (on a CPU in steps of 2^-16), drawn independently.
 
     On a CPU one 64-bit random number serves four values: torch draws one for every value, which made masks the
@@ -121,8 +121,9 @@ def kept_mask(x: Tensor, keep: float) -> Tensor:
     """
     dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
     if x.device.type != "cpu" or not dense:
-        return torch.empty_like(x, dtype=torch.float32).bernoulli_(keep).bool()
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device).random_(-(2**63), None)
+        return torch.empty_like(x, dtype=torch.float32).bernoulli_(keep, generator=generator).bool()
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words.random_(-(2**63), None, generator=generator)
     mask = words.view(torch.int16)[: x.numel()] < round(keep * 2**16) - 2**15
     return mask.as_strided(x.shape, x.stride())
 
@@ -133,9 +134,11 @@ class Dropout(nn.Module):
     "inverted" (PyTorch, Caffe): training divides what is kept by 1 - p, evaluation does nothing.
     "classic" (the author's cuda-convnet plug-in, PluginsSrc/include/extralayers.cuh): training only masks, evaluation
     multiplies by 1 - p. Both have the same expectation, but the same initial weights see activations and gradients
-    1 / (1 - p) times larger after the inverted kind. Masks come from torch's default generator.
+    1 / (1 - p) times larger after the inverted kind. Masks come from `generator`, torch's default one where None.
     Raises UsageError unless 0 <= p < 1 and the kind is known.
     """
+
+    generator: torch.Generator | None = None
 
     def __init__(self, p: float, kind: str = "inverted") -> None:
         super().__init__()
@@ -155,7 +158,7 @@ class Dropout(nn.Module):
             return x if inverted else x * (1 - self.p)
         if inverted and x.device.type != "cpu":
             return F.dropout(x, self.p)
-        dropped = x * kept_mask(x, 1 - self.p)
+        dropped = x * kept_mask(x, 1 - self.p, self.generator)
         return dropped.mul_(1 / (1 - self.p)) if inverted else dropped
 
     def extra_repr(self) -> str:

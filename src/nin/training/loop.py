@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from nin.errors import NinError, UsageError
 from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
 from nin.training.muon import Muon
+from nin.training.parts import LEAST, Parts, part_count
 from nin.training.recipes import Recipe
 
 EVALUATION_BATCH = 250
@@ -106,6 +108,11 @@ class Trainer:
         self.best: dict[str, torch.Tensor] = {}
         self.optimizer = _optimizer(self.model, recipe, hardware)
         team.share_norms(self.model)
+        self.parts = 1
+        if hardware.device == "cpu" and team.world == 1:
+            normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
+            self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else 1)
+        self._side_by_side = Parts(self.model, self.parts, hardware.threads)
         self.class_weights = _class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
 
     @property
@@ -181,19 +188,33 @@ class Trainer:
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate
-        with torch.random.fork_rng(devices=[torch.cuda.current_device()] if self.hardware.device == "cuda" else []):
-            torch.manual_seed(step_seed(recipe.seed, at.epoch, at.step * self.team.world + self.team.rank))
-            with self.hardware.autocast:
-                logits = self.model(x.contiguous(memory_format=torch.channels_last))
-            loss = F.cross_entropy(
-                logits.float(), targets, weight=self.class_weights, label_smoothing=recipe.label_smoothing
-            ) * (own / len(batch))  # summed over ranks: the mean over the whole batch
-            self.optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-        facts = torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().float()])
-        self.team.add_up(*(p.grad for p in self.model.parameters() if p.grad is not None), facts)
+        x = x.contiguous(memory_format=torch.channels_last)
+        size = own // self.parts
+
+        def learn(model: nn.Module, part: int) -> tuple[list[torch.Tensor], torch.Tensor]:
+            rows = slice(part * size, (part + 1) * size)
+            return self._learn(model, x[rows], targets[rows], labels[rows], size / len(batch))
+
+        first = (at.step * self.team.world + self.team.rank) * self.parts
+        seeds = [step_seed(recipe.seed, at.epoch, first + part) for part in range(self.parts)]
+        gradients, facts = self._side_by_side.run(learn, seeds)
+        self.team.add_up(*gradients, facts)
+        for parameter, gradient in zip(self._side_by_side.parameters, gradients, strict=True):
+            parameter.grad = gradient
         self.optimizer.step()
         return facts[0].item(), int(facts[1])
+
+    def _learn(
+        self, model: nn.Module, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, share: float
+    ) -> tuple[list[torch.Tensor], torch.Tensor]:
+        """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
+        with self.hardware.autocast:
+            logits = model(x)
+        loss = share * F.cross_entropy(
+            logits.float(), targets, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
+        )
+        gradients = torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+        return list(gradients), torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().float()])
 
     def _rows(self, batch: np.ndarray) -> np.ndarray:
         """(B,) -> this rank's rows (M,); where cutmix pastes from the row before, that comes first, to be dropped."""
@@ -206,10 +227,10 @@ class Trainer:
         elapsed = time.perf_counter() - start
         return elapsed if self.recipe.max_seconds is None else self.team.clock(elapsed)
 
-    def logits(self, images: Images) -> np.ndarray:
+    def logits(self, images: Images, *, fast: bool = False) -> np.ndarray:
         """(N, H, W, C) uint8 -> (N, K) float32 as `predict_logits`; every rank does its part and gets the whole."""
         part = self.team.part(len(images))
-        mine = predict_logits(self.model, images[part], self.preprocess, self.hardware)
+        mine = predict_logits(self.model, images[part], self.preprocess, self.hardware, fast=fast)
         if self.team.world == 1:
             return mine
         whole = torch.zeros(len(images), self.classes)
@@ -221,7 +242,7 @@ class Trainer:
         """Measure on the validation pictures and move the position to the next epoch."""
         at = self.position
         start = time.perf_counter()
-        logits = self.logits(self.validation.images)
+        logits = self.logits(self.validation.images, fast=True)
         labels = torch.from_numpy(self.validation.labels)
         val_loss = float(F.cross_entropy(torch.from_numpy(logits), labels))
         accuracy = float((torch.from_numpy(logits).argmax(1) == labels).float().mean())
@@ -285,13 +306,18 @@ def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> torch.T
     return (x / 255 - mean) / std
 
 
-def predict_logits(model: nn.Module, images: Images, preprocess: Preprocess, hardware: Hardware) -> np.ndarray:
-    """(N, H, W, C) uint8 -> (N, K) float32 logits, in evaluation mode and float32; the model's mode is restored."""
+def predict_logits(
+    model: nn.Module, images: Images, preprocess: Preprocess, hardware: Hardware, *, fast: bool = False
+) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (N, K) float32 logits, in evaluation mode; the model's mode is restored.
+
+    Computed in float32, or with `fast` in the precision that the hardware trains with.
+    """
     was_training = model.training
     model.eval()
     expect(images, np.arange(len(images)))
     parts = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
-    with torch.inference_mode():
+    with torch.inference_mode(), hardware.autocast if fast else nullcontext():
         for start in range(0, len(images), EVALUATION_BATCH):
             x = to_input(images[start : start + EVALUATION_BATCH], preprocess, hardware.device)
             parts.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())

@@ -61,12 +61,12 @@ class Recipe:
 # Training pictures shown in a default run; all of these: ours, docs/log.md.
 SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 300_000, 700_000, 275_000
 FEWEST, MOST = 5, 200  # bounds of the default number of epochs
-SMALL = 10_000  # pictures; below this steps are what is short, and Muon makes the most of a step
-LONG, MANY = 20, 5_000  # epochs, steps: from here on a run profits from moderate, from strong augmentation
+SMALL = 10_000  # pictures; a smaller set is seen so often that it must be varied, and its steps are worth more
+LONG, MANY = 20, 200_000  # epochs, pictures shown: from here on a small set profits from moderate, strong variation
 
 
 def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None = None) -> Recipe:
-    """The recipe of `nin train` for `count` training pictures; the augmentation grows with the length of the run.
+    """The recipe of `nin train` for `count` training pictures; small sets are varied more the longer the run.
 
     flip: whether a mirrored picture is as good as the picture. colour: whether the pictures have colours to vary.
     epochs: as the user wishes, else decided by `count`. Source: ours, docs/log.md.
@@ -74,12 +74,13 @@ def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None =
     samples = SMALL_SAMPLES if count < SMALL else COLOUR_SAMPLES if colour else GREY_SAMPLES
     epochs = epochs or min(MOST, max(FEWEST, round(samples / count)))
     vary = Augmentation(flip=flip, shift=0.1)
+    recipe = Recipe(epochs, augmentation=vary)
+    if count >= SMALL:
+        return replace(recipe, optimizer="muon", batch_size=256, lr=0.04, warmup=0.1) if colour else recipe
     if epochs >= LONG:
         vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
-    recipe = Recipe(epochs, augmentation=vary)
-    if count < SMALL:
-        recipe = replace(recipe, optimizer="muon", lr=0.02)
-    if epochs >= LONG and colour and epochs * (count // recipe.batch_size) >= MANY:
+    recipe = replace(recipe, optimizer="muon", lr=0.02, augmentation=vary)
+    if epochs >= LONG and colour and epochs * count >= MANY:
         strong = replace(vary, zoom=0.3, widen=0.1, aspect=0.2, colour=0.3, cutmix=0.5)
         recipe = replace(recipe, weight_decay=1e-3, augmentation=strong)
     return recipe

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nin.artifacts import escape_name
-from nin.bundle import Bundle, read_bundle
+from nin.bundle.folder import Bundle, read_bundle
+from nin.bundle.shipped import find_model, shipped
 from nin.data.cache import decode_split
 from nin.data.check import Check
 from nin.data.check import check as check_data
@@ -58,6 +59,7 @@ def train(
     options = _chosen(options, choices)
     with _team() as team:
         source = open_source(path, seed=options.seed, holdout=options.holdout)
+        begin = _bundle(options.from_) if options.from_ else None
         again = team and team.place.restarts and _go_on(source, options, team)
         folder = _run_folder(source.path, options, look=not (again or (team and team.rank)))
         need("torch", "matplotlib")
@@ -66,7 +68,7 @@ def train(
 
         if again:
             return go_on(folder, listener or Listener(), team or ALONE)
-        return start(folder, source, options, listener or Listener(), team or ALONE)
+        return start(folder, source, options, listener or Listener(), team or ALONE, begin)
 
 
 @contextmanager
@@ -127,7 +129,7 @@ def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
 
 
 def load(model: str | Path, device: str = "auto") -> "Classifier":
-    """Load a model folder, or the run folder that holds one in `model/`."""
+    """Load a model folder, the run folder that holds one in `model/`, or a model of the package: "nin-cifar10"."""
     bundle = _bundle(model)
     need("torch")
     from nin.workflows.using import Classifier
@@ -197,14 +199,14 @@ def check(path: str | Path) -> Check:
 
 
 def summary(name: str | None = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
-    """Anatomy of a named network (default: "nin") or of a model folder, for pictures of (C, H, W)."""
+    """Anatomy of a named network (default: "nin") or of a trained model (as `load`), for pictures of (C, H, W)."""
     need("torch")
     from nin.network.anatomy import anatomy
     from nin.network.architecture import create_model, list_models
     from nin.network.config import NINConfig
 
     name = name or "nin"
-    if name not in list_models() and Path(name).is_dir():
+    if name not in list_models() and (Path(name).is_dir() or name in shipped()):
         bundle = _bundle(name)
         channels, size = bundle.preprocess.channels, bundle.preprocess.size
         return anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
@@ -241,10 +243,7 @@ def _run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path
 
 
 def _bundle(model: str | Path) -> Bundle:
-    folder = Path(model)
-    if (folder / "model" / "config.json").is_file() and not (folder / "config.json").exists():
-        folder = folder / "model"
-    return read_bundle(folder)
+    return read_bundle(find_model(model))
 
 
 def _pictures(inputs: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:

@@ -27,12 +27,16 @@ class TrainOptions:
     """Passes over the training pictures."""
     max_time: str | None = None
     """Time budget: 90s, 10m, 1.5h; the schedule shrinks to fit."""
+    from_: str | None = None
+    """Begin with the weights of this model: a model folder, or one of the package such as nin-cifar10."""
     size: int | None = None
     """Side of the square the network sees, in pixels."""
     width: float = 1.0
     """Width of the network: 1.0 is at most 966,986 parameters for ten classes."""
     fit: Fit = "stretch"
     """How a picture becomes a square: stretch it, pad it, or crop its middle."""
+    network: str = "nin"
+    """Which network: nin, nin-large, or one of the author's, such as nin-author-cifar10."""
     balance: Balance = "none"
     """Counter class imbalance by loss weights or by the sampler."""
     patience: int | None = None
@@ -70,7 +74,7 @@ class TrainOptions:
         for name, (low, high) in RANGES.items():
             value = getattr(self, name)
             if value is not None and not low <= value <= high:
-                raise UsageError(f"{_option(name)} is {value}; expected {low:g} to {high:g}")
+                raise UsageError(f"{option(name)} is {value}; expected {low:g} to {high:g}")
         if self.channels not in (None, 1, 3, 4):
             raise UsageError(f"--channels is {self.channels}; expected 1, 3 or 4")
         if self.max_time is not None:
@@ -92,8 +96,9 @@ RANGES: dict[str, tuple[float, float]] = {
 }
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
+def option(field: str) -> str:
+    """The option of the command line that sets a field of TrainOptions."""
+    return "--" + field.strip("_").replace("_", "-")
 
 
 def seconds(text: str) -> float:

@@ -6,16 +6,18 @@ from typing import Any
 
 import numpy as np
 
+from nin.bundle.folder import Bundle
 from nin.data.cache import Decoded, decode_split
 from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, Split
 from nin.data.stream import Images, StreamedImages
-from nin.errors import DataError
-from nin.network.architecture import nin
+from nin.errors import DataError, UsageError
+from nin.network.architecture import OURS, configure
 from nin.network.config import NINConfig
 from nin.training.recipes import Recipe, default_recipe
 from nin.workflows.options import Listener, TrainOptions, seconds
+from nin.workflows.transfer import channels_for, network_for
 
 SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
 PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
@@ -32,11 +34,16 @@ class Plan:
     recipe: Recipe
 
 
-def make_plan(source: Source, options: TrainOptions) -> Plan:
-    """Decide everything that the options leave open by looking at a sample of the training pictures."""
+def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None) -> Plan:
+    """Decide everything that the options leave open by looking at a sample of the training pictures.
+
+    begin: the model to begin with; its network is taken over as far as it suits these pictures.
+    """
     train = source.splits["train"]
     sample = _sample(train)
     channels = options.channels or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
+    if begin is not None:
+        channels = channels_for(begin, options)
     height, width = _size(sample, options.size)
     preprocess = Preprocess((height, width), channels, options.fit, (0.5,) * channels, (0.5,) * channels)
     resized = np.stack([preprocess.resize(to_channels(p, channels)) for p in sample]) / 255.0
@@ -47,8 +54,21 @@ def make_plan(source: Source, options: TrainOptions) -> Plan:
         std=tuple(round(max(float(s), 0.01), 4) for s in std),
     )
     stem_stride = -(-min(height, width) // STEM_SIDE)
-    network = nin(len(source.classes), channels, options.width, stem_stride)
+    if begin is None:
+        network = _network(options, len(source.classes), channels, stem_stride)
+    else:
+        network = network_for(begin, len(source.classes), stem_stride)
+    if min(height, width) < network.min_side:
+        raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
+
+
+def _network(options: TrainOptions, classes: int, channels: int, stem_stride: int) -> NINConfig:
+    """The network that the options name; those of the author's have one width and one first convolution."""
+    switches: dict[str, Any] = {"width": options.width, "stem_stride": stem_stride} if options.network in OURS else {}
+    if not switches and options.width != 1.0:
+        raise UsageError(f"--width is for {' and '.join(OURS)}; {options.network} has one width")
+    return configure(options.network, classes, channels, **switches)
 
 
 def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:

@@ -13,7 +13,8 @@ import yaml
 
 from nin import __version__
 from nin.artifacts import make_folder, remove, write_bytes, write_json, write_text
-from nin.bundle import Calibration, write_bundle
+from nin.bundle.card import Calibration
+from nin.bundle.folder import write_bundle
 from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
@@ -75,7 +76,7 @@ LEFT = (
     *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html"),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
     *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
-    *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md")),
+    *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
 )
 
 
@@ -113,12 +114,16 @@ def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:
 def epoch(run: "Run") -> None:
     """Write the history so far: results.csv and metrics.jsonl."""
     history = run.trainer.position.history
+    write_text(run.folder / "results.csv", _history_csv(history))
+    write_text(run.folder / "metrics.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in history))
+
+
+def _history_csv(history: list[Epoch]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
     writer.writerows([_short(value) for value in astuple(row)] for row in history)
-    write_text(run.folder / "results.csv", table.getvalue())
-    write_text(run.folder / "metrics.jsonl", "".join(json.dumps(asdict(row)) + "\n" for row in history))
+    return table.getvalue()
 
 
 def _short(value: float) -> float | int:
@@ -214,8 +219,10 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
     metrics = {k: summary[k] for k in ("split", "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece")}
     provenance = {
         "data": run.source.path.name,
+        **({"begun with": run.options.from_} if run.options.from_ else {}),
         "pictures": len(run.trainer.data),
         "fingerprint": run.source.fingerprint,
+        "parameters": summary["parameters"],
         "epochs": summary["epochs"],
         "seconds": summary["seconds"],
         "recipe": asdict(run.plan.recipe),
@@ -231,6 +238,7 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
         calibration=calibration,
         metrics=metrics,
         provenance=provenance,
+        log=_history_csv(run.trainer.position.history),
     )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from nin.artifacts import RunLock, escape_name, make_folder
+from nin.bundle.folder import Bundle
 from nin.data.augment import Augmentation, augment
 from nin.data.digits import open_digits
 from nin.data.preprocess import Preprocess
@@ -24,8 +25,9 @@ from nin.training.loop import Pictures, Trainer, to_input
 from nin.training.recipes import Recipe
 from nin.workflows import record
 from nin.workflows.answers import RunResult
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import Listener, TrainOptions, option
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures
+from nin.workflows.transfer import take_weights
 
 
 @dataclass(frozen=True)
@@ -47,16 +49,28 @@ class Run:
         return Path(part.name(row)).name if part.images is None else f"{split} {row}"
 
 
-def start(folder: Path, source: Source, options: TrainOptions, listener: Listener, team: Team = ALONE) -> RunResult:
-    """Plan, decode and train from the first step; `folder` is made when everything is ready."""
+def start(
+    folder: Path,
+    source: Source,
+    options: TrainOptions,
+    listener: Listener,
+    team: Team = ALONE,
+    begin: Bundle | None = None,
+) -> RunResult:
+    """Plan, decode and train from the first step, with the weights of `begin` where there is one.
+
+    `folder` is made when everything is ready.
+    """
     for note in source.notes:
         listener.note(note)
-    chosen = {f"--{name.replace('_', '-')}": value for name, value in _chosen(options).items()}
+    chosen = {option(name): value for name, value in _chosen(options).items()}
     team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     hardware.apply(machine)
-    plan = make_plan(source, options)
+    plan = make_plan(source, options, begin)
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
+    if begin is not None:
+        listener.note(take_weights(run.trainer.model, begin, source.classes))
     with ExitStack() as stack:
         if team.first:
             stack.enter_context(RunLock(make_folder(folder)))

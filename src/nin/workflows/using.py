@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from nin.artifacts import make_folder, write_bytes
-from nin.bundle import Bundle
+from nin.bundle.folder import Bundle
 from nin.data.images import PictureError
 from nin.data.stream import Images, StreamedImages
 from nin.errors import DataError, ModelError, NinError

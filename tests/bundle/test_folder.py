@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nin.artifacts import open_sealed_json, seal_json
-from nin.bundle import Calibration, read_bundle, write_bundle
+from nin.bundle.card import Calibration
+from nin.bundle.folder import read_bundle, write_bundle
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, NinError, UsageError
 

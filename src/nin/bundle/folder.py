@@ -1,11 +1,11 @@
-"""The model folder in Hugging Face's hub layout: config.json, model.safetensors, labels.txt, README.md (torch-free).
+"""The model folder in Hugging Face's hub layout, written and read (torch-free).
 
+It holds config.json, model.safetensors, labels.txt, README.md and, where there was one, the log of its training.
 config.json carries the SHA-256 of every other file and its own, so one flipped bit anywhere is noticed on reading.
 Shapes: K classes, C channels, (H, W) sides of the picture the network sees.
 """
 
 import hashlib
-import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import yaml
 
 from nin.artifacts import (
     escape_name,
@@ -27,32 +26,19 @@ from nin.artifacts import (
     write_tensors,
     write_text,
 )
+from nin.bundle.card import Calibration, licence, model_card
+from nin.bundle.shipped import CONFIG
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError
 
 FORMAT = 1  # raised when an older program could misread what a newer one writes
-CONFIG, WEIGHTS, LABELS, CARD = "config.json", "model.safetensors", "labels.txt", "README.md"
-FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for
-_REPLACEABLE = (CONFIG, *FILES, "model.onnx")  # an export of older weights goes with them
+WEIGHTS, LABELS, CARD = "model.safetensors", "labels.txt", "README.md"
+LOG = "training.csv"  # the run's results.csv; a model need not have one
+FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for, always
+_REPLACEABLE = (CONFIG, *FILES, LOG, "model.onnx")  # an export of older weights goes with them
 _SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # of a file in the manifest: it cannot leave the folder
 _CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
-_FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
-_ROWS = 200  # of a table in the model card
-
-
-@dataclass(frozen=True)
-class Calibration:
-    """How far probabilities can be trusted: logits / temperature before softmax, "unknown" under `unknown_below`."""
-
-    temperature: float = 1.0
-    unknown_below: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 1e-6, 1e6), ("unknown_below", 0.0, 1.0)):
-            value = getattr(self, name)
-            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
-                raise UsageError(f"{name} is {str(value)[:40]}; expected a number from {low:g} to {high:g}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +53,11 @@ class Bundle:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     _stored: dict[str, np.ndarray] = field(repr=False)
+
+    @property
+    def classifier(self) -> str:
+        """The name of the last layer, which makes the class maps."""
+        return str(_layout(self.network, self.folder)["classifier"])
 
     def weights(self) -> dict[str, np.ndarray]:
         """Name -> array, finite; float32 however they are stored, counters as the integers they are."""
@@ -84,12 +75,14 @@ def write_bundle(
     metrics: Mapping[str, Any],
     provenance: Mapping[str, Any],
     card: str | None = None,
+    log: str | None = None,
     dtype: Literal["float32", "float16"] = "float32",
 ) -> None:
     """Write the folder whole or not at all; one of ours that is already there is replaced at once.
 
-    `card` is the text of README.md, by default written from the rest. Raises ModelError for parts that do not fit
-    each other and for weights that are not finite in `dtype`, ArtifactError when the disk refuses.
+    `card` is the text of README.md, by default written from the rest; `log` the CSV that the training left. Raises
+    ModelError for parts that do not fit each other and for weights that are not finite in `dtype`, ArtifactError when
+    the disk refuses.
     """
     stored = {name: _as(np.asarray(array), np.dtype(dtype)) for name, array in weights.items()}
     _expect_fit(network, classes, preprocess, stored, folder)
@@ -98,6 +91,8 @@ def write_bundle(
         write_tensors(new / WEIGHTS, stored, {"format": "pt"})
         write_text(new / LABELS, _labels(classes))
         write_text(new / CARD, text)
+        if log is not None:
+            write_text(new / LOG, log)
         ours = {
             "format": FORMAT,
             "network": dict(network),
@@ -105,9 +100,9 @@ def write_bundle(
             "calibration": asdict(calibration),
             "metrics": dict(metrics),
             "provenance": dict(provenance),
-            "files": {name: sha256_of(new / name) for name in FILES},
+            "files": {name: sha256_of(new / name) for name in (*FILES, *((LOG,) if log is not None else ()))},
         }
-        config = {**_hub_config(network, classes, preprocess, _licence(provenance), folder), "nin": ours}
+        config = {**_hub_config(network, classes, preprocess, licence(provenance), folder), "nin": ours}
         write_bytes(new / CONFIG, seal_json(config))
 
 
@@ -193,7 +188,7 @@ def _verify_files(folder: Path, digests: Mapping[str, Any]) -> None:
             raise ModelError(f"{escape_name(folder / CONFIG)} has a list of files that nin does not write; train again")
         if not path.exists():
             raise ModelError(f"{escape_name(path)} is missing; copy the whole folder again")
-        data = read_bytes(path, limit=_SMALL if name in (LABELS, CARD) else _LARGE, follow=False)
+        data = read_bytes(path, limit=_LARGE if name == WEIGHTS else _SMALL, follow=False)
         if hashlib.sha256(data).hexdigest() != digests[name]:
             raise ModelError(
                 f"{escape_name(path)} is damaged or was changed (SHA-256 differs from the one in config.json); "
@@ -263,110 +258,3 @@ def _as(array: np.ndarray, dtype: np.dtype[Any] | type[Any]) -> np.ndarray:
 
 def _labels(classes: Sequence[str]) -> str:
     return "".join(f"{escape_name(name)}\n" for name in classes)
-
-
-def _licence(provenance: Mapping[str, Any]) -> str:
-    return str(provenance.get("license", "unknown"))
-
-
-def model_card(
-    network: Mapping[str, Any],
-    classes: Sequence[str],
-    preprocess: Preprocess,
-    calibration: Calibration,
-    metrics: Mapping[str, Any],
-    provenance: Mapping[str, Any],
-) -> str:
-    """README.md of the folder: what the model knows, how well, from what, and how to use it."""
-    front = {
-        "library_name": "network-in-network",
-        "license": _licence(provenance),
-        "pipeline_tag": "image-classification",
-        "tags": ["image-classification", "network-in-network", "class-activation-map"],
-        "metrics": ["accuracy"],
-    }
-    names = ", ".join(_plain(name) for name in classes[:_ROWS]) + (", ..." if len(classes) > _ROWS else "")
-    unknown = f'Under a probability of {calibration.unknown_below:.2g} the answer is "unknown".'
-    return f"""---
-{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
-
-# {_plain(network["name"])}: {len(classes)} classes
-
-A Network in Network (Lin, Chen, Yan 2013, arXiv 1312.4400) that sorts pictures into {len(classes)} classes:
-{names}.
-
-## How good it is
-
-{_quality(metrics)}
-
-## What it was trained on
-
-{_table(("what", "value"), _flat(provenance))}
-
-## What it expects
-
-{_expectation(preprocess)}
-
-## How to use it
-
-```
-pip install "network-in-network[train]"
-nin predict path/to/this/folder picture.jpg
-```
-
-Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown if calibration.unknown_below > 0 else ""}
-
-## Limits
-
-It knows the classes above and nothing else. The accuracy holds for pictures like those it was measured on; pictures
-from another camera, place or time may do worse: measure it with your own, `nin evaluate path/to/this/folder pictures`.
-The digests in config.json show damage to a file; they do not prove who made it.
-"""
-
-
-def _expectation(preprocess: Preprocess) -> str:
-    colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(preprocess.channels, f"{preprocess.channels} channels")
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
-    size = " x ".join(str(side) for side in preprocess.size)
-    return (
-        f"Pictures of any size; each is {_FITS[preprocess.fit]} {size} pixels (height x width), {colours},\n"
-        f"values / 255, minus the mean ({mean}), divided by the spread ({std})."
-    )
-
-
-def _quality(metrics: Mapping[str, Any]) -> str:
-    """Accuracy with its interval, then one row per class; `metrics` is what an evaluation's `to_dict` gives."""
-    if "accuracy" not in metrics:
-        return "It has not been measured."
-    low, high = metrics.get("interval", (math.nan, math.nan))
-    split = f" of the {_plain(metrics['split'])} split" if "split" in metrics else ""
-    text = (
-        f"Accuracy {100 * metrics['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) on "
-        f"{metrics.get('n', 0):,} pictures{split}."
-    )
-    rows = [
-        (score["label"], f"{score['support']:,}", f"{100 * score['precision']:.1f} %", f"{100 * score['recall']:.1f} %")
-        for score in metrics.get("per_class", ())
-    ]
-    return f"{text}\n\n{_table(('class', 'pictures', 'precision', 'recall'), rows)}" if rows else text
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested dictionaries as ("training.epochs", "30") pairs."""
-    pairs: list[tuple[str, str]] = []
-    for name, value in values.items():
-        inner = isinstance(value, Mapping)
-        pairs += _flat(value, f"{prefix}{name}.") if inner else [(f"{prefix}{name}", str(value)[:200])]
-    return pairs
-
-
-def _table(head: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
-    if not rows:
-        return "Nothing is recorded."
-    lines = [head, ("---",) * len(head), *([_plain(cell) for cell in row] for row in rows[:_ROWS])]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain(text: object) -> str:
-    """Text that Markdown and HTML show as it is."""
-    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", escape_name(text))

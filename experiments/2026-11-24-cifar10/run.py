@@ -1,0 +1,80 @@
+"""CIFAR-10 on two cores: the minutes to the paper's 91.2 %, and how far the same command goes when it may run longer.
+
+    python experiments/2026-11-24-cifar10/run.py CIFAR_FOLDER --runs runs/cifar10
+
+Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --seed ...`: 49,000 pictures to
+train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each. The rate falls to
+zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Runs one after
+the other, so that each has the machine to itself; finished ones are kept, and stopped ones go on.
+"""
+
+import argparse
+import csv
+import json
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parents[1]
+OPTIONS = ("--network", "nin-large", "--holdout", "0.02")
+
+
+def train(data: Path, folder: Path, epochs: int, seed: int) -> dict:
+    """One run, unless it is finished; what its summary says and its curve."""
+    if not (folder / "summary.json").exists():
+        begun = (folder / "args.yaml").exists()
+        new = [str(data), "--out", str(folder), "--seed", str(seed), "--epochs", str(epochs), *OPTIONS]
+        words = ["--resume", str(folder)] if begun else new
+        subprocess.run([sys.executable, "-m", "nin", "train", *words], check=True)
+    summary = json.loads((folder / "summary.json").read_text())
+    with (folder / "results.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    keys = ("accuracy", "interval", "n", "ece", "epochs", "parameters", "macs")
+    return {
+        "seed": seed,
+        "minutes": round(summary["seconds"] / 60, 2),
+        **{key: summary[key] for key in keys},
+        "images_per_second": round(statistics.median(float(row["images_per_second"]) for row in rows), 1),
+        "curve": [[round(float(row["time"]) / 60, 2), float(row["val_accuracy"])] for row in rows],
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("cifar", type=Path)
+    parser.add_argument("--runs", type=Path, default=Path("runs/cifar10"))
+    parser.add_argument("--plan", nargs="+", default=["6:2", "30:2"], help="EPOCHS:SEEDS ...")
+    arguments = parser.parse_args()
+    path = HERE / "result.json"
+    result = json.loads(path.read_text()) if path.exists() else {"runs": {}}
+    for plan in arguments.plan:
+        epochs, seeds = (int(part) for part in plan.split(":"))
+        for seed in range(seeds):
+            folder = arguments.runs / f"{epochs}-{seed}"
+            found = train(arguments.cifar, folder, epochs, seed)
+            machine = json.loads((folder / "env.json").read_text())
+            commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
+            result["runs"][folder.name] = {**found, "machine": machine, "commit": commit.stdout.strip()}
+            lengths = sorted({run["epochs"] for run in result["runs"].values()})
+            result["readme"] = [row(result["runs"], length) for length in lengths]
+            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+
+
+def row(runs: dict[str, dict], epochs: int) -> dict:
+    """One line of the README's table."""
+    chosen = [run for run in runs.values() if run["epochs"] == epochs]
+    percent = [100 * run["accuracy"] for run in chosen]
+    spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
+    return {
+        "what": f"CIFAR-10, `nin train cifar --epochs {epochs} {' '.join(OPTIONS)}`",
+        "result": f"{statistics.mean(percent):.2f} %{spread}",
+        "n": len(chosen),
+        "minutes": f"{statistics.mean(run['minutes'] for run in chosen):.0f}",
+        "machine": f"{chosen[0]['machine']['cores']} cores, no GPU",
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""A trained network as a folder: everything that using it needs (torch-free)"""

@@ -1,0 +1,138 @@
+"""The model card, README.md of a model folder: what the model knows, how well, from what, and how to use it."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from nin.artifacts import escape_name
+from nin.data.preprocess import Preprocess
+from nin.errors import UsageError
+
+_FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
+_ROWS = 200  # of a table
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How far probabilities can be trusted: logits / temperature before softmax, "unknown" under `unknown_below`."""
+
+    temperature: float = 1.0
+    unknown_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, low, high in (("temperature", 1e-6, 1e6), ("unknown_below", 0.0, 1.0)):
+            value = getattr(self, name)
+            if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
+                raise UsageError(f"{name} is {str(value)[:40]}; expected a number from {low:g} to {high:g}")
+
+
+def licence(provenance: Mapping[str, Any]) -> str:
+    """The licence that the provenance names, as the hub writes it."""
+    return str(provenance.get("license", "unknown"))
+
+
+def model_card(
+    network: Mapping[str, Any],
+    classes: Sequence[str],
+    preprocess: Preprocess,
+    calibration: Calibration,
+    metrics: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+) -> str:
+    """README.md of the folder: what the model knows, how well, from what, and how to use it."""
+    front = {
+        "library_name": "network-in-network",
+        "license": licence(provenance),
+        "pipeline_tag": "image-classification",
+        "tags": ["image-classification", "network-in-network", "class-activation-map"],
+        "metrics": ["accuracy"],
+    }
+    names = ", ".join(_plain(name) for name in classes[:_ROWS]) + (", ..." if len(classes) > _ROWS else "")
+    unknown = f'Under a probability of {calibration.unknown_below:.2g} the answer is "unknown".'
+    return f"""---
+{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
+
+# {_plain(network["name"])}: {len(classes)} classes
+
+A Network in Network (Lin, Chen, Yan 2013, arXiv 1312.4400) that sorts pictures into {len(classes)} classes:
+{names}.
+
+## How good it is
+
+{_quality(metrics)}
+
+## What it was trained on
+
+{_table(("what", "value"), _flat(provenance))}
+
+## What it expects
+
+{_expectation(preprocess)}
+
+## How to use it
+
+```
+pip install "network-in-network[train]"
+nin predict path/to/this/folder picture.jpg
+```
+
+Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown if calibration.unknown_below > 0 else ""}
+
+## Limits
+
+It knows the classes above and nothing else. The accuracy holds for pictures like those it was measured on; pictures
+from another camera, place or time may do worse: measure it with your own, `nin evaluate path/to/this/folder pictures`.
+The digests in config.json show damage to a file; they do not prove who made it.
+"""
+
+
+def _expectation(preprocess: Preprocess) -> str:
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(preprocess.channels, f"{preprocess.channels} channels")
+    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
+    size = " x ".join(str(side) for side in preprocess.size)
+    return (
+        f"Pictures of any size; each is {_FITS[preprocess.fit]} {size} pixels (height x width), {colours},\n"
+        f"values / 255, minus the mean ({mean}), divided by the spread ({std})."
+    )
+
+
+def _quality(metrics: Mapping[str, Any]) -> str:
+    """Accuracy with its interval, then one row per class; `metrics` is what an evaluation's `to_dict` gives."""
+    if "accuracy" not in metrics:
+        return "It has not been measured."
+    low, high = metrics.get("interval", (math.nan, math.nan))
+    split = f" of the {_plain(metrics['split'])} split" if "split" in metrics else ""
+    text = (
+        f"Accuracy {100 * metrics['accuracy']:.1f} % (95 % interval {100 * low:.1f} to {100 * high:.1f} %) on "
+        f"{metrics.get('n', 0):,} pictures{split}."
+    )
+    rows = [
+        (score["label"], f"{score['support']:,}", f"{100 * score['precision']:.1f} %", f"{100 * score['recall']:.1f} %")
+        for score in metrics.get("per_class", ())
+    ]
+    return f"{text}\n\n{_table(('class', 'pictures', 'precision', 'recall'), rows)}" if rows else text
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    """Nested dictionaries as ("training.epochs", "30") pairs."""
+    pairs: list[tuple[str, str]] = []
+    for name, value in values.items():
+        inner = isinstance(value, Mapping)
+        pairs += _flat(value, f"{prefix}{name}.") if inner else [(f"{prefix}{name}", str(value)[:200])]
+    return pairs
+
+
+def _table(head: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:
+    if not rows:
+        return "Nothing is recorded."
+    lines = [head, ("---",) * len(head), *([_plain(cell) for cell in row] for row in rows[:_ROWS])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _plain(text: object) -> str:
+    """Text that Markdown and HTML show as it is."""
+    return re.sub(r"([\\`*_\[\]<>|&~])", r"\\\1", escape_name(text))

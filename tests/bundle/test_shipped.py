@@ -1,0 +1,73 @@
+"""The models that come with the package: found by name, whole, small, and what their cards say."""
+
+from pathlib import Path
+
+import pytest
+
+from nin.bundle import shipped as module
+from nin.bundle.folder import read_bundle
+from nin.bundle.shipped import SHIPPED, find_model, shipped
+from nin.errors import ModelError
+
+MOST = 5_000_000  # bytes of one model
+
+
+@pytest.mark.parametrize("name", shipped())
+def test_a_shipped_model_is_whole_small_and_says_how_good_it_is(name):
+    bundle = read_bundle(find_model(name))
+    assert sum(path.stat().st_size for path in bundle.folder.iterdir()) < MOST
+    assert bundle.metrics["split"] == "test" and bundle.metrics["n"] == 10_000
+    assert bundle.provenance["license"] == "Apache-2.0"
+    log = (bundle.folder / "training.csv").read_text(encoding="utf-8").splitlines()
+    assert len(log) == bundle.provenance["epochs"] + 1
+    assert f"{100 * bundle.metrics['accuracy']:.1f} %" in (bundle.folder / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Path:
+    """A package with one model, and an empty folder to stand in."""
+    package = tmp_path / "package"
+    (package / "nin-some").mkdir(parents=True)
+    (package / "nin-some" / "config.json").write_text("{}")
+    (package / "no-model").mkdir()
+    (tmp_path / "here").mkdir()
+    monkeypatch.setattr(module, "SHIPPED", package)
+    monkeypatch.chdir(tmp_path / "here")
+    return package
+
+
+def test_a_name_finds_the_model_of_the_package(place):
+    assert shipped() == ("nin-some",)
+    assert find_model("nin-some") == place / "nin-some"
+
+
+def test_a_folder_goes_before_a_name(place):
+    Path("nin-some").mkdir()
+    assert find_model("nin-some") == Path("nin-some")
+
+
+def test_a_run_folder_stands_for_the_model_in_it(place):
+    Path("run/model").mkdir(parents=True)
+    assert find_model("run") == Path("run")
+    Path("run/model/config.json").touch()
+    assert find_model("run") == Path("run/model")
+    Path("run/config.json").touch()
+    assert find_model("run") == Path("run")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"), [("nin-som", "did you mean nin-some? expected"), ("photos", "expected"), ("../nin-some", "did")]
+)
+def test_an_unknown_name_is_refused_with_what_there_is(place, name, hint):
+    with pytest.raises(ModelError) as caught:
+        find_model(name)
+    text = str(caught.value)
+    assert text.startswith(f"{name} does not exist; {hint}")
+    assert text.endswith(
+        "expected the model folder that nin train wrote (runs/.../model), or the name of a model in the package: "
+        "nin-some"
+    )
+
+
+def test_the_package_ships_its_weights():
+    assert SHIPPED.name == "weights" and SHIPPED.parent.name == "nin"
