@@ -184,7 +184,7 @@ def nin_large(
     norm: str | None = "batch",
     activation: str = "relu",
 ) -> NINConfig:
-    """The default network made for accuracy: the same budget of parameters, 1.7 times the multiply-adds.
+    """The default network with larger maps: the same budget of parameters, 1.7 times the multiply-adds.
 
     It keeps the larger maps for one mlpconv layer more. Arguments as for `nin`. Source: ours.
     """
