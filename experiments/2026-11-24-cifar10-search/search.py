@@ -95,6 +95,7 @@ def variants() -> dict[str, Variant]:
         "wide": wide,
         "wide-rate-0.12": recipe(lr=0.12),
         "wide-rate-0.03": recipe(lr=0.03),
+        "wide-rate-0.015": recipe(lr=0.015),
         "wide-batch-128": recipe(batch_size=128, lr=0.04),
         "wide-batch-512": recipe(batch_size=512, lr=0.085),
         "wide-small-0.5": replace(wide, small=0.5),

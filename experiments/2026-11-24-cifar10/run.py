@@ -4,8 +4,9 @@
 
 Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --seed ...`: 49,000 pictures to
 train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each. The rate falls to
-zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Runs one after
-the other, so that each has the machine to itself; finished ones are kept, and stopped ones go on.
+zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Finished runs are
+kept, and stopped ones go on. `--together 2` lets two seeds run side by side on one thread each: the pair is done
+sooner than one after the other, and each one's minutes are more than it would need with both cores.
 """
 
 import argparse
@@ -18,16 +19,23 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
+THREADS = {1: "1 core", 2: "2 cores"}
 OPTIONS = ("--network", "nin-large", "--holdout", "0.02")
 
 
-def train(data: Path, folder: Path, epochs: int, seed: int) -> dict:
-    """One run, unless it is finished; what its summary says and its curve."""
-    if not (folder / "summary.json").exists():
-        begun = (folder / "args.yaml").exists()
-        new = [str(data), "--out", str(folder), "--seed", str(seed), "--epochs", str(epochs), *OPTIONS]
-        words = ["--resume", str(folder)] if begun else new
-        subprocess.run([sys.executable, "-m", "nin", "train", *words], check=True)
+def start(data: Path, folder: Path, epochs: int, seed: int, together: int) -> subprocess.Popen | None:
+    """Begin a run, or go on with it; None when it is finished."""
+    if (folder / "summary.json").exists():
+        return None
+    begun = (folder / "args.yaml").exists()
+    new = [str(data), "--out", str(folder), "--seed", str(seed), "--epochs", str(epochs), *OPTIONS]
+    if together > 1:
+        new += ["--threads", "1"]
+    return subprocess.Popen([sys.executable, "-m", "nin", "train", *(["--resume", str(folder)] if begun else new)])
+
+
+def found(folder: Path, seed: int) -> dict:
+    """What the summary of a finished run says and its curve."""
     summary = json.loads((folder / "summary.json").read_text())
     with (folder / "results.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -45,21 +53,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cifar", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/cifar10"))
-    parser.add_argument("--plan", nargs="+", default=["6:2", "30:2"], help="EPOCHS:SEEDS ...")
+    parser.add_argument("--plan", nargs="+", default=["6:2", "40:2"], help="EPOCHS:SEEDS ...")
+    parser.add_argument("--together", type=int, default=1, help="runs side by side, one thread each when more than one")
     arguments = parser.parse_args()
     path = HERE / "result.json"
     result = json.loads(path.read_text()) if path.exists() else {"runs": {}}
     for plan in arguments.plan:
         epochs, seeds = (int(part) for part in plan.split(":"))
-        for seed in range(seeds):
-            folder = arguments.runs / f"{epochs}-{seed}"
-            found = train(arguments.cifar, folder, epochs, seed)
+        folders = {arguments.runs / f"{epochs}-{seed}": seed for seed in range(seeds)}
+        for first in range(0, seeds, arguments.together):
+            group = list(folders.items())[first : first + arguments.together]
+            running = [start(arguments.cifar, folder, epochs, seed, arguments.together) for folder, seed in group]
+            if any(process.wait() for process in running if process):
+                raise SystemExit("a run failed")
+        for folder, seed in folders.items():
             machine = json.loads((folder / "env.json").read_text())
             commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-            result["runs"][folder.name] = {**found, "machine": machine, "commit": commit.stdout.strip()}
-            lengths = sorted({run["epochs"] for run in result["runs"].values()})
-            result["readme"] = [row(result["runs"], length) for length in lengths]
-            path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+            old = result["runs"].get(folder.name, {"machine": machine, "commit": commit.stdout.strip()})
+            result["runs"][folder.name] = {**old, **found(folder, seed)}
+        lengths = sorted({run["epochs"] for run in result["runs"].values()})
+        result["readme"] = [row(result["runs"], length) for length in lengths]
+        path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
 
 def row(runs: dict[str, dict], epochs: int) -> dict:
@@ -72,7 +86,7 @@ def row(runs: dict[str, dict], epochs: int) -> dict:
         "result": f"{statistics.mean(percent):.2f} %{spread}",
         "n": len(chosen),
         "minutes": f"{statistics.mean(run['minutes'] for run in chosen):.0f}",
-        "machine": f"{chosen[0]['machine']['cores']} cores, no GPU",
+        "machine": f"{THREADS[chosen[0]['machine']['threads']]}, no GPU",
     }
 
 

@@ -10,6 +10,7 @@ from nin.data.augment import Augmentation
 from nin.data.preprocess import Preprocess
 from nin.network.architecture import NIN
 from nin.network.architecture import nin as default_network
+from nin.training.authors import author_cifar10
 from nin.training.hardware import Hardware
 from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import Recipe
@@ -50,6 +51,21 @@ def make_trainer():
         model = NIN(config, generator=torch.Generator().manual_seed(0))
         machine = replace(MACHINE, threads=threads)
         return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), machine)
+
+    yield make
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def author_trainer():
+    """author_trainer(**changes of the author's recipe) -> a Trainer of a plain network on striped pictures."""
+    before = torch.get_num_threads()
+
+    def make(count: int = 40, *, threads: int = 1, **changes) -> Trainer:
+        torch.set_num_threads(threads)
+        recipe = replace(author_cifar10(), epochs=1, batch_size=8, files=20, **changes)
+        model = NIN(default_network(2, 1, width=0.1, norm=None), generator=torch.Generator().manual_seed(0))
+        return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, recipe, replace(MACHINE, threads=threads))
 
     yield make
     torch.set_num_threads(before)

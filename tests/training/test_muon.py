@@ -42,7 +42,7 @@ def test_the_step_does_not_depend_on_the_gradients_size():
 
 def test_fixed_norm_and_decay():
     weight, gradient = torch.randn(2, 6, 20, dtype=torch.float64)
-    still = one_step(weight, gradient, orthogonal=True, fixed_norm=True, scale=0.0)
+    still = one_step(weight, gradient, orthogonal=True, fixed_norm=True, lr=0.0)
     assert still.norm() == pytest.approx(6**0.5)
     assert torch.allclose(still / still.norm(), weight / weight.norm())
     decayed = one_step(weight, gradient, orthogonal=True, weight_decay=0.5)
@@ -52,7 +52,7 @@ def test_fixed_norm_and_decay():
 
 def test_other_groups_are_torchs_nesterov_sgd():
     ours, theirs = (torch.nn.Parameter(torch.arange(4.0)) for _ in range(2))
-    mine = Muon([{"params": [ours], "weight_decay": 0.01, "scale": 0.5}], lr=0.2, momentum=0.9, dtype=torch.float32)
+    mine = Muon([{"params": [ours], "weight_decay": 0.01}], lr=0.1, momentum=0.9, dtype=torch.float32)
     sgd = torch.optim.SGD([theirs], lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.01)
     for step in range(5):
         ours.grad, theirs.grad = (torch.full((4,), 1.0 + step) for _ in range(2))

@@ -20,6 +20,7 @@ RARE = {
         "--batch-size",
         "--weight-decay",
         "--label-smoothing",
+        "--recipe",
         "--flip",
         "--holdout",
         "--channels",

@@ -103,7 +103,7 @@ class Trainer:
         self.batch_size = min(recipe.batch_size, len(train))
         if self.batch_size < team.world:
             raise UsageError(f"a batch of {self.batch_size} cannot be shared by {team.world} ranks; raise --batch-size")
-        self.steps = len(train) // self.batch_size  # the rest of a shuffled epoch waits for another epoch
+        self.steps = len(self._batches(0))
         self.position = Position()
         self.best: dict[str, torch.Tensor] = {}
         self.optimizer = _optimizer(self.model, recipe, hardware)
@@ -137,16 +137,12 @@ class Trainer:
     def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
         """Do the remaining steps of the epoch under way; False when asked to stop before its end."""
         at, recipe = self.position, self.recipe
-        if recipe.balance == "sampler":
-            indices = balanced_order(recipe.seed, at.epoch, self.data.labels)
-        else:
-            indices = order(recipe.seed, at.epoch, len(self.data))
-        coming = [indices[s * self.batch_size : (s + 1) * self.batch_size] for s in range(at.step, self.steps)]
-        expect(self.data.images, np.concatenate([indices[:0], *map(self._rows, coming)]))
+        batches = self._batches(at.epoch)
+        expect(self.data.images, np.concatenate([np.arange(0), *map(self._rows, batches[at.step :])]))
         self.model.train()
         while at.step < self.steps:
             start = time.perf_counter()
-            batch = indices[at.step * self.batch_size : (at.step + 1) * self.batch_size]
+            batch = batches[at.step]
             loss, correct = self.step(batch)
             if not math.isfinite(loss):
                 raise NinError(
@@ -164,6 +160,19 @@ class Trainer:
             if at.step < self.steps and self.team.anybody(should_stop()):
                 return False
         return True
+
+    def _batches(self, epoch: int) -> list[np.ndarray]:
+        """The rows of every step of an epoch, each (B,)."""
+        recipe, count = self.recipe, len(self.data)
+        if recipe.files is not None:
+            files = np.split(np.arange(count), range(recipe.files, count, recipe.files))
+            return [file[s : s + self.batch_size] for file in files for s in range(0, len(file), self.batch_size)]
+        if recipe.balance == "sampler":
+            indices = balanced_order(recipe.seed, epoch, self.data.labels)
+        else:
+            indices = order(recipe.seed, epoch, count)
+        whole = count // self.batch_size  # the rest of a shuffled epoch waits for another epoch
+        return np.split(indices[: whole * self.batch_size], whole)
 
     def progress(self) -> float:
         """Share of the run that is done: by steps, or by the clock when that is further."""
@@ -187,13 +196,13 @@ class Trainer:
         x, targets, labels = x[-own:], targets[-own:], labels[-own:]
         rate = self.learning_rate()
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["scale"]
         x = x.contiguous(memory_format=torch.channels_last)
-        size = own // self.parts
 
         def learn(model: nn.Module, part: int) -> tuple[list[torch.Tensor], torch.Tensor]:
-            rows = slice(part * size, (part + 1) * size)
-            return self._learn(model, x[rows], targets[rows], labels[rows], size / len(batch))
+            start, stop = (own * place // self.parts for place in (part, part + 1))
+            rows = slice(start, stop)
+            return self._learn(model, x[rows], targets[rows], labels[rows], (stop - start) / len(batch))
 
         first = (at.step * self.team.world + self.team.rank) * self.parts
         seeds = [step_seed(recipe.seed, at.epoch, first + part) for part in range(self.parts)]
@@ -210,6 +219,8 @@ class Trainer:
         """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
         with self.hardware.autocast:
             logits = model(x)
+        if not len(x):  # a file's last batch may have fewer pictures than there are parts
+            return [torch.zeros_like(p) for p in model.parameters() if p.requires_grad], torch.zeros(2)
         loss = share * F.cross_entropy(
             logits.float(), targets, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
         )
@@ -332,21 +343,25 @@ def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.op
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    vectors: dict[str, Any] = {"params": others, "weight_decay": 0.0}
-    if recipe.optimizer == "sgd":
-        groups = [{"params": weights, "weight_decay": recipe.weight_decay}, vectors]
-        fused = hardware.device in ("cpu", "cuda")
-        nesterov = recipe.momentum > 0
-        return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
+    muon, other = recipe.optimizer == "muon", recipe.other_lr / recipe.lr
     normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    scale, decay = recipe.other_lr / recipe.lr, {"weight_decay": recipe.weight_decay}
-    groups = [
-        {"params": weights[:-1], "orthogonal": True, "fixed_norm": normed, **decay},
-        {"params": weights[-1:], "scale": scale, **decay},
-        {**vectors, "scale": scale},
+    scales = (1.0, other, other, other) if muon else (1.0, recipe.last_rate, recipe.bias_rate, recipe.last_bias_rate)
+    groups: list[dict[str, Any]] = [
+        {"params": parameters, "scale": scale, "weight_decay": decay}
+        for parameters, scale, decay in zip(
+            (weights[:-1], weights[-1:], others[:-1], others[-1:]),
+            scales,
+            (recipe.weight_decay, recipe.weight_decay, 0.0, 0.0),
+            strict=True,
+        )
     ]
-    dtype = torch.bfloat16 if hardware.precision == "bfloat16" else torch.float32
-    return Muon(groups, lr=recipe.lr, momentum=recipe.momentum, dtype=dtype)
+    if muon:
+        groups[0] |= {"orthogonal": True, "fixed_norm": normed}
+        dtype = torch.bfloat16 if hardware.precision == "bfloat16" else torch.float32
+        return Muon(groups, lr=recipe.lr, momentum=recipe.momentum, dtype=dtype)
+    fused = hardware.device in ("cpu", "cuda")
+    nesterov = recipe.nesterov and recipe.momentum > 0
+    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
 
 
 def _class_weights(labels: np.ndarray, classes: int, balance: str) -> torch.Tensor:

@@ -29,14 +29,14 @@ def orthogonal(update: Tensor, dtype: torch.dtype = torch.float32, steps: int = 
 class Muon(torch.optim.Optimizer):
     """Muon for the groups with `orthogonal=True` (convolutions), SGD with Nesterov momentum for the others.
 
-    A group's learning rate is `lr * scale`. In an orthogonal group it is the step's size relative to the weights:
+    In an orthogonal group the learning rate is the step's size relative to the weights:
     with `fixed_norm` (layers that a normalisation follows, whose scale means nothing) every weight tensor keeps the
     norm sqrt(O) and needs no weight decay; without it weights decay by lr * weight_decay a step.
     dtype: of the matrix products. Parameters of orthogonal groups are (O, I, k, k) or (O, I).
     """
 
     def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, momentum: float, dtype: torch.dtype) -> None:
-        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0, "scale": 1.0}
+        defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0}
         super().__init__(groups, {**defaults, "orthogonal": False, "fixed_norm": False, "dtype": dtype})
 
     @torch.no_grad()
@@ -60,7 +60,7 @@ class Muon(torch.optim.Optimizer):
         last = direction.movedim(1, -1)  # (O, k, k, I): no copy where the layout is channels last
         flat = last.reshape(len(last), -1)
         step = orthogonal(flat, group["dtype"]).view(last.shape).movedim(-1, 1)
-        rate = group["lr"] * group["scale"]
+        rate = group["lr"]
         if group["fixed_norm"]:
             weight.mul_(len(weight) ** 0.5 / weight.norm())
         else:
@@ -72,4 +72,4 @@ class Muon(torch.optim.Optimizer):
         if group["weight_decay"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
         momentum.mul_(group["momentum"]).add_(gradient)
-        weight.add_(gradient.add(momentum, alpha=group["momentum"]), alpha=-group["lr"] * group["scale"])
+        weight.add_(gradient.add(momentum, alpha=group["momentum"]), alpha=-group["lr"])

@@ -14,10 +14,16 @@ OPTIMIZERS = ("sgd", "muon")
 class Recipe:
     """How a network is trained; the learning rate rises linearly to `lr` and falls linearly to zero.
 
+    steps: instead of that the rate begins at `lr` and is divided by ten after these shares of the run.
+
     optimizer: "sgd" (Nesterov momentum) or "muon": steps with orthogonal updates for the convolutions, `lr` being their
     size relative to the weights, and SGD with at most `other_lr` for biases, normalisations and the last layer.
+    nesterov: whether SGD's momentum looks ahead. bias_rate, last_rate, last_bias_rate: SGD's rates, multiples of `lr`,
+    for biases and normalisations, for the last layer's weights and for its biases.
     warmup: share of the run in which the rate rises. weight_decay acts on weights, not on biases and norms; under Muon
     only on those that no normalisation follows.
+    files: None shuffles the pictures in every epoch and leaves the last, incomplete batch to another one. A number
+    takes them as they stand, in files of so many pictures, each of which may end with a small batch.
     balance: "weights" (loss weighted by inverse class frequency) or "sampler" (classes drawn equally often).
     patience: stop after so many epochs without a lower validation loss and take the best epoch; None runs to the end
     and takes the last one. max_seconds: the schedule shrinks so that training ends in time (not bit-reproducible).
@@ -30,7 +36,13 @@ class Recipe:
     other_lr: float = 0.06
     momentum: float = 0.9
     weight_decay: float = 5e-4
+    nesterov: bool = True
+    bias_rate: float = 1.0
+    last_rate: float = 1.0
+    last_bias_rate: float = 1.0
     warmup: float = 0.15
+    steps: tuple[float, ...] = ()
+    files: int | None = None
     label_smoothing: float = 0.1
     augmentation: Augmentation = field(default_factory=Augmentation)
     balance: str = "none"
@@ -39,11 +51,11 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("epochs", 1), ("batch_size", 1), ("patience", 1)):
+        for name, lowest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("files", 1)):
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"{name}={value} is too small; the least is {lowest}")
-        for name in ("lr", "other_lr", "max_seconds"):
+        for name in ("lr", "other_lr", "bias_rate", "last_rate", "last_bias_rate", "max_seconds"):
             value = getattr(self, name)
             if value is not None and not (value > 0 and math.isfinite(value)):
                 raise UsageError(f"{name}={value} is not a positive number")
@@ -53,6 +65,8 @@ class Recipe:
 
     def rate(self, progress: float) -> float:
         """The learning rate at `progress` in [0, 1] of the run."""
+        if self.steps:
+            return self.lr * 0.1 ** sum(progress >= step for step in self.steps)
         if progress < self.warmup:
             return self.lr * progress / self.warmup
         return self.lr * max(0.0, 1 - progress) / (1 - self.warmup)
@@ -76,7 +90,10 @@ def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None =
     vary = Augmentation(flip=flip, shift=0.1)
     recipe = Recipe(epochs, augmentation=vary)
     if count >= SMALL:
-        return replace(recipe, optimizer="muon", batch_size=256, lr=0.04, warmup=0.1) if colour else recipe
+        if not colour:
+            return recipe
+        recipe = replace(recipe, optimizer="muon", batch_size=256, lr=0.03, warmup=0.1)
+        return replace(recipe, lr=0.02, augmentation=replace(vary, erase=0.25)) if epochs >= LONG else recipe
     if epochs >= LONG:
         vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
     recipe = replace(recipe, optimizer="muon", lr=0.02, augmentation=vary)

@@ -15,6 +15,7 @@ Balance = Literal["none", "weights", "sampler"]
 Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+RecipeName = Literal["default", "author", "author-augmented", "author-caffe"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,8 @@ class TrainOptions:
     """Seed of split, initial weights, order and augmentation."""
     skip_unreadable: bool = False
     """Leave out pictures that cannot be read instead of stopping."""
+    recipe: RecipeName = "default"
+    """How to train: our way, or as the author trained the network that --network names."""
     lr: float | None = None
     """Largest learning rate."""
     batch_size: int | None = None

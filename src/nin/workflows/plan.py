@@ -15,6 +15,7 @@ from nin.data.stream import Images, StreamedImages
 from nin.errors import DataError, UsageError
 from nin.network.architecture import OURS, configure
 from nin.network.config import NINConfig
+from nin.training.authors import AUGMENTED, AUTHORS, caffe_cifar10
 from nin.training.recipes import Recipe, default_recipe
 from nin.workflows.options import Listener, TrainOptions, seconds
 from nin.workflows.transfer import channels_for, network_for
@@ -66,15 +67,20 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
 def _network(options: TrainOptions, classes: int, channels: int, stem_stride: int) -> NINConfig:
     """The network that the options name; those of the author's have one width and one first convolution."""
     switches: dict[str, Any] = {"width": options.width, "stem_stride": stem_stride} if options.network in OURS else {}
-    if not switches and options.width != 1.0:
+    if options.recipe == "author-caffe":
+        switches = {"pool2": "avg", "dropout_kind": "inverted"}
+    if "width" not in switches and options.width != 1.0:
         raise UsageError(f"--width is for {' and '.join(OURS)}; {options.network} has one width")
     return configure(options.network, classes, channels, **switches)
 
 
 def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
     """The default recipe for `count` training pictures with the user's choices put in."""
-    mirrored = options.flip == "on" or (options.flip == "auto" and channels >= 3)
-    recipe = default_recipe(count, flip=mirrored, colour=channels >= 3, epochs=options.epochs)
+    if options.recipe == "default":
+        mirrored = options.flip == "on" or (options.flip == "auto" and channels >= 3)
+        recipe = default_recipe(count, flip=mirrored, colour=channels >= 3, epochs=options.epochs)
+    else:
+        recipe = _author_recipe(options)
     chosen: dict[str, Any] = {
         "lr": options.lr,
         "batch_size": options.batch_size,
@@ -89,6 +95,22 @@ def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
         max_seconds=None if options.max_time is None else seconds(options.max_time),
         seed=options.seed,
     )
+
+
+def _author_recipe(options: TrainOptions) -> Recipe:
+    """The author's recipe for one of his networks."""
+    variant = options.recipe.removeprefix("author").removeprefix("-")
+    made_for = {"": AUTHORS, "augmented": AUGMENTED, "caffe": {"nin-author-cifar10": caffe_cifar10}}[variant]
+    if options.network not in made_for:
+        raise UsageError(
+            f"--recipe {options.recipe} is for --network {' or '.join(made_for)}; the network here is {options.network}"
+        )
+    if options.flip != "auto" or options.balance != "none":
+        raise UsageError(f"--recipe {options.recipe} decides --flip and --balance; leave them out")
+    chosen: dict[str, Any] = {} if options.epochs is None else {"epochs": options.epochs}
+    if variant == "augmented":
+        chosen["augment"] = True
+    return made_for[options.network](**chosen)
 
 
 def _sample(split: Split) -> list[np.ndarray]:

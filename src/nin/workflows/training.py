@@ -136,7 +136,8 @@ def _reopen(path: str | None, options: TrainOptions) -> Source:
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:
-    return Recipe(**{**values, "augmentation": Augmentation(**values["augmentation"])})
+    steps = tuple(values.get("steps", ()))
+    return Recipe(**{**values, "steps": steps, "augmentation": Augmentation(**values["augmentation"])})
 
 
 def _prepare(
