@@ -9,6 +9,7 @@ from nin.data.folders import open_folders
 from nin.data.images import is_picture_name
 from nin.data.shards import open_shards
 from nin.data.splits import SPLITS, Source, Split, check_classes, hold_out
+from nin.data.svhn import open_svhn
 from nin.data.tables import SUFFIXES as TABLE_SUFFIXES
 from nin.data.tables import open_table
 from nin.errors import DataError, UsageError
@@ -17,7 +18,7 @@ __all__ = ["Source", "Split", "open_source"]
 
 
 def open_source(path: str | Path, *, seed: int = 0, holdout: float = 0.15, split: bool = True) -> Source:
-    """Class folders, shards, a table (CSV, TSV, JSONL), an NPZ file, IDX or CIFAR's binary files as one Source.
+    """Class folders, shards, a table (CSV, TSV, JSONL), an NPZ file, IDX, CIFAR's or SVHN's files as one Source.
 
     With `split`, a source without validation pictures gets some: a virtual, seeded, stratified part of train
     (`holdout` of it, at most 5,000 pictures); and one that cannot be trained on is refused.
@@ -76,4 +77,4 @@ def _read_folder(path: Path) -> Source:
         raise UsageError(f"{escape_name(path)} cannot be listed ({reason}); give a folder that can be read") from error
     if found := idx_files(files):
         return open_idx(path, found)
-    return open_cifar(path, files) or open_shards(path) or open_folders(path)
+    return open_cifar(path, files) or open_svhn(path, files) or open_shards(path) or open_folders(path)
