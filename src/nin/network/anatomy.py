@@ -1,42 +1,18 @@
-"""What a network costs and sees, layer by layer, from its configuration alone: no weights, no forward pass.
+"""What a network costs and sees, layer by layer, and what other heads would cost: no weights, nothing computed.
 
-Formulas: parameters k*k*C/groups*C' + C'; multiply-accumulates (MACs) k*k*C/groups*C'*h*w; a receptive field grows by
-(k - 1) * jump and the jump is multiplied by the stride. All figures are for one picture.
+Any network, not only ours: see `nin.network.walk`. All figures are for one picture.
 """
 
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from itertools import pairwise
+from dataclasses import asdict, dataclass
 from typing import Any
 
+import torch
+from torch import nn
+
 from nin.errors import UsageError
-from nin.network.architecture import NIN, BlockConfig, NINConfig
-from nin.network.config import expect_whole, pool_side
-
-FLOAT32 = 4  # bytes
-
-
-@dataclass(frozen=True)
-class Layer:
-    """One row: a convolution (its normalisation folded in), a pooling, or global average pooling.
-
-    `name` is the module's path in the network; `kind` is "conv", "1x1", "max pool", "avg pool" or "gap".
-    `output` is (channels, height, width); `parameters` includes the two trained values a channel of batch
-    normalisation; `macs` are multiply-accumulates; `activation_bytes` is the output in float32; `receptive_field` and
-    `jump` (distance between neighbours) are pixels of the picture. `kernel` is the longer side for "gap".
-    """
-
-    name: str
-    kind: str
-    kernel: int
-    stride: int
-    padding: int
-    output: tuple[int, int, int]
-    parameters: int
-    macs: int
-    activation_bytes: int
-    receptive_field: int
-    jump: int
+from nin.network.architecture import NIN, NINConfig
+from nin.network.config import expect_whole
+from nin.network.walk import Layer, walk
 
 
 @dataclass(frozen=True)
@@ -53,15 +29,18 @@ class Anatomy:
     """A network's rows and totals for one input size (channels, height, width).
 
     `activation_bytes` is the sum over the rows, what training keeps at least; `peak_bytes` the largest input and
-    output of one row, what inference needs at least. `receptive_field` and `jump` are those of the class maps, in
-    pixels. `pointwise_parameters` and `pointwise_macs` are the shares of the 1x1 layers, 0..1. `fc_alternatives`
-    begins with the head as it is, then fully connected heads on the same features.
+    output of one row, what inference needs at least. `receptive_field` and `jump`, in pixels, are those of the last
+    maps, the class maps of a NIN. `pointwise_parameters` and `pointwise_macs` are the shares of the 1x1 layers, 0..1,
+    `fc_parameters` and `fc_macs` those of the fully connected ones. `training_parameters` are not in `parameters`:
+    only training uses them (auxiliary heads). `fc_alternatives`, of a NIN, begins with the head as it is, then fully
+    connected heads on the same features.
     """
 
     name: str
     input_size: tuple[int, int, int]
     layers: tuple[Layer, ...]
     parameters: int
+    training_parameters: int
     macs: int
     activation_bytes: int
     peak_bytes: int
@@ -69,6 +48,8 @@ class Anatomy:
     jump: int
     pointwise_parameters: float
     pointwise_macs: float
+    fc_parameters: float
+    fc_macs: float
     fc_alternatives: tuple[Head, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -80,109 +61,57 @@ class Anatomy:
         return values
 
 
-def anatomy(model: NIN | NINConfig, input_size: tuple[int, int, int] | None = None) -> Anatomy:
+def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | None = None) -> Anatomy:
     """Rows, totals and the cost of other heads, for pictures of `input_size` (channels, height, width).
 
-    None means 32x32 with the network's channels. Raises UsageError for a size the network cannot take.
-    Source of the formulas: Lin et al. 2013, section 3; the counts agree with the author's definition files.
+    None means 32x32 with the network's channels, for a NIN only. Raises UsageError for a size the network cannot take,
+    or a network that does what `walk` cannot count. Source of the formulas: Lin et al. 2013, section 3; the counts
+    agree with the author's definition files.
     """
-    config = model.config if isinstance(model, NIN) else model
-    size = input_size or (config.in_channels, 32, 32)
-    if len(size) != 3:
-        raise UsageError(f"input_size is {size!r}; expected (channels, height, width)")
-    for axis, side in zip(("height", "width"), size[1:], strict=True):
-        expect_whole(axis, side, config.min_side)
-    if size[0] != config.in_channels:
-        raise UsageError(f"input_size has {size[0]} channels; {config.name} takes {config.in_channels}")
-    layers = tuple(_rows(config, size))
-    convolutions = [layer for layer in layers if layer.kind in ("conv", "1x1")]
-    parameters, macs = sum(row.parameters for row in layers), sum(row.macs for row in layers)
-    sizes = [FLOAT32 * size[0] * size[1] * size[2], *(row.activation_bytes for row in layers)]
+    if isinstance(model, NINConfig):
+        model = NIN(model, generator=torch.Generator())
+    size = _size(model, input_size)
+    layers, peak, field, jump = walk(model, size)
+    parameters, macs = (sum(getattr(row, what) for row in layers) for what in ("parameters", "macs"))
+    shares = {
+        (kind, what): sum(getattr(row, what) for row in layers if row.kind == kind) / max(total, 1)
+        for kind in ("1x1", "fc")
+        for what, total in (("parameters", parameters), ("macs", macs))
+    }
     return Anatomy(
-        name=config.name,
+        name=model.config.name if isinstance(model, NIN) else type(model).__name__,
         input_size=size,
         layers=layers,
         parameters=parameters,
+        training_parameters=sum(weight.numel() for weight in model.parameters()) - parameters,
         macs=macs,
-        activation_bytes=sum(sizes[1:]),
-        peak_bytes=max(before + after for before, after in pairwise(sizes)),
-        receptive_field=convolutions[-1].receptive_field,
-        jump=convolutions[-1].jump,
-        pointwise_parameters=sum(row.parameters for row in layers if row.kind == "1x1") / parameters,
-        pointwise_macs=sum(row.macs for row in layers if row.kind == "1x1") / macs,
-        fc_alternatives=_heads(config, convolutions[-1]),
+        activation_bytes=sum(row.activation_bytes for row in layers),
+        peak_bytes=peak,
+        receptive_field=field,
+        jump=jump,
+        pointwise_parameters=shares["1x1", "parameters"],
+        pointwise_macs=shares["1x1", "macs"],
+        fc_parameters=shares["fc", "parameters"],
+        fc_macs=shares["fc", "macs"],
+        fc_alternatives=_heads(model.config, layers) if isinstance(model, NIN) else (),
     )
 
 
-def _rows(config: NINConfig, size: tuple[int, int, int]) -> Iterator[Layer]:
-    row = Layer("input", "input", 1, 1, 0, size, 0, 0, 0, receptive_field=1, jump=1)
-    for number, block in enumerate(config.blocks):
-        last = number == len(config.blocks) - 1
-        for index, width in enumerate(block.channels):
-            normed = config.norm is not None and (config.last_norm or not last or index < len(block.channels) - 1)
-            row = _convolution(row, number, block, index, width, normed)
-            yield row
-        if block.pool is not None:
-            row = _pooling(row, number, block)
-            yield row
-    channels, height, width = row.output
-    kernel = max(height, width)
-    yield replace(
-        row,
-        name="gap",
-        kind="gap",
-        kernel=kernel,
-        output=(channels, 1, 1),
-        parameters=0,
-        macs=0,
-        activation_bytes=FLOAT32 * channels,
-        receptive_field=row.receptive_field + (kernel - 1) * row.jump,
-    )
+def _size(model: nn.Module, size: tuple[int, int, int] | None) -> tuple[int, int, int]:
+    if size is None and isinstance(model, NIN):
+        return model.config.in_channels, 32, 32
+    if size is None or len(size) != 3:
+        raise UsageError(f"input_size is {size!r}; expected (channels, height, width)")
+    for axis, side in zip(("channels", "height", "width"), size, strict=True):
+        expect_whole(axis, side, model.min_side if isinstance(model, NIN) and axis != "channels" else 1)
+    if isinstance(model, NIN) and size[0] != model.config.in_channels:
+        raise UsageError(f"input_size has {size[0]} channels; {model.config.name} takes {model.config.in_channels}")
+    return size
 
 
-def _convolution(before: Layer, number: int, block: BlockConfig, index: int, width: int, normed: bool) -> Layer:
-    channels, height, breadth = before.output
-    kernel, stride, padding, groups = 1, 1, 0, 1
-    if index == 0:
-        kernel, stride, padding, groups = block.kernel_size, block.stride, block.pad, block.groups
-        height, breadth = block.conv_side(height), block.conv_side(breadth)
-    weights = kernel * kernel * channels // groups * width
-    return Layer(
-        name=f"blocks.{number}.spatial" if index == 0 else f"blocks.{number}.pointwise.{index - 1}",
-        kind="conv" if index == 0 else "1x1",
-        kernel=kernel,
-        stride=stride,
-        padding=padding,
-        output=(width, height, breadth),
-        parameters=weights + (2 * width if normed else width),
-        macs=weights * height * breadth,
-        activation_bytes=FLOAT32 * width * height * breadth,
-        receptive_field=before.receptive_field + (kernel - 1) * before.jump,
-        jump=before.jump * stride,
-    )
-
-
-def _pooling(before: Layer, number: int, block: BlockConfig) -> Layer:
-    channels, *sides = before.output
-    geometry = block.pool_size, block.pool_stride, block.pool_padding, block.pool_ceil
-    height, width = (pool_side(side, *geometry) for side in sides)
-    return Layer(
-        name=f"pools.{number}",
-        kind=f"{block.pool} pool",
-        kernel=block.pool_size,
-        stride=block.pool_stride,
-        padding=block.pool_padding,
-        output=(channels, height, width),
-        parameters=0,
-        macs=0,
-        activation_bytes=FLOAT32 * channels * height * width,
-        receptive_field=before.receptive_field + (block.pool_size - 1) * before.jump,
-        jump=before.jump * block.pool_stride,
-    )
-
-
-def _heads(config: NINConfig, last: Layer) -> tuple[Head, ...]:
+def _heads(config: NINConfig, layers: tuple[Layer, ...]) -> tuple[Head, ...]:
     """The 1x1 layer with global average pooling, and what fully connected layers on its input would cost."""
+    last = layers[-2]  # before global average pooling
     classes, height, width = last.output
     features = config.blocks[-1].channels[-2] * height * width
     hidden = 1000  # ours: a hidden layer in the manner of the classic networks, smaller than their 4,096

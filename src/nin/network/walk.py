@@ -1,0 +1,326 @@
+"""One forward pass watched without its numbers: every layer as it is called, what it costs, and what its outputs see.
+
+The pass goes through a copy of the network without numbers, in evaluation mode: layers with weights hand on zeros of
+the right shape, so hardly anything is computed and nothing of the network changes. (A pass on torch's meta device
+computes less, but loads torch's compiler, which takes as long as loading torch.) Layers are seen where modules and
+hand-written forwards meet, in calls of torch's functions.
+Formulas, k the side of a kernel: parameters k*k*C/groups*C' + C'; multiply-accumulates (MACs) k*k*C/groups*C'*h*w; a
+receptive field grows by (k - 1) * jump and the jump is multiplied by the stride.
+"""
+
+import copy
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from nin.errors import UsageError
+from nin.network.config import conv_side
+
+FLOAT32 = 4  # bytes
+MULTIPLY = ("conv", "1x1", "local", "fc")  # the kinds that do multiply-accumulates
+ARGUMENTS = {  # of the functions that make a row, in the order in which torch takes them
+    "conv2d": ("input", "weight", "bias", "stride", "padding", "dilation", "groups"),
+    "linear": ("input", "weight", "bias"),
+    "local2d": ("input", "weight", "bias", "kernel_size", "padding"),
+    "max_pool2d": ("input", "kernel_size", "stride", "padding", "dilation"),
+    "avg_pool2d": ("input", "kernel_size", "stride", "padding"),
+    "adaptive_max_pool2d": ("input", "output_size"),
+    "adaptive_avg_pool2d": ("input", "output_size"),
+    "mean": ("input", "dim"),
+}
+BESIDE = ("add", "sub", "mul", "prelu")  # functions that may take weights of several dimensions and cost no MACs
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row: something with weights (the normalisation straight after it folded in), a pooling, or normalisation.
+
+    `name` is the module's path in the network; `kind` is "conv", "1x1", "local" (a convolution whose weights are not
+    shared between places), "fc", "max pool", "avg pool", "gap" (a mean over the whole map), "lrn" (local response
+    normalisation), "norm", or the name of another function that has weights. `output` is (channels, height, width);
+    `parameters` includes the two trained values a channel of batch normalisation, and counts shared weights once;
+    `macs` are multiply-accumulates; `activation_bytes` is the output in float32; `receptive_field` and `jump` (distance
+    between neighbours) are pixels of the picture, where branches meet those of the branch that sees most. `kernel`,
+    `stride` and `padding` are those of the longer side.
+    """
+
+    name: str
+    kind: str
+    kernel: int
+    stride: int
+    padding: int
+    output: tuple[int, int, int]
+    parameters: int
+    macs: int
+    activation_bytes: int
+    receptive_field: int
+    jump: int
+
+
+class Walk(NamedTuple):
+    """The rows, what inference needs at least (bytes), and field and jump (pixels) of the last map before the head."""
+
+    layers: tuple[Layer, ...]
+    peak_bytes: int
+    receptive_field: int
+    jump: int
+
+
+class _Seen(NamedTuple):
+    """A tensor of the pass, what one of its values sees (pixels), and the row that made it, if one did."""
+
+    tensor: Tensor
+    field: int
+    jump: int
+    row: int | None = None
+
+
+def skeleton(model: nn.Module) -> nn.Module:
+    """A copy of the network in evaluation mode that has no numbers: weights on the meta device, buffers zeros."""
+    memo: dict[int, Any] = {id(each): torch.zeros(each.shape, dtype=each.dtype) for each in model.buffers()}
+    for weight in model.parameters():
+        memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
+    return copy.deepcopy(model, memo).eval()
+
+
+def picture_like(model: nn.Module, *shape: int) -> Tensor:
+    """Zeros of that shape in the floating-point type of the network's first weights."""
+    types = [weight.dtype for weight in model.parameters() if weight.is_floating_point()]
+    return torch.zeros(shape, dtype=types[0] if types else None)
+
+
+class Weightless(TorchFunctionMode):
+    """Inside `with`, what a `skeleton` calls with weights answers zeros of the right shape; nothing is computed."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, given, arguments = _call(func, args, kwargs or {})
+        return _answer(func, name, given, arguments, args, kwargs or {})
+
+
+def _call(func: Any, args: Any, kwargs: Any) -> tuple[str, dict[str, Any], list[Tensor]]:
+    """A function's name, its arguments by name where it is one of ARGUMENTS, and the tensors among them."""
+    name = getattr(func, "__name__", "")
+    given = dict(zip(ARGUMENTS.get(name, ()), args, strict=False)) | kwargs
+    return name, given, list(_tensors((*args, *kwargs.values())))
+
+
+def _answer(func: Any, name: str, given: dict[str, Any], arguments: list[Tensor], args: Any, kwargs: Any) -> Any:
+    pictures = [tensor for tensor in arguments if not tensor.is_meta]
+    if not pictures or len(pictures) == len(arguments):
+        return func(*args, **kwargs)
+    x = pictures[0]
+    if name in BESIDE:
+        return func(*(x.new_zeros(each.shape) if isinstance(each, Tensor) and each.is_meta else each for each in args))
+    if name not in ("conv2d", "linear", "local2d"):
+        if not name.endswith("norm") and any(each.is_meta and each.ndim > 1 for each in arguments):
+            raise UsageError(f"{name} uses weights in a way that is not known here; use nn.Conv2d or nn.Linear")
+        return x.new_zeros(x.shape)
+    weight = given["weight"]
+    if name == "local2d":
+        sides = [conv_side(side, given["kernel_size"], 1, given.get("padding", 0)) for side in x.shape[2:]]
+        _expect(name, "places", sides[0] * sides[1], weight.shape[0])
+        return x.new_zeros(x.shape[0], weight.shape[1], *sides)
+    if name == "linear":
+        _expect(name, "features", x.shape[-1], weight.shape[1])
+        return x.new_zeros(*x.shape[:-1], weight.shape[0])
+    _expect(name, "channels", x.shape[-3], weight.shape[1] * given.get("groups", 1))
+    sides, padding = [], given.get("padding") or 0
+    for side, kernel, stride, dilation, pad in zip(
+        *(x.shape[-2:], weight.shape[2:], both(given.get("stride") or 1), both(given.get("dilation") or 1)),
+        (0, 0) if isinstance(padding, str) else both(padding),
+        strict=True,
+    ):
+        reach = (kernel - 1) * dilation
+        sides.append(conv_side(side + (reach if padding == "same" else 2 * pad), reach + 1, stride, 0))
+    if min(sides) < 1:
+        raise ValueError(f"a kernel of {by(weight.shape[2:])} does not fit into a map of {by(x.shape[-2:])}")
+    return x.new_zeros(*x.shape[:-3], weight.shape[0], *sides)
+
+
+def _expect(name: str, what: str, found: int, expected: int) -> None:
+    if found != expected:
+        raise ValueError(f"{name} gets {found} {what}; its weights are for {expected}")
+
+
+@torch.no_grad()
+def walk(model: nn.Module, size: tuple[int, int, int]) -> Walk:
+    """Every layer that the network goes through in evaluation mode for one picture of `size` (C, H, W), in order.
+
+    Raises UsageError where the network does not take such pictures, or does something whose cost or reach is not known
+    here (a matrix product with weights outside nn.Linear, a change of a map's sides that is no pooling).
+    """
+    bones = skeleton(model)
+    watch = _Watch(bones, picture := picture_like(bones, 1, *size))
+    with refusing(size), watch:
+        bones(picture)
+    last = watch.last_map or watch.newest
+    return Walk(tuple(watch.layers), watch.peak, last.field, last.jump)
+
+
+@contextmanager
+def refusing(size: tuple[int, ...]) -> Iterator[None]:
+    """Errors of a forward pass as one line: UsageError saying that the network does not take pictures of this size."""
+    try:
+        yield
+    except (RuntimeError, ValueError, IndexError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UsageError(f"the network does not take pictures of {by(size)}: {reason}") from None
+
+
+class _Watch(TorchFunctionMode):
+    """Sees every call of a function of torch inside `with`; modules say by hooks which of them is at work."""
+
+    def __init__(self, model: nn.Module, picture: Tensor) -> None:
+        super().__init__()
+        self.layers: list[Layer] = []
+        self.peak = 0
+        self.last_map: _Seen | None = None
+        self.newest = _Seen(picture, field=1, jump=1)
+        self.seen = {id(picture): self.newest}
+        self.uncounted = {id(weight): weight for weight in model.parameters()}
+        self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
+        for name, module in model.named_modules():
+            self._look_at(name, module)
+
+    def _look_at(self, name: str, module: nn.Module) -> None:
+        place = name, next(module.children(), None) is None and bool(name)
+        module.register_forward_pre_hook(lambda *_: self.path.append(place))
+        module.register_forward_hook(lambda *_: self.path.pop() and None)
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        name, given, arguments = _call(func, args, kwargs or {})
+        out = _answer(func, name, given, arguments, args, kwargs or {})
+        sources = [self.seen[id(tensor)] for tensor in arguments if id(tensor) in self.seen]
+        if sources:
+            for tensor in _tensors((out,)):
+                self._note(name, given, sources, [each for each in arguments if each.is_meta], tensor)
+        return out
+
+    def _note(self, name: str, given: dict[str, Any], sources: list[_Seen], weights: list[Tensor], out: Tensor) -> None:
+        source = sources[0]
+        field, jump = max(each.field for each in sources), max(each.jump for each in sources)
+        before = tuple(source.tensor.shape)
+        if name == "batch_norm" and source.row is not None and self.layers[source.row].kind in MULTIPLY:
+            row = self.layers[source.row]
+            self.layers[source.row] = replace(row, parameters=row.parameters + self._count(weights))
+            self._see(_Seen(out, field, jump))
+            return
+        shape = _shape(name, given, before, tuple(out.shape))
+        headed = len(before) == 4 and (out.ndim < 4 or shape.kind == "gap")
+        if headed and self.last_map is None:
+            self.last_map = source._replace(field=field, jump=jump)
+        if headed and not shape.kind:
+            field += (max(before[2:]) - 1) * jump  # a flattened map: what comes after sees all of it
+        if not shape.kind and weights:
+            shape = shape._replace(kind="norm" if name.endswith("norm") else name)
+        if not shape.kind:
+            self._see(_Seen(out, field, jump))
+            return
+        field, jump = field + shape.reach * jump, jump * (1 if shape.kind == "gap" else shape.stride)
+        macs = _macs(shape.kind, given.get("weight"), out)
+        size = _output(out)
+        memory = FLOAT32 * out.numel()
+        row = Layer(
+            *(self._name(name), shape.kind, shape.kernel, shape.stride, shape.padding),
+            *(size, self._count(weights), macs, memory, field, jump),
+        )
+        self.layers.append(row)
+        self.peak = max(self.peak, FLOAT32 * source.tensor.numel() + memory)
+        self._see(_Seen(out, field, jump, len(self.layers) - 1))
+
+    def _see(self, seen: _Seen) -> None:
+        self.seen[id(seen.tensor)] = self.newest = seen
+
+    def _count(self, weights: Iterable[Tensor]) -> int:
+        """Values in these weights, those that earlier rows have counted left out."""
+        return sum(weight.numel() for weight in weights if self.uncounted.pop(id(weight), None) is not None)
+
+    def _name(self, function: str) -> str:
+        """'features.conv1'; 'features.max_pool2d' for a call in the forward of a module that has parts."""
+        name, alone = self.path[-1] if self.path else ("", False)
+        return name if alone else f"{name}.{function}".lstrip(".")
+
+
+class _Shape(NamedTuple):
+    """What a call is to its map: its kind ("" for none), and kernel, stride, padding and reach of the longer side."""
+
+    kind: str = ""
+    kernel: int = 1
+    stride: int = 1
+    padding: int = 0
+    reach: int = 0  # (kernel - 1) * dilation, places of the map
+
+
+def _shape(name: str, given: dict[str, Any], before: tuple[int, ...], after: tuple[int, ...]) -> _Shape:
+    if name in ("conv2d", "max_pool2d", "avg_pool2d"):
+        sides = tuple(given["weight"].shape[2:]) if name == "conv2d" else given["kernel_size"]
+        kernel, dilation = _longer(sides), _longer(given.get("dilation") or 1)
+        stride = _longer(given.get("stride") or (1 if name == "conv2d" else kernel))
+        reach = (kernel - 1) * dilation
+        kind = ("1x1" if kernel == 1 else "conv") if name == "conv2d" else f"{name[:3]} pool"
+        return _Shape(kind, kernel, stride, _padding(given.get("padding") or 0, reach), reach)
+    if name == "local2d":
+        kernel = given["kernel_size"]
+        return _Shape("local", kernel, 1, given.get("padding", 0), kernel - 1)
+    if name.startswith("adaptive_") and name in ARGUMENTS:
+        side, pooled = max(before[2:]), max(after[2:])
+        kernel = -(-side // pooled)
+        return _Shape("gap" if after[2:] == (1, 1) else f"{name[9:12]} pool", kernel, side // pooled, 0, kernel - 1)
+    if name == "mean" and len(before) == 4 and {axis % 4 for axis in _several(given.get("dim"))} == {2, 3}:
+        return _Shape("gap", max(before[2:]), 1, 0, max(before[2:]) - 1)
+    if len(before) == len(after) == 4 and before[2:] != after[2:] and name != "pad":
+        raise UsageError(
+            f"{name} makes maps of {by(after[2:])} of maps of {by(before[2:])} in a way that is not known here"
+        )
+    return _Shape({"linear": "fc", "local_response_norm": "lrn"}.get(name, ""))
+
+
+def _macs(kind: str, weight: Tensor | None, out: Tensor) -> int:
+    if kind not in MULTIPLY or weight is None:
+        return 0
+    if kind == "local":
+        return weight.numel()
+    return weight.numel() * (out.numel() // weight.shape[0])
+
+
+def _output(out: Tensor) -> tuple[int, int, int]:
+    if out.ndim == 4:
+        return out.shape[1], out.shape[2], out.shape[3]
+    return out.shape[-1], out.numel() // out.shape[-1], 1
+
+
+def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from _tensors(value)
+
+
+def _several(value: Any) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, list | tuple) else () if value is None else (value,)
+
+
+def _longer(value: Any) -> int:
+    return max(_several(value))
+
+
+def _padding(value: Any, reach: int) -> int:
+    if isinstance(value, str):
+        return (reach + 1) // 2 if value == "same" else 0
+    return _longer(value)
+
+
+def both(value: Any) -> tuple[int, int]:
+    """(value, value) for a single number; a pair stays."""
+    return (value[0], value[-1]) if isinstance(value, tuple | list) else (value, value)
+
+
+def by(sizes: Iterable[int]) -> str:
+    """'3x32x32'."""
+    return "x".join(str(size) for size in sizes)
