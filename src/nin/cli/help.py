@@ -23,6 +23,7 @@ RARE = {
         "--flip",
         "--holdout",
         "--channels",
+        "--normalise",
         "--device",
         "--threads",
         "--precision",

@@ -55,7 +55,8 @@ class Anatomy:
     `activation_bytes` is the sum over the rows, what training keeps at least; `peak_bytes` the largest input and
     output of one row, what inference needs at least. `receptive_field` and `jump` are those of the class maps, in
     pixels. `pointwise_parameters` and `pointwise_macs` are the shares of the 1x1 layers, 0..1. `fc_alternatives`
-    begins with the head as it is, then fully connected heads on the same features.
+    begins with the head as it is, then fully connected heads on the same features. `normalisation` says in words what
+    happens to a picture before the first layer, where a trained model is looked at.
     """
 
     name: str
@@ -70,6 +71,7 @@ class Anatomy:
     pointwise_parameters: float
     pointwise_macs: float
     fc_alternatives: tuple[Head, ...]
+    normalisation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings, ready for JSON."""
