@@ -10,7 +10,7 @@ from nin.data import whiten
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.errors import ModelError
-from nin.training import checkpoint, loop
+from nin.training import checkpoint, inputs, loop
 from nin.training.inputs import to_input
 from nin.training.loop import Trainer, predict_logits
 
@@ -85,6 +85,7 @@ def test_pictures_are_whitened_first_and_varied_then(make_trainer, monkeypatch):
 def test_measuring_and_training_use_the_same_whitening(make_trainer):
     """The matrix may first be asked for while measuring, in inference mode; training takes it all the same."""
     trainer = whitened(make_trainer)
+    inputs._on_device.cache_clear()
     images = trainer.validation.images
     before = predict_logits(trainer.model, images, trainer.preprocess, trainer.hardware)
     with torch.no_grad():

@@ -50,9 +50,8 @@ def _whiten(x: Tensor, zca: Zca, device: str) -> Tensor:
 
 @lru_cache(maxsize=1)  # the matrix in use stays on the device: copying it for every batch would cost more than using it
 def _on_device(zca: Zca, device: str) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode(False):  # whoever asks first: training may ask next
-        mean, matrix = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (zca.mean, zca.matrix))
-        return mean.to(device), matrix.to(device)
+    mean, matrix = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (zca.mean, zca.matrix))
+    return mean.to(device), matrix.to(device)
 
 
 def _local_contrast(x: Tensor) -> Tensor:
