@@ -92,3 +92,42 @@ def slow_nin(x, config, state):
         if config.dropout_kind == "classic":
             x = x * (1 - block.dropout)
     return x, x.sum((2, 3)) / (x.shape[2] * x.shape[3])
+
+
+def slow_contrast(picture, scale, bias, use_std):
+    """Global contrast normalisation of one picture of any shape, value by value, in Python's own numbers."""
+    values = [float(value) for value in picture.reshape(-1)]
+    mean = math.fsum(values) / len(values)
+    squares = math.fsum((value - mean) ** 2 for value in values)
+    norm = math.sqrt(bias + (squares / (len(values) - 1) if use_std else squares)) / scale
+    norm = 1.0 if norm < 1e-8 else norm
+    return np.array([(value - mean) / norm for value in values]).reshape(picture.shape)
+
+
+def slow_zca(x, bias):
+    """ZCA of x (N, D) float64 by its singular values, no covariance built: the mean (D,) and the matrix (D, D)."""
+    mean = x.mean(0)
+    _, singular, directions = np.linalg.svd(x - mean, full_matrices=True)
+    variances = np.zeros(x.shape[1])
+    variances[: len(singular)] = singular**2 / len(x)
+    matrix = sum(np.outer(d, d) / math.sqrt(v + bias) for d, v in zip(directions, variances, strict=True))
+    return mean, matrix
+
+
+def slow_local_contrast(channel, size, sigma, threshold):
+    """Local contrast normalisation of one channel (H, W), place by place; what lies beyond the border counts as 0."""
+    half, (height, width) = size // 2, channel.shape
+    steps = range(-half, half + 1)
+    weights = {(i, j): math.exp(-(i * i + j * j) / (2 * sigma**2)) for i in steps for j in steps}
+    total = math.fsum(weights.values())
+    centred, norms = np.zeros(channel.shape), np.zeros(channel.shape)
+    for row in range(height):
+        for column in range(width):
+            inside = [
+                (weight / total, float(channel[row + i, column + j]))
+                for (i, j), weight in weights.items()
+                if 0 <= row + i < height and 0 <= column + j < width
+            ]
+            centred[row, column] = channel[row, column] - math.fsum(weight * value for weight, value in inside)
+            norms[row, column] = math.sqrt(math.fsum(weight * value**2 for weight, value in inside))
+    return centred / np.maximum(np.maximum(norms, norms.mean()), threshold)

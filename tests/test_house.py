@@ -23,6 +23,7 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split("
 TORCH_FREE = (
     *("nin", "nin.errors", "nin.artifacts", "nin.bundle", "nin.training.evaluate", "nin.lab", "nin.cli"),
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
+    "nin.data.whiten",
     *("nin.deploy.engine", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
 )
 

@@ -22,6 +22,7 @@ from nin.artifacts import open_sealed_json, seal_json
 from nin.bundle.card import Calibration
 from nin.bundle.folder import read_bundle, write_bundle
 from nin.data.preprocess import Preprocess
+from nin.data.whiten import Zca, fit_zca
 from nin.errors import ArtifactError, ModelError, NinError, UsageError
 
 FILES = ("README.md", "config.json", "labels.txt", "model.safetensors")
@@ -328,6 +329,92 @@ def test_calibration_is_checked():
     for values in ({"temperature": 0}, {"temperature": float("nan")}, {"unknown_below": 1.5}, {"unknown_below": "1"}):
         with pytest.raises(UsageError, match=f"{next(iter(values))} is .+; expected a number from"):
             Calibration(**values)
+
+
+def whitening(seed: int = 0) -> Preprocess:
+    """ZCA really fitted, on noise of 4 x 6 pixels."""
+    zca = fit_zca([np.random.default_rng(seed).integers(0, 256, (50, 4, 6, 3), np.uint8)])
+    return Preprocess((4, 6), 3, "crop", (0.5, 0.4, 0.3), (0.2, 0.2, 0.25), "gcn-zca", zca)
+
+
+def test_what_was_fitted_lies_in_a_file_of_its_own_and_is_read_to_the_last_bit(tmp_path):
+    pre = whitening()
+    write_bundle(tmp_path / "model", **parts(preprocess=pre), dtype="float16")
+    assert sorted(entry.name for entry in (tmp_path / "model").iterdir()) == sorted((*FILES, "preprocess.safetensors"))
+    stored = safetensors.numpy.load_file(tmp_path / "model" / "preprocess.safetensors")
+    assert {name: (a.dtype, a.shape) for name, a in stored.items()} == {
+        "zca.mean": (np.float32, (72,)),
+        "zca.matrix": (np.float32, (72, 72)),
+    }
+    assert set(safetensors.numpy.load_file(tmp_path / "model" / "model.safetensors")) == set(weights())
+    found = read_bundle(tmp_path / "model")
+    assert found.preprocess == pre and found.weights().keys() == weights().keys()
+    assert found.preprocess.zca.matrix.tobytes() == pre.zca.matrix.tobytes()
+    pictures = np.random.default_rng(9).integers(0, 256, (3, 4, 6, 3), np.uint8)
+    assert np.array_equal(found.preprocess.normalise(pictures), pre.normalise(pictures))
+
+
+def test_a_model_that_whitens_says_so_and_tells_nobody_a_mean_that_is_not_all(tmp_path):
+    write_bundle(tmp_path / "model", **parts(preprocess=whitening()))
+    config = json.loads((tmp_path / "model" / "config.json").read_bytes())
+    assert not {"mean", "std"} & set(config["pretrained_cfg"])
+    assert config["nin"]["preprocess"]["normalisation"] == "gcn-zca"
+    assert config["nin"]["preprocess"]["zca"]["pictures"] == 50
+    card = (tmp_path / "model" / "README.md").read_text(encoding="utf-8")
+    assert "scaled to a norm of 55 (GCN), then ZCA whitening fitted on 50 training pictures." in card
+
+
+def test_every_flipped_bit_of_what_was_fitted_is_noticed(tmp_path):
+    write_bundle(tmp_path / "model", **parts(preprocess=whitening()))
+    path, rng = tmp_path / "model" / "preprocess.safetensors", random.Random(3)
+    good = path.read_bytes()
+    for _ in range(200):
+        place = rng.randrange(8 * len(good))
+        bad = bytearray(good)
+        bad[place // 8] ^= 1 << place % 8
+        path.write_bytes(bad)
+        refused(tmp_path / "model", r"preprocess\.safetensors is damaged or was changed")
+    path.write_bytes(good)
+    assert read_bundle(tmp_path / "model").preprocess == whitening()
+
+
+def replace_fitted(folder: Path, tensors: dict) -> None:
+    """Put other arrays in the place of those fitted, every digest right: a mix-up, not damage."""
+    path = folder / "preprocess.safetensors"
+    path.write_bytes(with_digest(safetensors.numpy.save(tensors, {"sha256": "0" * 64})))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    reseal(folder, lambda config: config["nin"]["files"].update({path.name: digest}))
+
+
+def test_arrays_of_another_model_are_refused(tmp_path):
+    folder, tensors = tmp_path / "model", whitening().tensors()
+    write_bundle(folder, **parts(preprocess=whitening()))
+    replace_fitted(folder, tensors)
+    read_bundle(folder)
+    for wrong, words in (
+        (whitening(1).tensors(), "not the one that this model was trained with"),
+        ({"zca.mean": tensors["zca.mean"]}, r"the fitted ZCA is missing \(zca\.matrix\)"),
+        ({**tensors, "zca.matrix": tensors["zca.matrix"][:5]}, "they must fit"),
+        ({**tensors, "zca.matrix": np.float16(tensors["zca.matrix"])}, "expected float32"),
+        ({**tensors, "zca.mean": tensors["zca.mean"] * np.float32("inf")}, "NaN or infinity"),
+        (Zca(np.zeros(3, np.float32), np.eye(3, dtype=np.float32), 50).tensors(), "not the one"),
+    ):
+        replace_fitted(folder, wrong)
+        refused(folder, words)
+
+
+def test_a_missing_or_unlisted_file_of_arrays_is_refused(tmp_path):
+    folder = tmp_path / "model"
+    write_bundle(folder, **parts(preprocess=whitening()))
+    path = folder / "preprocess.safetensors"
+    held = path.read_bytes()
+    path.unlink()
+    refused(folder, r"preprocess\.safetensors is missing; copy the whole folder again")
+    path.write_bytes(held)
+    reseal(folder, lambda config: config["nin"]["files"].pop(path.name))
+    refused(folder, r"the fitted ZCA is missing \(zca\.mean\)")
+    write_bundle(folder, **parts())
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted(FILES)  # nothing of the model before stays
 
 
 HOSTILE = (

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tracemalloc
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -16,6 +17,7 @@ from nin.data.cache import decode_split
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Split, open_source
+from nin.data.whiten import fit_zca
 from nin.errors import DataError
 
 POLICY = Preprocess((6, 5), 3, "stretch", (0.5,) * 3, (0.25,) * 3)
@@ -129,6 +131,9 @@ def test_the_cache_is_used_again_only_for_the_same_thing(tmp_path, monkeypatch):
     assert fresh(split, folder, monkeypatch, key="other")[1] == 10
     other = Preprocess((6, 5), 3, "pad", (0.5,) * 3, (0.25,) * 3)
     assert fresh(split, folder, monkeypatch, policy=other)[1] == 10
+    for normalisation, zca in (("gcn", None), ("gcn-zca", fit_zca([images]))):  # the pixels are the same
+        same = replace(POLICY, normalisation=normalisation, zca=zca)
+        assert fresh(split, folder, monkeypatch, policy=same)[1] == 0
     data = saved(np.full((9, 9, 3), 77, np.uint8), "PNG")
     assert len(data) == split.paths[3].stat().st_size  # the same size, another time
     split.paths[3].write_bytes(data)

@@ -1,6 +1,8 @@
 """Resizing against a slow triangle filter, fits by hand, normalisation in double precision, and reading back."""
 
 import json
+from dataclasses import replace
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -8,8 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import saved, scene
 
-from nin.data.preprocess import Preprocess
+from nin.bundle.shipped import SHIPPED
+from nin.data.preprocess import Normalisation, Preprocess
+from nin.data.whiten import Zca, fit_zca
 from nin.errors import ModelError, UsageError
+from nin.workflows import options
+from reference import slow_contrast, slow_local_contrast, slow_zca
 
 
 def preprocess(size=(8, 8), channels=3, fit="stretch", mean=0.5, std=0.25):
@@ -94,9 +100,93 @@ def test_normalise_against_double_precision():
         assert np.abs(found[:, channel] - exact).max() < 1e-5
 
 
-def test_what_was_written_is_read_back():
-    policy = Preprocess((28, 32), 3, "pad", (0.1, 0.2, 0.3), (0.3, 0.3, 0.3))
-    assert Preprocess.from_dict(json.loads(json.dumps(policy.to_dict()))) == policy
+def test_the_ways_of_2013_against_slow_ones():
+    batch = np.random.default_rng(2).integers(0, 256, (12, 5, 6, 3)).astype(np.uint8)
+    first = batch.transpose(0, 3, 1, 2)
+    plain = preprocess((5, 6))
+    gcn = np.array([slow_contrast(picture, 55.0, 0.0, False) for picture in first])
+    mean, matrix = slow_zca(gcn.reshape(12, -1), 0.1)
+    svhn = [slow_contrast(picture, 1.0, 10.0, True) for picture in first]
+    lcn = np.array([[slow_local_contrast(channel, 7, 2.0, 1e-4) for channel in picture] for picture in svhn])
+    whitening = replace(plain, normalisation="gcn-zca", zca=fit_zca([batch]))
+    for policy, slow in (
+        (replace(plain, normalisation="gcn"), gcn),
+        (whitening, ((gcn.reshape(12, -1) - mean) @ matrix).reshape(gcn.shape)),
+        (replace(plain, normalisation="lcn"), lcn),
+    ):
+        found = policy.normalise(batch)
+        assert found.dtype == np.float32 and found.shape == (12, 3, 5, 6)
+        np.testing.assert_allclose(found, slow, atol=1e-4)
+
+
+def small_zca(count: int = 4 * 5 * 3) -> Zca:
+    rng = np.random.default_rng(3)
+    return Zca(rng.normal(size=count).astype(np.float32), rng.normal(size=(count, count)).astype(np.float32), 9)
+
+
+@pytest.mark.parametrize("normalisation", get_args(Normalisation))
+def test_what_was_written_is_read_back(normalisation):
+    zca = small_zca() if normalisation == "gcn-zca" else None
+    policy = Preprocess((4, 5), 3, "pad", (0.1, 0.2, 0.3), (0.3, 0.3, 0.3), normalisation, zca)
+    read = Preprocess.from_dict(json.loads(json.dumps(policy.to_dict())), policy.tensors())
+    assert read == policy and hash(read) == hash(policy)
+    assert set(policy.tensors()) == ({"zca.mean", "zca.matrix"} if normalisation == "gcn-zca" else set())
+
+
+def test_what_was_written_before_there_were_other_ways_is_read_and_written_the_same():
+    for config in SHIPPED.glob("*/config.json"):
+        stored = json.loads(config.read_text(encoding="utf-8"))["nin"]["preprocess"]
+        assert set(stored) == {"size", "channels", "fit", "mean", "std"}
+        policy = Preprocess.from_dict(stored)
+        assert policy.normalisation == "standard" and policy.to_dict() == stored
+
+
+def test_the_command_line_offers_what_there_is():
+    assert get_args(options.Normalisation) == get_args(Normalisation)
+
+
+def test_pictures_to_look_at():
+    batch = np.random.default_rng(4).integers(0, 256, (3, 4, 5, 3)).astype(np.uint8)
+    standard = preprocess((4, 5))
+    assert np.array_equal(standard.show(standard.normalise(batch)), batch)
+    gcn = replace(standard, normalisation="gcn")
+    shown = gcn.show(gcn.normalise(batch)).astype(float)
+    for picture, seen in zip(batch.astype(float), shown, strict=True):
+        scaled = 127.5 + 127.5 * (picture - picture.mean()) / (3 * picture.std())
+        np.testing.assert_allclose(seen, scaled.clip(0, 255), atol=0.51)
+    assert (gcn.show(gcn.normalise(np.full((1, 4, 5, 3), 9, np.uint8))) == 128).all()  # half-way is rounded to even
+
+
+def test_it_says_in_words_what_it_does():
+    assert preprocess().in_words() == (
+        "values / 255, minus the mean (0.5, 0.5, 0.5), divided by the spread (0.25, 0.25, 0.25)"
+    )
+    whitening = replace(preprocess((4, 5)), normalisation="gcn-zca", zca=small_zca())
+    assert whitening.in_words() == (
+        "the picture's mean removed, scaled to a norm of 55 (GCN), then ZCA whitening fitted on 9 training pictures"
+    )
+    assert replace(preprocess(), normalisation="gcn").in_words().endswith("scaled to a norm of 55 (GCN)")
+    assert replace(preprocess(), normalisation="lcn").in_words().endswith("each place's local contrast (LCN)")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"normalisation": "zca"}, "normalisation 'zca' must be one of standard, gcn, gcn-zca, lcn"),
+        ({"normalisation": "gcn-zca"}, "gcn-zca has no fitted ZCA; gcn-zca alone goes with one"),
+        ({"zca": small_zca()}, "standard has a fitted ZCA; gcn-zca alone goes with one"),
+        ({"normalisation": "gcn-zca", "zca": small_zca(9)}, "a ZCA for 9 values; pictures are 8 x 8 x 3"),
+    ],
+)
+def test_a_way_and_its_fitted_state_belong_together(change, words):
+    with pytest.raises(UsageError, match=words):
+        replace(preprocess(), **change)
+    value = preprocess().to_dict() | change
+    tensors = {}
+    if zca := change.get("zca"):
+        value["zca"], tensors = {"pictures": 9, "sha256": zca.sha256}, zca.tensors()
+    with pytest.raises(ModelError, match=words):
+        Preprocess.from_dict(value, tensors)
 
 
 @pytest.mark.parametrize(
@@ -115,6 +205,9 @@ def test_what_was_written_is_read_back():
         ({"std": [0.0, 0.1, 0.1]}, "std"),
         ({"std": [float("nan")] * 3}, "std"),
         ({"extra": 1}, "expected exactly"),
+        ({"normalisation": ["gcn"]}, "normalisation"),
+        ({"normalisation": None}, "normalisation"),
+        ({"zca": None}, "facts about ZCA are None"),
     ],
 )
 def test_nonsense_is_refused_in_one_line(change, words):

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -140,6 +141,21 @@ def test_two_runs_give_the_same_bits_and_rank_0_alone_writes_and_prints(user, tm
     assert a == b
     assert json.loads((user / "a" / "env.json").read_text())["ranks"] == 2
     assert {p.name for p in user.iterdir()} == {"photos", "a", "b"}
+
+
+def test_rank_0_whitens_for_all(user):
+    words = [str(user / "photos"), "--epochs", "1", "--normalise", "gcn-zca", "--size", "8", *QUICK]
+    for out, ranks in (("white1", 1), ("white2", 2)):
+        start_of = [sys.executable] if ranks == 1 else torchrun(ranks)
+        done = run([*start_of, "-m", "nin", "train", *words, "--out", out], user)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count("fitting ZCA on 24 of 24 training pictures") == 1
+    one, two = ((user / out / "model" / "preprocess.safetensors").read_bytes() for out in ("white1", "white2"))
+    assert one == two
+    losses = [json.loads((user / out / "metrics.jsonl").read_text())["val_loss"] for out in ("white1", "white2")]
+    assert all(np.isfinite(losses))
+    for out in ("white1", "white2"):  # other tests look at what lies in this folder
+        shutil.rmtree(user / out)
 
 
 def children(pid: int) -> list[int]:

@@ -92,11 +92,10 @@ The digests in config.json show damage to a file; they do not prove who made it.
 
 def _expectation(preprocess: Preprocess) -> str:
     colours = {1: "grey", 3: "RGB", 4: "RGBA"}.get(preprocess.channels, f"{preprocess.channels} channels")
-    mean, std = (", ".join(f"{value:g}" for value in values) for values in (preprocess.mean, preprocess.std))
     size = " x ".join(str(side) for side in preprocess.size)
     return (
         f"Pictures of any size; each is {_FITS[preprocess.fit]} {size} pixels (height x width), {colours},\n"
-        f"values / 255, minus the mean ({mean}), divided by the spread ({std})."
+        f"{preprocess.in_words()}."
     )
 
 

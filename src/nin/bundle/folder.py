@@ -1,6 +1,7 @@
 """The model folder in Hugging Face's hub layout, written and read (torch-free).
 
-It holds config.json, model.safetensors, labels.txt, README.md and, where there was one, the log of its training.
+It holds config.json, model.safetensors, labels.txt, README.md and, where there was one, the log of its training and
+what its preprocessing was fitted to (ZCA: a file of its own, so that model.safetensors is the network alone).
 config.json carries the SHA-256 of every other file and its own, so one flipped bit anywhere is noticed on reading.
 Shapes: K classes, C channels, (H, W) sides of the picture the network sees.
 """
@@ -34,8 +35,9 @@ from nin.errors import ArtifactError, ModelError, UsageError
 FORMAT = 1  # raised when an older program could misread what a newer one writes
 WEIGHTS, LABELS, CARD = "model.safetensors", "labels.txt", "README.md"
 LOG = "training.csv"  # the run's results.csv; a model need not have one
+FITTED = "preprocess.safetensors"  # the preprocessing's arrays, float32; only models that whiten have one
 FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for, always
-_REPLACEABLE = (CONFIG, *FILES, LOG, "model.onnx")  # an export of older weights goes with them
+_REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, "model.onnx")  # an export of older weights goes with them
 _SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # of a file in the manifest: it cannot leave the folder
 _CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
@@ -91,8 +93,13 @@ def write_bundle(
         write_tensors(new / WEIGHTS, stored, {"format": "pt"})
         write_text(new / LABELS, _labels(classes))
         write_text(new / CARD, text)
+        more = []
         if log is not None:
             write_text(new / LOG, log)
+            more.append(LOG)
+        if fitted := preprocess.tensors():
+            write_tensors(new / FITTED, fitted, {})
+            more.append(FITTED)
         ours = {
             "format": FORMAT,
             "network": dict(network),
@@ -100,7 +107,7 @@ def write_bundle(
             "calibration": asdict(calibration),
             "metrics": dict(metrics),
             "provenance": dict(provenance),
-            "files": {name: sha256_of(new / name) for name in (*FILES, *((LOG,) if log is not None else ()))},
+            "files": {name: sha256_of(new / name) for name in (*FILES, *more)},
         }
         config = {**_hub_config(network, classes, preprocess, licence(provenance), folder), "nin": ours}
         write_bytes(new / CONFIG, seal_json(config))
@@ -122,13 +129,19 @@ def _hub_config(
             "interpolation": "bilinear",
             "crop_pct": 1.0,
             "crop_mode": _CROP_MODES[preprocess.fit],
-            "mean": list(preprocess.mean),
-            "std": list(preprocess.std),
+            **_hub_statistics(preprocess),
             "classifier": layout["classifier"],
             "first_conv": layout["first_conv"],
             "license": licence,
         },
     }
+
+
+def _hub_statistics(preprocess: Preprocess) -> dict[str, list[float]]:
+    """Mean and standard deviation, where they are all: a program that knows no other normalisation shall not guess."""
+    if preprocess.normalisation != "standard":
+        return {}
+    return {"mean": list(preprocess.mean), "std": list(preprocess.std)}
 
 
 def read_bundle(folder: str | Path) -> Bundle:
@@ -145,14 +158,16 @@ def read_bundle(folder: str | Path) -> Bundle:
                 f"{escape_name(folder)} has the model format {escape_name(ours.get('format'))[:20]} and this program "
                 f"reads {FORMAT}; upgrade: pip install -U network-in-network"
             )
-        _verify_files(folder, _part(ours, "files", dict, folder))
+        files = _part(ours, "files", dict, folder)
+        _verify_files(folder, files)
         stored, _ = read_tensors(folder / WEIGHTS, limit=_LARGE, follow=False)
+        fitted = read_tensors(folder / FITTED, limit=_LARGE, follow=False)[0] if FITTED in files else {}
     except ArtifactError as error:
         raise ModelError(str(error)) from error
     network, classes = _part(ours, "network", dict, folder), _part(config, "label_names", list, folder)
     metrics, provenance = _part(ours, "metrics", dict, folder), _part(ours, "provenance", dict, folder)
     try:
-        preprocess = Preprocess.from_dict(_part(ours, "preprocess", dict, folder))
+        preprocess = Preprocess.from_dict(_part(ours, "preprocess", dict, folder), fitted)
         calibration = Calibration(**_part(ours, "calibration", dict, folder))
     except (ModelError, UsageError, TypeError) as error:
         found = f"{escape_name(folder / CONFIG)} cannot be used ({escape_name(error)[:300]})"
@@ -188,7 +203,7 @@ def _verify_files(folder: Path, digests: Mapping[str, Any]) -> None:
             raise ModelError(f"{escape_name(folder / CONFIG)} has a list of files that nin does not write; train again")
         if not path.exists():
             raise ModelError(f"{escape_name(path)} is missing; copy the whole folder again")
-        data = read_bytes(path, limit=_LARGE if name == WEIGHTS else _SMALL, follow=False)
+        data = read_bytes(path, limit=_LARGE if name in (WEIGHTS, FITTED) else _SMALL, follow=False)
         if hashlib.sha256(data).hexdigest() != digests[name]:
             raise ModelError(
                 f"{escape_name(path)} is damaged or was changed (SHA-256 differs from the one in config.json); "

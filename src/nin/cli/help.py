@@ -24,6 +24,7 @@ RARE = {
         "--flip",
         "--holdout",
         "--channels",
+        "--normalise",
         "--device",
         "--threads",
         "--precision",

@@ -225,9 +225,10 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     counts = ", ".join(f"{count:,} {name}" for name, count in pictures.items())
     recipe = about.get("recipe") or {}
     size = " x ".join(str(n) for n in (about.get("channels"), *about.get("size", ())) if n)
+    way = (about.get("preprocess") or {}).get("normalisation")
     rows = [
         ("data", f"{about.get('data') or 'demo'}: {counts}, {about.get('classes', '?')} classes"),
-        ("network", f"{about.get('parameters', 0):,} parameters, input {size}"),
+        ("network", f"{about.get('parameters', 0):,} parameters, input {size}{f', {way}' if way else ''}"),
         ("training", f"{recipe.get('epochs', '?')} epochs, batches of {recipe.get('batch_size', '?')}"),
         ("machine", str(about.get("machine", ""))),
         ("folder", str(about.get("folder", ""))),

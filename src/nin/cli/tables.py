@@ -1,5 +1,6 @@
 """Results for people: aligned text of at most 80 columns, whatever alphabet the names are written in."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -110,6 +111,7 @@ def explanation_line(explanation: "Explanation") -> str:
 def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
     """One row a layer, totals, and what fully connected heads would cost instead."""
     yield f"{safe(anatomy.name)} for pictures of {_by(anatomy.input_size)}"
+    yield from textwrap.wrap(anatomy.normalisation, 80)
     yield ""
     rows = [
         (

@@ -138,7 +138,8 @@ def _judge(unreadable: Bad, total: int, skip: bool) -> None:
 
 def _cache_file(split: Split, preprocess: Preprocess, folder: Path, key: str) -> Path:
     """The cache file of this key, preprocessing and content, which need not exist."""
-    recipe = json.dumps([1, key, _state(split), preprocess.to_dict()], sort_keys=True)  # 1: the format of this cache
+    policy = {name: value for name, value in preprocess.to_dict().items() if name not in ("normalisation", "zca")}
+    recipe = json.dumps([1, key, _state(split), policy], sort_keys=True)  # 1: the format of this cache
     return folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pixels"
 
 

@@ -26,8 +26,8 @@ def available_memory() -> int:
     return free
 
 
-def demand(size: int, what: str) -> None:
-    """Raise DataError when `size` bytes are more than half of what is free."""
+def demand(size: int, what: str, advice: str = "use less data") -> None:
+    """Raise DataError when `size` bytes are more than half of what is free; `advice` says what to do then."""
     free = available_memory()
     if size > free // 2:
-        raise DataError(f"{what} needs {size / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; use less data")
+        raise DataError(f"{what} needs {size / 1e9:.1f} GB of memory, {free / 1e9:.1f} GB are free; {advice}")

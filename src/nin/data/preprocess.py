@@ -5,7 +5,7 @@ shrinks into one pixel, which torch's and ONNX's `antialias=True` agree with.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
@@ -13,9 +13,12 @@ import numpy as np
 from PIL import Image
 
 from nin.data.images import read_picture, to_channels
+from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
 from nin.errors import ModelError, UsageError
 
 Fit = Literal["stretch", "pad", "crop"]
+Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
+SHOWN = 3.0  # root mean squares of a normalised picture that lie between mid-grey and white; ours
 
 
 @dataclass(frozen=True)
@@ -24,6 +27,8 @@ class Preprocess:
 
     fit: "stretch" to the size; "pad" the whole picture with the mean colour, centred; "crop" the centre.
     mean, std: one number per channel, in units of 0..1.
+    normalisation: "standard" by mean and std; "gcn", each picture by its own contrast; "gcn-zca", whitened after that
+    by `zca`, which must be there; "lcn", each place by its neighbourhood's contrast. See nin.data.whiten.
     """
 
     size: tuple[int, int]
@@ -31,6 +36,8 @@ class Preprocess:
     fit: Fit
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    normalisation: Normalisation = "standard"
+    zca: Zca | None = None
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or not all(isinstance(n, int) and 1 <= n <= 4096 for n in self.size):
@@ -42,6 +49,15 @@ class Preprocess:
         for name, values, low in (("mean", self.mean, 0.0), ("std", self.std, 1e-6)):
             if len(values) != self.channels or not all(low <= value <= 1 for value in values):
                 raise UsageError(f"preprocess {name} {values} must be {self.channels} numbers from {low:g} to 1")
+        if self.normalisation not in get_args(Normalisation):
+            known = ", ".join(get_args(Normalisation))
+            raise UsageError(f"preprocess normalisation {self.normalisation!r} must be one of {known}")
+        if (self.zca is not None) != (self.normalisation == "gcn-zca"):
+            found = "no fitted ZCA" if self.zca is None else "a fitted ZCA"
+            raise UsageError(f"preprocess normalisation {self.normalisation} has {found}; gcn-zca alone goes with one")
+        if self.zca is not None and self.zca.mean.size != expect_whitenable(self.size, self.channels):
+            shape = " x ".join(str(n) for n in (*self.size, self.channels))
+            raise UsageError(f"preprocess has a ZCA for {self.zca.mean.size:,} values; pictures are {shape}")
 
     def resize(self, pixels: np.ndarray) -> np.ndarray:
         """(H0, W0, C0) uint8 -> (H, W, channels) uint8."""
@@ -70,28 +86,71 @@ class Preprocess:
         return self.resize(read_picture(source, near=max(self.size), name=name).pixels)
 
     def normalise(self, batch: np.ndarray) -> np.ndarray:
-        """(N, H, W, C) uint8 -> (N, C, H, W) float32: (x / 255 - mean) / std."""
-        values = np.ascontiguousarray(batch.transpose(0, 3, 1, 2)).astype(np.float32)
+        """(N, H, W, C) uint8 -> (N, C, H, W) float32 as the network takes it; standard: (x / 255 - mean) / std."""
+        pixels = np.ascontiguousarray(batch.transpose(0, 3, 1, 2))
+        if self.normalisation == "lcn":
+            return local_contrast(global_contrast(pixels, SVHN))
+        if self.normalisation != "standard":
+            contrasted = global_contrast(pixels)
+            return contrasted if self.zca is None else self.zca.whiten(contrasted)
+        values = pixels.astype(np.float32)
         values /= np.float32(255)
         values -= np.array(self.mean, np.float32)[:, None, None]
         values /= np.array(self.std, np.float32)[:, None, None]
         return values
 
+    def show(self, values: np.ndarray) -> np.ndarray:
+        """(N, C, H, W) float32, normalised -> (N, H, W, C) uint8 to look at.
+
+        Standard: the pixels again. Else, what cannot be undone: the values themselves, each picture scaled so that zero
+        is mid-grey and SHOWN times its root mean square is white.
+        """
+        x = values.transpose(0, 2, 3, 1)
+        if self.normalisation == "standard":
+            x = x * np.array(self.std, np.float32) + np.array(self.mean, np.float32)
+        else:
+            spread = np.sqrt(np.square(x).mean((1, 2, 3), keepdims=True))
+            x = 0.5 + x / np.maximum(2 * SHOWN * spread, np.float32(1e-6))
+        shown: np.ndarray = (x.clip(0, 1) * 255).round().astype(np.uint8)
+        return shown
+
+    def in_words(self) -> str:
+        """What happens to the values of a resized picture, for people."""
+        if self.normalisation == "standard":
+            mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
+            return f"values / 255, minus the mean ({mean}), divided by the spread ({std})"
+        if self.normalisation == "lcn":
+            return "the picture's mean removed, divided by its spread, then by each place's local contrast (LCN)"
+        whitened = f", then ZCA whitening fitted on {self.zca.pictures:,} training pictures" if self.zca else ""
+        return f"the picture's mean removed, scaled to a norm of 55 (GCN){whitened}"
+
+    def tensors(self) -> dict[str, np.ndarray]:
+        """What was fitted on pictures and is too large for `to_dict`, by name; nothing for most."""
+        return self.zca.tensors() if self.zca is not None else {}
+
     def to_dict(self) -> dict[str, Any]:
-        """JSON-able; `from_dict` reads it back."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
+        """JSON-able; `from_dict` reads it back, together with `tensors`."""
+        value: dict[str, Any] = {name: getattr(self, name) for name in ("size", "channels", "fit", "mean", "std")}
+        value = {name: list(item) if isinstance(item, tuple) else item for name, item in value.items()}
+        if self.normalisation != "standard":
+            value["normalisation"] = self.normalisation
+        if self.zca is not None:
+            value["zca"] = {"pictures": self.zca.pictures, "sha256": self.zca.sha256}
+        return value
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Read what `to_dict` wrote; raises ModelError when it is anything else."""
-        names = {"size", "channels", "fit", "mean", "std"}
-        if not isinstance(value, Mapping) or set(value) != names:
+    def from_dict(cls, value: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> Self:
+        """Read what `to_dict` wrote and `tensors` gave; raises ModelError when it is anything else."""
+        names, more = {"size", "channels", "fit", "mean", "std"}, {"normalisation", "zca"}
+        if not isinstance(value, Mapping) or not names <= set(value) <= names | more:
             found = ", ".join(sorted(map(str, value))) if isinstance(value, Mapping) else type(value).__name__
             raise ModelError(f"preprocess has {found}; expected exactly {', '.join(sorted(names))}")
+        zca = read_zca(value["zca"], tensors or {}) if "zca" in value else None
         try:
             size = tuple(int(n) for n in value["size"])
             mean, std = (tuple(float(x) for x in value[name]) for name in ("mean", "std"))
-            return cls(size, value["channels"], value["fit"], mean, std)  # type: ignore[arg-type]
+            normalisation = value.get("normalisation", "standard")
+            return cls(size, value["channels"], value["fit"], mean, std, normalisation, zca)  # type: ignore[arg-type]
         except (UsageError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the model's preprocessing makes no sense ({error}); restore the file") from error
 

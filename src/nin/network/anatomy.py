@@ -33,7 +33,8 @@ class Anatomy:
     maps, the class maps of a NIN. `pointwise_parameters` and `pointwise_macs` are the shares of the 1x1 layers, 0..1,
     `fc_parameters` and `fc_macs` those of the fully connected ones. `training_parameters` are not in `parameters`:
     only training uses them (auxiliary heads). `fc_alternatives`, of a NIN, begins with the head as it is, then fully
-    connected heads on the same features.
+    connected heads on the same features. `normalisation` says in words what happens to a picture before the first
+    layer, where a trained model is looked at.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Anatomy:
     fc_parameters: float
     fc_macs: float
     fc_alternatives: tuple[Head, ...]
+    normalisation: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings, ready for JSON."""

@@ -9,12 +9,14 @@ import numpy as np
 import torch
 
 from nin.artifacts import read_tensors, write_tensors
+from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError
 from nin.training.distributed import Team
 from nin.training.loop import Epoch, Position, Trainer
 
 SLOTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")  # written in turn: one good one always stays
 FORMAT = 1
+FITTED = "preprocess/"  # before the names of what the preprocessing was fitted to: a resumed run never fits again
 Saved = tuple[dict[str, np.ndarray], Position, dict[str, Any]]
 
 
@@ -27,6 +29,7 @@ def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
         if momentum is not None:
             tensors[f"momentum/{index}"] = momentum
     arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in tensors.items()}
+    arrays |= {f"{FITTED}{k}": v for k, v in trainer.preprocess.tensors().items()}
     trainer.position.saves += 1
     metadata = {
         "format": str(FORMAT),
@@ -79,11 +82,19 @@ def _read(path: Path) -> Saved:
     return tensors, _position(json.loads(metadata["position"])), json.loads(metadata["about"])
 
 
+def preprocess_of(tensors: dict[str, np.ndarray], about: dict[str, Any]) -> Preprocess:
+    """The preprocessing that a checkpointed run began with, what was fitted included; raises ModelError."""
+    fitted = {name.removeprefix(FITTED): array for name, array in tensors.items() if name.startswith(FITTED)}
+    return Preprocess.from_dict(about["preprocess"], fitted)
+
+
 def restore(trainer: Trainer, tensors: dict[str, np.ndarray], position: Position) -> None:
     """Put a trainer of the same network and recipe into the saved state, bit for bit."""
     groups: dict[str, dict[str, torch.Tensor]] = {"model": {}, "best": {}, "momentum": {}}
     for name, array in tensors.items():
         kind, _, key = name.partition("/")
+        if name.startswith(FITTED):
+            continue
         groups[kind][key] = torch.from_numpy(array.copy()).to(trainer.hardware.device)
     try:
         trainer.model.load_state_dict(groups["model"])

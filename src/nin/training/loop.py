@@ -19,6 +19,7 @@ from nin.data.stream import Images, expect
 from nin.errors import NinError, UsageError
 from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
+from nin.training.inputs import to_input
 from nin.training.muon import Muon
 from nin.training.parts import LEAST, Parts, part_count
 from nin.training.recipes import Recipe
@@ -307,14 +308,6 @@ def train(
 ) -> Iterator[Epoch]:
     """Train `model` in place and yield one Epoch at a time: `for epoch in train(...): ...`."""
     return Trainer(model, data, validation, preprocess, recipe, hardware).epochs()
-
-
-def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> torch.Tensor:
-    """(B, H, W, C) uint8 -> (B, C, H, W) float32 on the device, normalised there; equals `preprocess.normalise`."""
-    x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2).float()
-    mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
-    std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
-    return (x / 255 - mean) / std
 
 
 def predict_logits(

@@ -209,7 +209,8 @@ def summary(name: str | None = None, input_size: tuple[int, int, int] | None = N
     if name not in list_models() and (Path(name).is_dir() or name in shipped()):
         bundle = _bundle(name)
         channels, size = bundle.preprocess.channels, bundle.preprocess.size
-        return anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
+        counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
+        return replace(counted, normalisation=bundle.preprocess.in_words())
     if input_size is None:
         return anatomy(create_model(name), DEFAULT_INPUTS.get(name, (3, 32, 32)))
     return anatomy(create_model(name, in_chans=input_size[0]), input_size)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from nin.training.loop import Epoch, Progress
 
 Fit = Literal["stretch", "pad", "crop"]
+Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
 Balance = Literal["none", "weights", "sampler"]
 Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -62,6 +63,8 @@ class TrainOptions:
     """Share of the training pictures held out when the data has no validation split."""
     channels: int | None = None
     """1 (grey), 3 (RGB) or 4 (RGBA)."""
+    normalise: Normalisation | None = None
+    """How values are scaled: as usual (standard), or as in 2013 for CIFAR (gcn-zca) and SVHN (lcn)."""
     device: Device = "auto"
     """Where to compute."""
     threads: int | None = None

@@ -1,6 +1,7 @@
 """From pictures and options to a complete plan: size, channels, preprocessing, network, recipe."""
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,21 +10,26 @@ import numpy as np
 from nin.bundle.folder import Bundle
 from nin.data.cache import Decoded, decode_split
 from nin.data.images import PictureError, read_picture, to_channels
-from nin.data.preprocess import Preprocess
+from nin.data.memory import demand
+from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import Source, Split
-from nin.data.stream import Images, StreamedImages
+from nin.data.stream import Images, StreamedImages, expect
+from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError
 from nin.network.architecture import OURS, configure
 from nin.network.config import NINConfig
 from nin.training.authors import AUGMENTED, AUTHORS, caffe_cifar10
+from nin.training.distributed import Team
 from nin.training.recipes import Recipe, default_recipe
 from nin.workflows.options import Listener, TrainOptions, seconds
-from nin.workflows.transfer import channels_for, network_for
+from nin.workflows.transfer import channels_for, network_for, normalisation_for, preprocess_for, size_for
 
 SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
 PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
 SMALLEST = 8  # pixels; the least side the network takes
 STEM_SIDE = 48  # largest side of the map after the first convolution; ours: docs/log.md
+WHITENED = 50_000  # streamed pictures that whitening is fitted on, as many as CIFAR has; of others it is all
+BLOCK = 1_000  # pictures contrast normalised at a time: 25 MB at 32 x 32 x 3
 
 
 @dataclass(frozen=True)
@@ -43,10 +49,17 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     train = source.splits["train"]
     sample = _sample(train)
     channels = options.channels or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
-    if begin is not None:
-        channels = channels_for(begin, options)
+    wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
-    preprocess = Preprocess((height, width), channels, options.fit, (0.5,) * channels, (0.5,) * channels)
+    if begin is not None:
+        channels, wanted = channels_for(begin, options), normalisation_for(begin, options)
+        height, width = size_for(begin, options, (height, width))
+    normalisation: Normalisation = wanted
+    if wanted == "gcn-zca":
+        expect_whitenable((height, width), channels)
+        normalisation = "gcn"  # until `whitened` has seen the pictures
+    even = (0.5,) * channels
+    preprocess = Preprocess((height, width), channels, options.fit, even, even, normalisation)
     resized = np.stack([preprocess.resize(to_channels(p, channels)) for p in sample]) / 255.0
     mean, std = resized.mean((0, 1, 2)), resized.std((0, 1, 2))
     preprocess = replace(
@@ -59,6 +72,7 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
         network = _network(options, len(source.classes), channels, stem_stride)
     else:
         network = network_for(begin, len(source.classes), stem_stride)
+        preprocess = preprocess_for(begin, preprocess)
     if min(height, width) < network.min_side:
         raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
@@ -168,6 +182,39 @@ def decode(
             f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})"
         )
     return decoded
+
+
+def whitened(plan: Plan, train: Images, options: TrainOptions, listener: Listener, team: Team) -> Plan:
+    """The plan with ZCA fitted on the training pictures where --normalise asks for it; rank 0 fits, all get the same.
+
+    A plan that has one (of a checkpoint, of the model to begin with) stays as it is. DataError where memory is short.
+    """
+    pre = plan.preprocess
+    if options.normalise != "gcn-zca" or pre.zca is not None:
+        return plan
+    tensors, pictures = {}, len(train)
+    if isinstance(train, StreamedImages):
+        pictures = min(pictures, WHITENED)
+    if team.first:
+        count = expect_whitenable(pre.size, pre.channels)
+        demand(fit_memory(count), "fitting ZCA", "pass a smaller --size or --normalise gcn")
+        listener.note(
+            f"fitting ZCA on {pictures:,} of {len(train):,} training pictures: takes {fit_memory(count) / 1e9:.1f} GB "
+            f"of memory for the moment, {4e-6 * count**2:,.0f} MB in the model"
+        )
+        tensors = fit_zca(_spread_out(train, pictures, listener)).tensors()
+    tensors, text = team.spread(tensors, str(pictures))
+    zca = Zca(tensors[MEAN], tensors[MATRIX], int(text))
+    return replace(plan, preprocess=replace(pre, normalisation="gcn-zca", zca=zca))
+
+
+def _spread_out(images: Images, count: int, listener: Listener) -> Iterator[np.ndarray]:
+    """`count` pictures evenly spread over all, in blocks (n, H, W, C) uint8."""
+    rows = np.arange(count) * len(images) // count
+    expect(images, rows)
+    for start in range(0, count, BLOCK):
+        yield images[rows[start : start + BLOCK]]
+        listener.loading(min(start + BLOCK, count), count)
 
 
 def shared_pictures(train: Images, held_out: Images) -> int:

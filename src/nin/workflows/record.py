@@ -28,7 +28,8 @@ from nin.training.evaluate import (
     softmax,
     truths,
 )
-from nin.training.loop import Epoch, Pictures, to_input
+from nin.training.inputs import to_input
+from nin.training.loop import Epoch, Pictures
 from nin.workflows.options import Listener
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ LEFT = (
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
     *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
+    "model/preprocess.safetensors",
 )
 
 
@@ -100,6 +102,7 @@ def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:
         "classes": list(source.classes),
         "fingerprint": source.fingerprint,
         "notes": list(source.notes),
+        "preprocess": words["preprocess"],
         "shared_pictures": run.shared,
         "counts": {
             name: np.bincount(p.labels, minlength=len(source.classes)).tolist()
@@ -302,6 +305,7 @@ def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str
                 f"{run.plan.network.name}, {len(run.plan.network.blocks)} mlpconv layers, global average pooling",
             ),
             ("input", f"{run.plan.preprocess.channels} x {height} x {width}, {run.plan.preprocess.fit}"),
+            ("normalisation", run.plan.preprocess.in_words()),
             ("parameters", f"{summary['parameters']:,}"),
             ("multiply-adds a picture", f"{summary['macs']:,}"),
         ],

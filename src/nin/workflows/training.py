@@ -12,7 +12,6 @@ from nin.artifacts import RunLock, escape_name, make_folder
 from nin.bundle.folder import Bundle
 from nin.data.augment import Augmentation, augment
 from nin.data.digits import open_digits
-from nin.data.preprocess import Preprocess
 from nin.data.randomness import order
 from nin.data.sources import Source, open_source
 from nin.data.stream import StreamedImages
@@ -21,12 +20,13 @@ from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import checkpoint, hardware
 from nin.training.distributed import ALONE, Team
-from nin.training.loop import Pictures, Trainer, to_input
+from nin.training.inputs import to_input
+from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import Recipe
 from nin.workflows import record
 from nin.workflows.answers import RunResult
 from nin.workflows.options import Listener, TrainOptions, option
-from nin.workflows.plan import Plan, decode, make_plan, shared_pictures
+from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.workflows.transfer import take_weights
 
 
@@ -104,7 +104,7 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:
         listener.note(note)
     options = TrainOptions(**{**about["options"], "out": folder})
     plan = Plan(
-        Preprocess.from_dict(about["preprocess"]), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
+        checkpoint.preprocess_of(tensors, about), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
     )
     source = _reopen(about["path"], options)
     if source.fingerprint != about["fingerprint"]:
@@ -155,6 +155,7 @@ def _prepare(
     decoded = {name: decode(source, name, plan, options, listener, streams[name]) for name in source.splits}
     data = {name: Pictures(d.images, d.labels) for name, d in decoded.items()}
     held_out = {name: pictures for name, pictures in data.items() if name != "train"}
+    plan = whitened(plan, data["train"].images, options, listener, team)
     generator = torch.Generator().manual_seed(plan.recipe.seed)
     model = NIN(plan.network, generator=generator)
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
@@ -205,10 +206,8 @@ def _tell_replaced(run: Run, told: int, listener: Listener) -> int:
 
 
 def first_batch(run: Run, count: int = 64) -> Pictures:
-    """The first training pictures as the network sees them, augmented: at most `count`, (N, H, W, C) uint8."""
+    """The first training pictures as the network sees them, augmented; (N, H, W, C) uint8 to look at, N <= `count`."""
     recipe, pre, data = run.plan.recipe, run.plan.preprocess, run.trainer.data
     chosen = order(recipe.seed, 0, len(data))[:count]
     x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
-    mean, std = np.array(pre.mean, np.float32), np.array(pre.std, np.float32)
-    pixels = ((x.permute(0, 2, 3, 1).numpy() * std + mean).clip(0, 1) * 255).round().astype(np.uint8)
-    return Pictures(pixels, data.labels[chosen])
+    return Pictures(pre.show(x.numpy()), data.labels[chosen])

@@ -8,6 +8,7 @@ from torch import nn
 
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
+from nin.data.preprocess import Normalisation, Preprocess
 from nin.errors import UsageError
 from nin.network.architecture import stem_kernel
 from nin.network.config import NINConfig
@@ -23,6 +24,36 @@ def channels_for(begin: Bundle, options: TrainOptions) -> int:
         if getattr(options, name) != default:
             raise UsageError(f"--{name} and --from cannot go together: {options.from_} has its own network")
     return has
+
+
+def normalisation_for(begin: Bundle, options: TrainOptions) -> Normalisation:
+    """How `begin` normalises its pictures, to which its weights are used; UsageError when asked for another way."""
+    has = begin.preprocess.normalisation
+    if options.normalise not in (None, has):
+        raise UsageError(
+            f"--normalise is {options.normalise} and {options.from_} was trained with {has}; leave out --normalise"
+        )
+    return has
+
+
+def size_for(begin: Bundle, options: TrainOptions, otherwise: tuple[int, int]) -> tuple[int, int]:
+    """The size (H, W) of the pictures: `otherwise`, or the one for which `begin` was whitened; UsageError if asked for
+    another one."""
+    if begin.preprocess.zca is None:
+        return otherwise
+    height, width = size = begin.preprocess.size
+    if options.size is not None and (options.size, options.size) != size:
+        raise UsageError(
+            f"--size is {options.size} and {options.from_} whitens pictures of {height} x {width}; leave out --size"
+        )
+    return size
+
+
+def preprocess_for(begin: Bundle, preprocess: Preprocess) -> Preprocess:
+    """`preprocess`, with the whitening of `begin` where it has one."""
+    if (zca := begin.preprocess.zca) is None:
+        return preprocess
+    return replace(preprocess, normalisation="gcn-zca", zca=zca)
 
 
 def network_for(begin: Bundle, classes: int, stem_stride: int) -> NINConfig:

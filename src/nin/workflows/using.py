@@ -20,7 +20,8 @@ from nin.network.class_maps import class_maps
 from nin.network.config import NINConfig
 from nin.training import hardware
 from nin.training.evaluate import Evaluation, evaluate_probabilities, softmax
-from nin.training.loop import predict_logits, to_input
+from nin.training.inputs import to_input
+from nin.training.loop import predict_logits
 from nin.workflows.answers import Explanation, Prediction
 
 BATCH = 64

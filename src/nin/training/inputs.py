@@ -1,0 +1,72 @@
+"""Pictures to what a network takes, on its device: the twin of `Preprocess.normalise`, the same numbers to 1e-5.
+
+N pictures, C channels, H x W pixels. Source of the mathematics: nin.data.whiten.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nin.data.preprocess import Preprocess
+from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, Zca, window
+
+
+def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
+    """(N, H, W, C) uint8 -> (N, C, H, W) float32 on the device, normalised there; equals `preprocess.normalise`.
+
+    In float32 throughout, also where the network computes in bfloat16.
+    """
+    x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2)
+    with torch.autocast(torch.device(device).type, enabled=False):
+        if preprocess.normalisation == "lcn":
+            return _local_contrast(_global_contrast(x, SVHN))
+        if preprocess.normalisation != "standard":
+            contrasted = _global_contrast(x, CIFAR)
+            return contrasted if preprocess.zca is None else _whiten(contrasted, preprocess.zca, device)
+        mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
+        std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
+        return (x.float() / 255 - mean) / std
+
+
+def _global_contrast(pixels: Tensor, how: Contrast) -> Tensor:
+    """(N, C, H, W) uint8 -> the same in float32: the twin of `global_contrast`."""
+    whole = pixels.long()
+    count = whole.shape[1] * whole.shape[2] * whole.shape[3]
+    x = (count * whole - whole.sum((1, 2, 3), keepdim=True)).float() / count
+    squares = x.square().sum((1, 2, 3), keepdim=True)
+    if how.use_std:
+        squares = squares / max(count - 1, 1)
+    divisor = (squares + how.sqrt_bias).sqrt() / how.scale
+    return x / divisor.where(divisor >= MIN_DIVISOR, torch.ones_like(divisor))
+
+
+def _whiten(x: Tensor, zca: Zca, device: str) -> Tensor:
+    mean, matrix = _on_device(zca, device)
+    return ((x.flatten(1) - mean) @ matrix).view(x.shape)
+
+
+@lru_cache(maxsize=1)  # the matrix in use stays on the device: copying it for every batch would cost more than using it
+def _on_device(zca: Zca, device: str) -> tuple[Tensor, Tensor]:
+    mean, matrix = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (zca.mean, zca.matrix))
+    return mean.to(device), matrix.to(device)
+
+
+def _local_contrast(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> the same: the twin of `local_contrast`."""
+    divisor = _blur(x.square()).sqrt()
+    divisor = divisor.maximum(divisor.mean((2, 3), keepdim=True).clamp(min=THRESHOLD))
+    return (x - _blur(x)) / divisor
+
+
+def _blur(x: Tensor) -> Tensor:
+    """(N, C, H, W) -> the same: each place's Gaussian mean; not by convolution, whose precision devices choose."""
+    half = WINDOW // 2
+    for axis, pad in ((2, (0, 0, half, half)), (3, (half, half, 0, 0))):
+        padded, side = F.pad(x, pad), x.shape[axis]
+        x = torch.zeros_like(x)
+        for start, weight in enumerate(window()):
+            x.add_(padded.narrow(axis, start, side), alpha=weight)
+    return x
