@@ -28,13 +28,16 @@ ROOMS = (
     "workflows",
     "cli",
 )
-STYLESHEET = "the looks of the report: light, dark, phone and paper"
+OTHER = {  # files that are not modules
+    "report.css": "the looks of the report: light, dark, phone and paper",
+    "claims.toml": "The words of the claims in English and Korean",
+}
 
 
 def sentence(path: Path) -> str:
     """The first sentence of a module's docstring."""
-    if path.suffix == ".css":
-        return STYLESHEET
+    if path.name in OTHER:
+        return OTHER[path.name]
     if path.parent == PACKAGE / "weights":
         return "The models that come with the package, a folder each"
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
@@ -44,14 +47,23 @@ def sentence(path: Path) -> str:
 def tree() -> str:
     """The fenced tree of src/nin, one line a module, rooms in the order of the arrows."""
     rows = []
-    for name in (*ROOMS, "__main__.py"):
-        path = PACKAGE / name
+
+    def add(path: Path, depth: int) -> None:
         if path.is_file():
-            rows.append((f"  {name}", sentence(path)))
+            rows.append((f"{'  ' * depth}{path.name}", sentence(path)))
         elif path.is_dir():
-            rows.append((f"  {name}/", sentence(path / "__init__.py")))
-            modules = [p for p in sorted(path.iterdir()) if p.suffix in (".py", ".css") and p.name != "__init__.py"]
-            rows += [(f"    {module.name}", sentence(module)) for module in modules]
+            rows.append((f"{'  ' * depth}{path.name}/", sentence(path / "__init__.py")))
+            inside = [] if path.name == "weights" else sorted(path.iterdir(), key=lambda p: (p.is_dir(), p.name))
+            for inner in inside:
+                if (
+                    inner.name in OTHER
+                    or (inner.suffix == ".py" and inner.name != "__init__.py")
+                    or (inner / "__init__.py").is_file()
+                ):
+                    add(inner, depth + 1)
+
+    for name in (*ROOMS, "__main__.py"):
+        add(PACKAGE / name, 1)
     width = max(len(name) for name, _ in rows) + 2
     return "".join(f"{name:{width}}{text}\n" for name, text in rows)
 

@@ -33,11 +33,11 @@ THIRD_PARTY = {
     "errors": set(),
     "artifacts": {"numpy", "safetensors"},
     "network": {"torch"},
-    "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn"},
+    "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml"},
     "training": {"numpy", "torch"},
     "deploy": {"numpy", "torch", "onnx", "onnxruntime"},
-    "lab": {"numpy", "PIL", "matplotlib"},
+    "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs"},
     "cli": {"cyclopts", "rich"},
 }

@@ -3,7 +3,7 @@
 import pytest
 
 from nin.bundle.shipped import shipped
-from nin.cli.app import DATA
+from nin.cli.parameters import DATA
 
 TRAIN = "try: nin train --help"
 PREDICT = "try: nin predict --help"
@@ -16,7 +16,7 @@ MISTAKES = {
     "trian --help": ('nin: nin has no command "trian"; did you mean nin train?', "try: nin --help"),
     "frobnicate": (
         'nin: nin has no command "frobnicate"; the commands are data, train, evaluate, predict, explain, summary, '
-        "doctor, demo",
+        "doctor, demo, claims",
         "try: nin --help",
     ),
     "--epochs 3": ("nin: nin has no option --epochs", "try: nin --help"),

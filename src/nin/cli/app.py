@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from nin import __version__, workflows
-from nin.bundle.shipped import shipped
 from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
+from nin.cli.lab import claims, reproduce
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
+from nin.cli.parameters import DATA, Data, Json, Model, Pictures, Processor, Skip, Top, Words
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import ArtifactError, BelowThreshold, UsageError
-from nin.workflows.options import Device, Listener, TrainOptions, option
+from nin.workflows.options import Listener, TrainOptions, option
 
 if TYPE_CHECKING:
     from nin.workflows import RunResult
@@ -25,18 +26,6 @@ Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
 DEFAULTS = TrainOptions()
 MOST_TOP = 1_000  # as many classes as ImageNet has
-DATA = "A folder of class folders or tar shards, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
-
-MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
-
-Model = Annotated[str, Parameter(help=MODEL)]
-Data = Annotated[Path, Parameter(help=DATA)]
-Pictures = Annotated[str, Parameter(help="Pictures, folders, globs in quotes, or - for one picture on standard input.")]
-Top = Annotated[int, Parameter(help="How many classes to show for a picture, likeliest first.")]
-Json = Annotated[bool, Parameter(help="Print JSON.")]
-Processor = Annotated[Device, Parameter(help="Where to compute.")]
-Skip = Annotated[bool, Parameter(help="Leave out pictures that cannot be read instead of stopping.")]
-Words = Annotated[Screen, Parameter(parse=False)]
 
 app = App(
     name="nin",
@@ -339,6 +328,16 @@ def demo(
     """
     options = TrainOptions(out=out, overwrite=overwrite)
     _show_run(screen, json, lambda listener: workflows.demo(options, listener))
+
+
+app.command(
+    usage="nin claims [NUMBER ...] [options]",
+    help_epilogue="Examples\n  nin claims\n  nin claims 18 21 --lang ko\n  nin claims --html claims.html --lang both",
+)(claims)
+app.command(
+    usage="nin reproduce NAME... --data DIR [options]",
+    help_epilogue="Examples\n  nin reproduce table4 --data mnist\n  nin reproduce table5 --data cifar --resume",
+)(reproduce)
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)

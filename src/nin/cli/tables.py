@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nin.cli.screen import safe
 
@@ -195,3 +195,27 @@ def _bytes(count: float) -> str:
             return f"{count:,.0f} {unit}" if unit == "bytes" else f"{count:,.1f} {unit}"
         count /= 1024
     return f"{count:,.1f} GiB"
+
+
+def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
+    """A table or figure of the paper with what was found, the paper's own other rows, and the verdict."""
+    yield result["title"]
+    yield f"protocol: {result['protocol']['name']}" + (" (ours)" if result["protocol"]["ours"] else " (the author's)")
+    rows = [
+        (
+            row["title"],
+            f"{row['paper']:.2f}",
+            "-" if row["error"] is None else f"{row['error']:.2f}",
+            "-" if row["spread"] is None else f"{row['spread']:.2f}",
+            row["n"],
+            row["dead starts"],
+            "-" if row["minutes"] is None else f"{row['minutes']:.1f}",
+        )
+        for row in result["rows"]
+    ]
+    rows += [(name, f"{error:.2f}", "", "", "", "", "") for name, error in result["others"]]
+    yield from table(("test error, %", "paper", "ours", "±", "n", "dead", "min"), rows)
+    for name, value in result.get("scores", {}).items():
+        yield f"{name.replace('_', ' ')}: {value:g}"
+    yield result["verdict"]
+    yield ""

@@ -161,6 +161,51 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     return held.getvalue()
 
 
+def dropout_png(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
+    """Figure 3: training and test error (percent) over the epochs, a pair of lines for each name.
+
+    curves: name -> one mapping an epoch with epoch, train_error and test_error. MissingExtra without matplotlib.
+    """
+    figure = _figure(7.0, 4.2)
+    axes = figure.add_subplot()
+    for (name, rows), colour in zip(curves.items(), (ACCENT, WARM, INK), strict=False):
+        epochs = [row["epoch"] for row in rows]
+        for key, style in (("test_error", "-"), ("train_error", "--")):
+            axes.plot(epochs, [row[key] for row in rows], color=colour, linestyle=style, linewidth=1.6,
+                      label=f"{name}, {key.removesuffix('_error')}")  # fmt: skip
+    _plain(axes)
+    axes.set_xlabel("epoch", color=MUTED, fontsize=9)
+    axes.set_ylabel("error, %", color=MUTED, fontsize=9)
+    axes.set_ylim(bottom=0)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
+    axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
+    return _png(figure)
+
+
+def category_maps_png(pixels: Sequence[NDArray[np.uint8]], maps: NDArray[np.floating], classes: Sequence[str]) -> bytes:
+    """Figure 4: one row a picture, the picture and all its class maps, only the largest tenth of its activations shown.
+
+    pixels: N of (H, W, C) uint8; maps: (N, K, h, w); classes: K names, written above the columns.
+    """
+    side, gap, head = 64, 4, 18
+    count = maps.shape[1]
+    sheet = Image.new("RGB", ((count + 1) * (side + gap) + gap, len(pixels) * (side + gap) + gap + head), "white")
+    for column, label in enumerate(("picture", *classes)):
+        fonts.write(sheet, (gap + column * (side + gap), 2), label, 11, INK, side)
+    for row, (picture, one) in enumerate(zip(pixels, maps, strict=True)):
+        top = head + gap + row * (side + gap)
+        sheet.paste(Image.fromarray(sized(picture, side)), (gap, top))
+        least, most = np.quantile(one, 0.9), float(one.max())
+        kept = np.where(one >= least, one, 0.0).clip(0)
+        for column, values in enumerate(kept, 1):
+            shade = 255 - (255 * values / most if most > 0 else 0 * values)
+            tile = Image.fromarray(shade.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
+            sheet.paste(tile, (gap + column * (side + gap), top))
+    held = io.BytesIO()
+    sheet.save(held, "PNG", optimize=True)
+    return held.getvalue()
+
+
 def picture_png(pixels: NDArray[np.uint8]) -> bytes:
     """One picture (H, W, 1|3|4) uint8 as PNG, losslessly."""
     held = io.BytesIO()

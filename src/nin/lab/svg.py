@@ -79,9 +79,18 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
 
 
 def line_chart(
-    label: str, lines: Sequence[Line], *, share: bool = False, mark: tuple[float, float] | None = None
+    label: str,
+    lines: Sequence[Line],
+    *,
+    share: bool = False,
+    mark: tuple[float, float] | None = None,
+    axis: str = "epoch",
+    low: float = 0.0,
 ) -> Markup:
-    """Curves over epochs, 320 x 200. share: the values are shares of 0..1, shown in percent. mark: a point."""
+    """Curves, 320 x 200. share: the values are shares of 0..1, shown in percent. mark: a point to show.
+
+    axis: what x is. low: the vertical axis begins there, unless a value lies below.
+    """
     left, right, top, bottom, width, height = 44.0, 312.0, 10.0, 168.0, 320.0, 200.0
     points = [point for line in lines for point in line.points()] or [(0.0, 0.0)]
     x_low, x_high = min(x for x, _ in points), max(x for x, _ in points)
@@ -90,7 +99,7 @@ def line_chart(
         levels = ticks(max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0, 4)
         y_low, y_high = min(*levels, *values), 1.0
     else:
-        levels = ticks(min(0.0, *values), max(values) or 1.0, 4)
+        levels = ticks(min(low, *values), max(values) or 1.0, 4)
         if levels[-1] < max(values):  # the axis ends with a number above the curve
             levels.append(2 * levels[-1] - levels[-2])
         y_low, y_high = min(*levels, *values), levels[-1]
@@ -106,7 +115,7 @@ def line_chart(
     for value in ticks(x_low, x_high, 5):
         if value == int(value):
             drawn.append(text(at(value, 0)[0], bottom + 16, f"{value:g}", "middle"))
-    drawn.append(text(right, height - 2, "epoch", "end"))
+    drawn.append(text(right, height - 2, axis, "end"))
     drawn += [_curve(line, [at(*point) for point in line.points()]) for line in lines]
     if mark:
         x, y = at(*mark)

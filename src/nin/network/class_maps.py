@@ -85,6 +85,21 @@ def occlusion(
     return torch.cat(drops, dim=1).view(len(x), len(tops), len(lefts))
 
 
+def pointing(maps: Tensor, class_index: Tensor, boxes: Tensor) -> Tensor:
+    """Whether the strongest place of a class's map lies in that class's box: (N,) booleans, the pointing game.
+
+    maps (N, K, h, w); class_index (N,); boxes (N, 4): top, left, bottom, right as shares of the picture's height and
+    width, 0 to 1. A place stands for its middle. Source: Zhang et al. 2016 (excitation backprop), section 4.1.
+    """
+    one = maps[torch.arange(len(maps)), class_index]  # (N, h, w)
+    rows, columns = one.shape[1:]
+    best = one.flatten(1).argmax(1)
+    down, across = (best // columns + 0.5) / rows, (best % columns + 0.5) / columns
+    top, left, bottom, right = boxes.T
+    inside: Tensor = (down >= top) & (down < bottom) & (across >= left) & (across < right)
+    return inside
+
+
 def _chosen(model: NIN, pictures: int, class_index: int | Tensor) -> Tensor:
     """One class a picture (N,) from one class for all or a tensor of them."""
     chosen = torch.as_tensor(class_index, dtype=torch.int64)

@@ -11,6 +11,7 @@ from nin.workflows.options import Listener, TrainOptions
 if TYPE_CHECKING:
     from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
     from nin.workflows.checkup import Finding, doctor
+    from nin.workflows.claiming import claims, claims_page, reproduce
     from nin.workflows.journeys import check, demo, evaluate, explain, load, predict, resume, summary, train
     from nin.workflows.using import Classifier
 
@@ -24,12 +25,15 @@ __all__ = [
     "RunResult",
     "TrainOptions",
     "check",
+    "claims",
+    "claims_page",
     "demo",
     "doctor",
     "evaluate",
     "explain",
     "load",
     "predict",
+    "reproduce",
     "resume",
     "summary",
     "train",
@@ -38,6 +42,7 @@ __all__ = [
 _ELSEWHERE = {
     **dict.fromkeys(("Explanation", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
+    **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
     "Classifier": "using",
 }
 

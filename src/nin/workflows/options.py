@@ -16,6 +16,9 @@ Balance = Literal["none", "weights", "sampler"]
 Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Lang = Literal["en", "ko", "both"]
+CLAIM_SEEDS = 2  # of every training of nin claims; the whole list takes under 5 minutes on two cores: docs/log.md
+ProtocolName = Literal["short", "full"]
 RecipeName = Literal["default", "author", "author-augmented", "author-caffe"]
 
 

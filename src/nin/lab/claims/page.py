@@ -1,0 +1,69 @@
+"""All claims on one page, in one language or both: the sentence, the verdict, the numbers, the sweep as a drawing."""
+
+from collections.abc import Sequence
+from importlib import resources
+from typing import Any
+
+from nin.lab.claims.claim import VERDICTS, Answer, Language, Verdict
+from nin.lab.claims.seed import words
+from nin.lab.markup import Markup, join, tag
+from nin.lab.report import POLICY
+from nin.lab.svg import Line, line_chart
+
+MARKS: dict[Verdict, str] = {"holds": "right", "holds in part": "", "does not hold here": "wrong", "open": ""}
+
+
+def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: dict[str, Any]) -> str:
+    """The whole page as HTML: nothing fetched, no script.
+
+    about: what was measured where: machine (in words), seeds, train and test (numbers of pictures).
+    """
+    first, page = languages[0], words()["page"]
+    style = resources.files("nin.lab").joinpath("report.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name_="color-scheme", content="light dark"),
+        tag("meta", name_="generator", content="nin"),
+        tag("title", page["title"][first]),
+        tag("style", Markup(style)),
+    )
+    about = {**about, "seconds": sum(answer.seconds for answer in answers)}
+    header = tag(
+        "header",
+        tag("p", "Network in Network", class_="brow"),
+        *(tag("p", page["title"][language], class_="lead", lang=language) for language in languages),
+        *(tag("p", page["note"][language].format_map(about), class_="note", lang=language) for language in languages),
+    )
+    body = tag("body", tag("main", header, *(_claim(answer, languages, page["struck"]) for answer in answers)))
+    return f"<!doctype html>\n{tag('html', head, body, lang=first)}\n"
+
+
+def _claim(answer: Answer, languages: Sequence[Language], struck: dict[Language, str]) -> Markup:
+    claim, found = answer.claim, answer.finding
+    anchor = f"claim-{claim.number}"
+    content = []
+    for language in languages:
+        sentence = tag("s", claim.claim[language]) if claim.struck else claim.claim[language]
+        verdict = VERDICTS[language][found.verdict] + (f" ({struck[language]})" if claim.struck else "")
+        content += [
+            tag("h2", f"{claim.number}. ", sentence, lang=language, id=anchor if language == languages[0] else None),
+            tag("p", tag("strong", verdict, class_=MARKS[found.verdict] or None), ". ", answer.measured(language),
+                lang=language),
+        ]  # fmt: skip
+    return tag("section", *content, _sweep(answer), aria_labelledby=anchor)
+
+
+def _sweep(answer: Answer) -> Markup:
+    found = answer.finding
+    if not found.curve:
+        return join()
+    points = sorted(found.curve)
+    values = [y for _, y in points]
+    line = Line(found.axes[1], [x for x, _ in points], values, "accent")
+    told = ", ".join(f"{y:.1f} at {x:g}" for x, y in points)
+    low = min(0.0, *values) if min(values) < 10 else 10 * (min(values) // 10)
+    chart = line_chart(f"{found.axes[1]} over {found.axes[0]}: {told}", [line], axis=found.axes[0], low=low)
+    return tag("div", tag("figure", tag("figcaption", found.axes[1]), chart), class_="charts")

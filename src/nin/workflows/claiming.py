@@ -1,0 +1,76 @@
+"""Every claim about Network in Network, measured here and now, and the tables and figures of its paper."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nin.artifacts import write_bytes
+from nin.errors import UsageError
+from nin.workflows.journeys import need
+from nin.workflows.options import CLAIM_SEEDS, Lang, Listener, ProtocolName
+
+if TYPE_CHECKING:
+    from nin.lab.claims.claim import Answer, Claim, Language
+
+
+def claims(
+    numbers: Sequence[int] = (), *, seeds: int = CLAIM_SEEDS, trained: Callable[[], None] = lambda: None
+) -> Iterator["Answer"]:
+    """Measure these claims (all there are when none is named), one answer after the other.
+
+    seeds: of every training. trained: called after every small network. Raises UsageError for unknown numbers.
+    """
+    need("torch", "sklearn", "matplotlib")
+    from nin.lab.claims.seed import claims as known
+
+    chosen = {claim.number: claim for claim in known()}
+    wrong = [number for number in numbers if number not in chosen]
+    if wrong:
+        raise UsageError(f"there is no claim {wrong[0]}; they are numbered from 1 to {len(chosen)}")
+    if seeds < 1:
+        raise UsageError(f"seeds is {seeds}; expected at least 1")
+    return _answers([chosen[number] for number in (dict.fromkeys(numbers) or chosen)], seeds, trained)
+
+
+def reproduce(
+    names: Sequence[str],
+    data: str | Path,
+    *,
+    out: str | Path = "reproduced",
+    protocol: ProtocolName = "short",
+    seeds: int = 2,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Run tables and figures of the paper, see nin.workflows.reproducing.reproduce."""
+    need("torch", "matplotlib")
+    from nin.workflows.reproducing import reproduce
+
+    return reproduce(names, Path(data), Path(out), protocol=protocol, seeds=seeds, resume=resume, listener=listener)
+
+
+def _answers(chosen: Sequence["Claim"], seeds: int, trained: Callable[[], None]) -> Iterator["Answer"]:
+    from nin.lab.claims.bench import Bench
+    from nin.lab.claims.claim import Answer
+    from nin.training import hardware
+
+    machine = hardware.choose("cpu", precision="float32")
+    hardware.apply(machine)
+    bench = Bench(machine, seeds, trained)
+    for claim in chosen:
+        start = time.perf_counter()
+        finding = claim.measure(bench)
+        yield Answer(claim, finding, time.perf_counter() - start)
+
+
+def claims_page(answers: Sequence["Answer"], path: Path, lang: Lang = "en", *, seeds: int = CLAIM_SEEDS) -> None:
+    """Write the answers as one HTML page that needs no network."""
+    from nin.lab.claims.page import page_html
+    from nin.lab.claims.placed import placed
+    from nin.training.hardware import cpu_name, usable_cores
+
+    languages: tuple[Language, ...] = ("en", "ko") if lang == "both" else (lang,)
+    counts = {split: len(placed(split).labels) for split in ("train", "test")}
+    about = {"machine": f"{cpu_name()}, {usable_cores()} cores", "seeds": seeds, **counts}
+    write_bytes(path, page_html(answers, languages, about).encode())

@@ -1,0 +1,275 @@
+"""The paper's tables and figures, run: every row over several seeds, over as many sittings as it takes."""
+
+import json
+import math
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from nin import __version__
+from nin.artifacts import RunLock, make_folder, read_bytes, read_tensors, write_bytes, write_json, write_tensors
+from nin.data.preprocess import Preprocess
+from nin.data.sources import Source, open_source
+from nin.data.whiten import MATRIX, MEAN, Zca, fit_zca
+from nin.errors import ArtifactError, DataError, Interrupted, ModelError, UsageError
+from nin.lab.figures import figure4
+from nin.lab.paper import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, Protocol, Row, summary, verdict
+from nin.lab.plots import dropout_png
+from nin.training import checkpoint, hardware
+from nin.training.loop import Pictures, Trainer
+from nin.workflows.options import Listener
+
+STARTED = 0.01  # nats below ln K that the training loss must have come in FIRST epochs
+FIRST = 3  # epochs
+TRIES = 3  # seeds tried for each one wanted: the author's strict set-up does not always start
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A data set ready for its rows."""
+
+    about: DataSet
+    source: Source
+    train: Pictures
+    test: Pictures
+    preprocess: Preprocess
+    notes: tuple[str, ...]
+
+
+def reproduce(
+    names: Sequence[str],
+    data: Path,
+    out: Path,
+    *,
+    protocol: str = "short",
+    seeds: int = 2,
+    resume: bool = False,
+    listener: Listener | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Run these tables and figures ("all" for all there are), and yield what each one found.
+
+    data: the folder of a data set, or one that holds several. out: results go to out/PROTOCOL/result.json, trainings to
+    runs beside it. resume: go on with what is there; finished runs are taken as they are. Raises UsageError for unknown
+    names and a folder in use, DataError for other data, Interrupted when the listener asks to stop.
+    """
+    listener = listener or Listener()
+    wrong = [name for name in names if name not in (*PARTS, "all")]
+    if wrong or not names:
+        found = f"there is no {wrong[0]!r}" if wrong else "no table or figure is named"
+        raise UsageError(f"{found}; there are {', '.join(PARTS)} and all")
+    plan = PROTOCOLS[protocol]
+    parts = [PARTS[name] for name in (PARTS if "all" in names else dict.fromkeys(names))]
+    folder = out / plan.name
+    if folder.exists() and any(folder.iterdir()) and not resume:
+        raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
+    sets = _data_sets(data, {ROWS[key].data for part in parts for key in part.rows})
+    machine = hardware.choose()
+    hardware.apply(machine)
+    with RunLock(make_folder(folder)):
+        benches: dict[str, Bench] = {}
+        for part in parts:
+            for key in part.rows:
+                row = ROWS[key]
+                if row.data not in benches:
+                    benches[row.data] = _bench(sets[row.data], DATA_SETS[row.data], plan, folder)
+                    for note in benches[row.data].notes:
+                        listener.note(note)
+                _row(row, benches[row.data], plan, seeds, folder, machine, listener)
+            yield _result(part, plan, folder, benches, machine)
+
+
+def _data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
+    """The wanted data sets at `path` or in folders directly under it."""
+    places = [path, *sorted(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else [path]
+    found: dict[str, Source] = {}
+    seen = []
+    for place in places:
+        try:
+            source = open_source(place, split=False)
+        except (DataError, UsageError):
+            continue
+        seen.append(f"{source.kind} ({len(source.classes)} classes)")
+        for name in wanted - set(found):
+            if _is(source, DATA_SETS[name]):
+                found[name] = source
+    missing = sorted(wanted - set(found))
+    if missing:
+        about = DATA_SETS[missing[0]]
+        what = f"{about.title} ({about.classes} classes, {' x '.join(map(str, about.shape))}) in its official format"
+        raise DataError(
+            f"{path} holds {', '.join(seen) or 'no data set'}; expected {what}: give its folder with --data"
+        )
+    return found
+
+
+def _is(source: Source, about: DataSet) -> bool:
+    """Whether this is the data set, and not another one in the same format."""
+    if source.kind != about.kind or len(source.classes) != about.classes or not {"train", "test"} <= set(source.splits):
+        return False
+    images = source.splits["train"].images
+    if images is None or images.shape[1:] != about.shape:
+        return False
+    low, high = about.mean
+    return bool(low <= images[:1000].mean() / 255 <= high)
+
+
+def _bench(source: Source, about: DataSet, plan: Protocol, folder: Path) -> Bench:
+    """Pictures and preprocessing; ZCA is fitted once and kept beside the runs."""
+    parts = {name: source.splits[name] for name in ("train", "test")}
+    pictures = {name: Pictures(np.asarray(part.images), part.labels) for name, part in parts.items()}
+    train = pictures["train"]
+    if plan.pictures is not None:
+        train = Pictures(train.images[: plan.pictures], train.labels[: plan.pictures])
+    notes = [
+        f"{about.title}: {len(pictures[name]):,} of {whole:,} {name} pictures are there: not the whole data set"
+        for name, whole in (("train", about.train), ("test", about.test))
+        if len(pictures[name]) != whole
+    ]
+    share = train.images[:10_000] / 255.0
+    mean, std = (tuple(round(float(v), 4) for v in getattr(share, what)((0, 1, 2))) for what in ("mean", "std"))
+    preprocess = Preprocess(about.shape[:2], about.shape[2], "stretch", mean, std)
+    if about.normalisation == "gcn-zca":
+        zca = _zca(folder / f"zca-{about.kind}-{source.fingerprint[:16]}-{len(train)}.safetensors", train)
+        preprocess = replace(preprocess, normalisation="gcn-zca", zca=zca)
+    else:
+        preprocess = replace(preprocess, normalisation=about.normalisation)
+    return Bench(about, source, train, pictures["test"], preprocess, tuple(notes))
+
+
+def _zca(path: Path, train: Pictures) -> Zca:
+    if path.is_file():
+        tensors, _ = read_tensors(path)
+        return Zca(tensors[MEAN], tensors[MATRIX], len(train))
+    zca = fit_zca(train.images[start : start + 1000] for start in range(0, len(train), 1000))
+    write_tensors(path, zca.tensors(), {})
+    return zca
+
+
+def _row(
+    row: Row, bench: Bench, plan: Protocol, seeds: int, folder: Path, machine: hardware.Hardware, listener: Listener
+) -> None:
+    """Runs of one row until so many have started to learn, or too many have not."""
+    started = 0
+    for seed in range(TRIES * seeds):
+        if started == seeds:
+            return
+        place = folder / "runs" / f"{row.key}-{seed}"
+        if not (place / "run.json").is_file():
+            _run(row, bench, plan.recipe(row, seed), place, machine, listener)
+        started += _read(place / "run.json")["started"]
+
+
+def _run(row: Row, bench: Bench, recipe: Any, place: Path, machine: hardware.Hardware, listener: Listener) -> None:
+    """One training, from where it was; its test error after the last epoch goes to run.json."""
+    model = row.build(torch.Generator().manual_seed(recipe.seed))
+    trainer = Trainer(model, bench.train, bench.test, bench.preprocess, recipe, machine)
+    make_folder(place)
+    try:
+        (tensors, position, _), _ = checkpoint.load(place)
+        checkpoint.restore(trainer, tensors, position)
+    except (ModelError, ArtifactError):
+        pass  # from the beginning
+    about = {"row": row.key, "recipe": asdict(recipe)}
+    started = True
+    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
+        checkpoint.save(place, trainer, about)
+        listener.epoch(epoch, recipe.epochs)
+        least = min(e.train_loss for e in trainer.position.history)
+        started = epoch.epoch < FIRST or least < math.log(bench.about.classes) - STARTED
+        if not started:
+            break
+    if started and not trainer.finished:
+        checkpoint.save(place, trainer, about)
+        raise Interrupted(f"stopped in {row.key}, seed {recipe.seed}; the same command goes on from there")
+    history = trainer.position.history
+    write_json(place / "run.json", {
+        **about, "seed": recipe.seed, "started": started,
+        "error": round(100 * (1 - history[-1].val_accuracy), 3),
+        "train error": round(100 * (1 - history[-1].train_accuracy), 3),
+        "minutes": round(history[-1].time / 60, 2),
+        "machine": hardware.environment(machine), "nin": __version__, "commit": _commit(),
+        "date": time.strftime("%Y-%m-%d"), "data": bench.source.fingerprint, "pictures": len(bench.train),
+        "preprocess": bench.preprocess.to_dict(),
+        "curve": [
+            {"epoch": e.epoch, "train_error": round(100 * (1 - e.train_accuracy), 3),
+             "test_error": round(100 * (1 - e.val_accuracy), 3), "train_loss": round(e.train_loss, 4)}
+            for e in history
+        ],
+    })  # fmt: skip
+
+
+def _result(
+    part: Part, plan: Protocol, folder: Path, benches: dict[str, Bench], machine: hardware.Hardware
+) -> dict[str, Any]:
+    """What the finished runs of a table or figure say; kept in result.json, drawings beside it."""
+    runs = {
+        key: [_read(path) for path in sorted((folder / "runs").glob(f"{key}-[0-9]*/run.json"))] for key in part.rows
+    }
+    runs = {key: [run for run in found if run["row"] == key] for key, found in runs.items()}
+    rows = [summary(ROWS[key], runs[key]) for key in part.rows]
+    result: dict[str, Any] = {
+        "part": part.name,
+        "title": part.title,
+        "protocol": asdict(plan),
+        "rows": rows,
+        "others": [list(other) for other in part.others],
+        "verdict": verdict(part, rows, plan),
+        "runs": runs,
+    }
+    if part.name == "figure3":
+        first = {ROWS[key].title: found[0]["curve"] for key, found in runs.items() if found}
+        write_bytes(folder / "figure3.png", dropout_png(first))
+        result["picture"] = "figure3.png"
+    if part.name == "figure4" and rows[0]["n"]:
+        row = ROWS["cifar10"]
+        bench = benches[row.data]
+        drawing, scores = figure4(_trained(row, bench, plan, folder, machine), bench.test, bench.preprocess,
+                                  bench.source.classes)  # fmt: skip
+        write_bytes(folder / "figure4.png", drawing)
+        result |= {"picture": "figure4.png", "scores": scores}
+    path = folder / "result.json"
+    whole = _read(path) if path.is_file() else {}
+    write_json(path, {**whole, part.name: result})
+    return result
+
+
+def _finished(folder: Path, key: str) -> list[dict[str, Any]]:
+    """The finished runs of a row, by seed."""
+    places = (folder / "runs").glob(f"{key}-[0-9]*/run.json")
+    return sorted((run for run in map(_read, places) if run["row"] == key), key=lambda run: int(run["seed"]))
+
+
+def _trained(row: Row, bench: Bench, plan: Protocol, folder: Path, machine: hardware.Hardware) -> torch.nn.Module:
+    """The first network of a row that started, as its last checkpoint has it."""
+    seed = next(run["seed"] for run in _finished(folder, row.key) if run["started"])
+    model = row.build(torch.Generator().manual_seed(seed))
+    trainer = Trainer(model, bench.train, bench.test, bench.preprocess, plan.recipe(row, seed), machine)
+    (tensors, position, _), _ = checkpoint.load(folder / "runs" / f"{row.key}-{seed}")
+    checkpoint.restore(trainer, tensors, position)
+    trained: torch.nn.Module = trainer.model.eval()
+    return trained
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(read_bytes(path))
+    except ValueError as error:
+        raise ModelError(f"{path} is not what was written there ({error}); delete it and run again") from error
+    return found
+
+
+def _commit() -> str | None:
+    """The commit of the source tree that this package runs from; None where it is installed without one."""
+    try:
+        done = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True, check=False
+        )
+    except OSError:
+        return None
+    return done.stdout.strip() or None
