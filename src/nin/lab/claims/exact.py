@@ -52,7 +52,7 @@ def pointwise_is_linear(_: Any) -> Finding:
         torch.autograd.grad(out, [x, *layer.parameters()], direction)
         for out, layer in ((one, convolution), (other, linear))
     ]
-    error = float((one - other).abs().max())
+    error = float((one - other).detach().abs().max())
     backward = max(float((a.flatten() - b.flatten()).abs().max()) for a, b in zip(*gradients, strict=True))
     return Finding(judged(max(error, backward) < EXACT), {"difference": error, "gradient_difference": backward})
 

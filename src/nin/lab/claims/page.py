@@ -37,33 +37,34 @@ def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: d
         *(tag("p", page["title"][language], class_="lead", lang=language) for language in languages),
         *(tag("p", page["note"][language].format_map(about), class_="note", lang=language) for language in languages),
     )
-    body = tag("body", tag("main", header, *(_claim(answer, languages, page["struck"]) for answer in answers)))
+    body = tag("body", tag("main", header, *(_claim(answer, languages, page) for answer in answers)))
     return f"<!doctype html>\n{tag('html', head, body, lang=first)}\n"
 
 
-def _claim(answer: Answer, languages: Sequence[Language], struck: dict[Language, str]) -> Markup:
+def _claim(answer: Answer, languages: Sequence[Language], page: dict[str, Any]) -> Markup:
     claim, found = answer.claim, answer.finding
     anchor = f"claim-{claim.number}"
     content = []
     for language in languages:
         sentence = tag("s", claim.claim[language]) if claim.struck else claim.claim[language]
-        verdict = VERDICTS[language][found.verdict] + (f" ({struck[language]})" if claim.struck else "")
+        verdict = VERDICTS[language][found.verdict] + (f" ({page['struck'][language]})" if claim.struck else "")
         content += [
             tag("h2", f"{claim.number}. ", sentence, lang=language, id=anchor if language == languages[0] else None),
             tag("p", tag("strong", verdict, class_=MARKS[found.verdict] or None), ". ", answer.measured(language),
                 lang=language),
         ]  # fmt: skip
-    return tag("section", *content, _sweep(answer), aria_labelledby=anchor)
+    return tag("section", *content, _sweep(answer, page["axes"][languages[0]]), aria_labelledby=anchor)
 
 
-def _sweep(answer: Answer) -> Markup:
+def _sweep(answer: Answer, names: dict[str, str]) -> Markup:
     found = answer.finding
+    across, up = (names.get(axis, axis) for axis in found.axes)
     if not found.curve:
         return join()
     points = sorted(found.curve)
     values = [y for _, y in points]
-    line = Line(found.axes[1], [x for x, _ in points], values, "accent")
-    told = ", ".join(f"{y:.1f} at {x:g}" for x, y in points)
+    line = Line(up, [x for x, _ in points], values, "accent")
+    told = ", ".join(f"{x:g}: {y:.1f}" for x, y in points)
     low = min(0.0, *values) if min(values) < 10 else 10 * (min(values) // 10)
-    chart = line_chart(f"{found.axes[1]} over {found.axes[0]}: {told}", [line], axis=found.axes[0], low=low)
-    return tag("div", tag("figure", tag("figcaption", found.axes[1]), chart), class_="charts")
+    chart = line_chart(f"{up} ({across}): {told}", [line], axis=across, low=low)
+    return tag("div", tag("figure", tag("figcaption", up), chart), class_="charts")
