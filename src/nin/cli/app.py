@@ -28,6 +28,7 @@ MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, an NPZ, IDX or CIFAR files."
 
 MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
+NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
 
 Model = Annotated[str, Parameter(help=MODEL)]
 Data = Annotated[Path, Parameter(help=DATA)]
@@ -257,10 +258,10 @@ def explain(
 
 @app.command(
     usage="nin summary [NAME | MODEL] [options]",
-    help_epilogue="Examples\n  nin summary\n  nin summary runs/photos --input 3x128x128",
+    help_epilogue="Examples\n  nin summary\n  nin summary googlenet\n  nin summary runs/photos --input 3x128x128",
 )
 def summary(
-    name: Annotated[str | None, Parameter(help="A network's name, or a model; by default nin.")] = None,
+    name: Annotated[str | None, Parameter(help=NETWORK)] = None,
     /,
     *,
     input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,
@@ -269,7 +270,8 @@ def summary(
 ) -> None:
     """Count what a network costs, layer by layer.
 
-    Shows parameters, multiply-adds, memory and fields of view, and what fully connected heads would cost.
+    Shows parameters, multiply-adds, memory and fields of view, what 1x1 and fully connected layers have of them, and
+    what fully connected heads would cost a NIN.
     """
     size = _input_size(input)
     anatomy = workflows.summary(name, size)
