@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from nin.network.architecture import NIN, create_model, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
+    from nin.network.surgery import convolutionize, fully_connect
     from nin.workflows import TrainOptions, check, evaluate, explain, load, predict, resume, summary, train
 
 __all__ = [
@@ -34,9 +35,11 @@ __all__ = [
     "TrainOptions",
     "__version__",
     "check",
+    "convolutionize",
     "create_model",
     "evaluate",
     "explain",
+    "fully_connect",
     "list_models",
     "load",
     "predict",
@@ -51,6 +54,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("NIN", "create_model", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
+    **dict.fromkeys(("convolutionize", "fully_connect"), "nin.network.surgery"),
 }
 
 

@@ -52,7 +52,21 @@ def places(nin, model, photos):
             2,
             "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist? (known: nin, "
             "nin-large, nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, "
-            "nin-author-imagenet)",
+            "nin-author-imagenet, conv-fc, conv-gap, conv-maxout, nin-fc, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, "
+            "googlenet)",
+        ),
+        (
+            "summary googelnet",
+            2,
+            "there is no network named 'googelnet'; did you mean googlenet? (known: nin, nin-large, "
+            "nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, nin-author-imagenet, conv-fc, "
+            "conv-gap, conv-maxout, nin-fc, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, googlenet)",
+        ),
+        (
+            "summary alexnet --input 3x64x64",
+            2,
+            "the network does not take pictures of 3x64x64: linear gets 256 features; its weights are for 9216; "
+            "alexnet was made for 3x227x227",
         ),
         ("summary --input 3x4x4", 2, "height is 4; expected a whole number of at least 8"),
     ],

@@ -75,6 +75,13 @@ def test_explain_makes_pictures_and_prints_where(nin, model, photos):
     assert outcome.err.splitlines()[0] == f"photos/dog/0.png: 고양이 0.750 (logit {math.log(ODDS):.2f})"
 
 
+@pytest.mark.parametrize(("name", "share"), [("alexnet", "96.2%"), ("vgg16", "89.4%"), ("googlenet", "14.6%")])
+def test_summary_of_what_nin_is_compared_with(nin, name, share):
+    outcome = nin("summary", name)
+    assert outcome.code == 0 and outcome.out.startswith(f"{name} for pictures of 3x22")
+    assert f"fully connected layers hold {share} of the parameters" in outcome.out
+
+
 def test_summary_as_json_counts_what_the_table_shows(nin, model):
     found = json.loads(nin("summary", "model", "--json").out)
     assert found["input_size"] == [3, 16, 16]

@@ -69,13 +69,11 @@ def test_a_prediction_line_says_unknown_and_what_was_near():
     assert prediction_line(unsure, 2) == "b.png: unknown (nearest: 고양이 0.500, dog 0.500) (1 ms)"
 
 
-@pytest.mark.parametrize("name", ["nin", "nin-author-cifar10", "nin-author-imagenet"])
+@pytest.mark.parametrize("name", ["nin", "nin-author-cifar10", "nin-author-imagenet", "conv-fc", "vgg16", "googlenet"])
 def test_the_summary_fits_100_columns_and_adds_up(name):
-    from nin.network.anatomy import anatomy
-    from nin.network.architecture import create_model
+    from nin.workflows import summary
 
-    size = (3, 224, 224) if "imagenet" in name else (3, 32, 32)
-    found = anatomy(create_model(name), size)
+    found = summary(name)
     lines = list(anatomy_lines(found))
     assert max(map(len, lines)) <= 100
     start = next(i for i, line in enumerate(lines) if line.startswith("layer"))
@@ -83,6 +81,19 @@ def test_the_summary_fits_100_columns_and_adds_up(name):
     assert sum(int(row[-5].replace(",", "")) for row in rows) == found.parameters
     assert sum(int(row[-4].replace(",", "")) for row in rows) == found.macs
     assert sum(float(row[-3].replace(",", "")) for row in rows) == pytest.approx(found.activation_bytes / 1024, abs=1)
+
+
+def test_the_summary_says_what_fully_connected_layers_hold():
+    from nin.workflows import summary
+
+    lines = list(anatomy_lines(summary("lenet5")))
+    assert lines[0] == "lenet5 for pictures of 1x32x32"
+    assert "c5      fc          120x1x1  48,120   48,000   0.5    32     4" in lines
+    assert "fully connected layers hold 95.8% of the parameters and do 14.1% of the work" in lines
+    assert not any(line.startswith("head") for line in lines)
+    lines = list(anatomy_lines(summary("googlenet")))
+    assert "6,379,728 parameters more that only training uses" in lines
+    assert "1x1 layers hold 32.4% of the parameters and do 23.3% of the work" in lines
 
 
 def test_durations():

@@ -14,7 +14,7 @@ from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
 from nin.cli.lab import claims, reproduce
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
-from nin.cli.parameters import DATA, Data, Json, Model, Pictures, Processor, Skip, Top, Words
+from nin.cli.parameters import DATA, NETWORK, Data, Json, Model, Pictures, Processor, Skip, Top, Words
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.workflows.options import Listener, TrainOptions, option
@@ -246,10 +246,10 @@ def explain(
 
 @app.command(
     usage="nin summary [NAME | MODEL] [options]",
-    help_epilogue="Examples\n  nin summary\n  nin summary runs/photos --input 3x128x128",
+    help_epilogue="Examples\n  nin summary\n  nin summary googlenet\n  nin summary runs/photos --input 3x128x128",
 )
 def summary(
-    name: Annotated[str | None, Parameter(help="A network's name, or a model; by default nin.")] = None,
+    name: Annotated[str | None, Parameter(help=NETWORK)] = None,
     /,
     *,
     input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,
@@ -258,7 +258,8 @@ def summary(
 ) -> None:
     """Count what a network costs, layer by layer.
 
-    Shows parameters, multiply-adds, memory and fields of view, and what fully connected heads would cost.
+    Shows parameters, multiply-adds, memory and fields of view, what 1x1 and fully connected layers have of them, and
+    what fully connected heads would cost a NIN.
     """
     size = _input_size(input)
     anatomy = workflows.summary(name, size)

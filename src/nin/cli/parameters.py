@@ -11,6 +11,7 @@ from nin.workflows.options import Device
 
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, NPZ, IDX, CIFAR or SVHN files."
 MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
+NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
 
 Model = Annotated[str, Parameter(help=MODEL)]
 Data = Annotated[Path, Parameter(help=DATA)]

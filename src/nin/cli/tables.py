@@ -8,7 +8,8 @@ from nin.cli.screen import safe
 
 if TYPE_CHECKING:
     from nin.data.check import Check
-    from nin.network.anatomy import Anatomy, Layer
+    from nin.network.anatomy import Anatomy
+    from nin.network.walk import Layer
     from nin.training.evaluate import Evaluation
     from nin.workflows import Explanation, Finding, Measured, Prediction, RunResult
 
@@ -109,7 +110,7 @@ def explanation_line(explanation: "Explanation") -> str:
 
 
 def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
-    """One row a layer, totals, and what fully connected heads would cost instead."""
+    """One row a layer, totals, and for a NIN what fully connected heads would cost instead."""
     yield f"{safe(anatomy.name)} for pictures of {_by(anatomy.input_size)}"
     yield from textwrap.wrap(anatomy.normalisation, 80)
     yield ""
@@ -129,26 +130,30 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
     yield from table(("layer", "what", "output", "params", "MACs", "KiB", "sees", "jump"), rows, left=2)
     yield ""
     yield f"{anatomy.parameters:,} parameters, {anatomy.macs:,} multiply-adds (MACs) a picture"
-    yield (
-        f"1x1 layers hold {anatomy.pointwise_parameters:.1%} of the parameters and do {anatomy.pointwise_macs:.1%} "
-        "of the work"
-    )
+    if anatomy.training_parameters:
+        yield f"{anatomy.training_parameters:,} parameters more that only training uses"
+    for what, parameters, macs in (
+        ("1x1", anatomy.pointwise_parameters, anatomy.pointwise_macs),
+        ("fully connected", anatomy.fc_parameters, anatomy.fc_macs),
+    ):
+        yield f"{what} layers hold {parameters:.1%} of the parameters and do {macs:.1%} of the work"
     yield (
         f"memory for one picture: {_bytes(anatomy.activation_bytes)} of activations in training, "
         f"{_bytes(anatomy.peak_bytes)} in use"
     )
     yield (
-        f"one point of a class map sees {anatomy.receptive_field} pixels of the picture across; the next one lies "
+        f"one point of the last map sees {anatomy.receptive_field} pixels of the picture across; the next one lies "
         f"{anatomy.jump} pixels on"
     )
-    yield ""
-    heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]
-    yield from table(("head (as it is, then fully connected ones)", "parameters", "MACs"), heads)
+    if anatomy.fc_alternatives:
+        yield ""
+        heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]
+        yield from table(("head (as it is, then fully connected ones)", "parameters", "MACs"), heads)
 
 
 def _what(layer: "Layer") -> str:
-    """'conv 5x5/2', 'max 3x3/2', '1x1', 'gap 8x8'."""
-    if layer.kind == "1x1":
+    """'conv 5x5/2', 'max 3x3/2', '1x1', 'gap 8x8', 'fc'."""
+    if not layer.kind.endswith("pool") and layer.kind not in ("conv", "local", "gap"):
         return layer.kind
     stride = f"/{layer.stride}" if layer.stride > 1 else ""
     return f"{layer.kind.removesuffix(' pool')} {layer.kernel}x{layer.kernel}{stride}"

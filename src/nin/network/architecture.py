@@ -6,7 +6,7 @@ Shape legend: N pictures, C channels, F features, K classes, (H, W) sides going 
 import difflib
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -250,9 +250,7 @@ def configure(name: str, num_classes: int | None = None, in_chans: int | None = 
     of its function in this module. Raises UsageError for an unknown name or switch.
     """
     if name not in MODELS:
-        near = difflib.get_close_matches(str(name), MODELS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise UsageError(f"there is no network named {name!r}{hint} (known: {', '.join(MODELS)})")
+        raise unknown_network(name, MODELS)
     known = list(inspect.signature(MODELS[name]).parameters)
     for switch in switches:
         if switch not in known[2:]:
@@ -260,6 +258,14 @@ def configure(name: str, num_classes: int | None = None, in_chans: int | None = 
     given = {"num_classes": num_classes, "in_channels": in_chans}
     sizes = {key: value for key, value in given.items() if value is not None}
     return MODELS[name](**sizes, **switches)
+
+
+def unknown_network(name: str, known: Iterable[str]) -> UsageError:
+    """The error about a name that is none of the known ones; it says what was perhaps meant."""
+    names = list(known)
+    near = difflib.get_close_matches(str(name), names, n=1)
+    hint = f"; did you mean {near[0]}?" if near else ""
+    return UsageError(f"there is no network named {name!r}{hint} (known: {', '.join(names)})")
 
 
 def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:

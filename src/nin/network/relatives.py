@@ -287,6 +287,11 @@ class Relative:
     build: Callable[[], nn.Module]
     input_size: tuple[int, int, int]
 
+    def bare(self) -> nn.Module:
+        """The network without numbers (torch's meta device): built in no time, enough to count."""
+        with torch.device("meta"):
+            return self.build()
+
 
 RELATIVES = {
     "conv-fc": Relative(conv_fc, (3, 32, 32)),

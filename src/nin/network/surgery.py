@@ -21,8 +21,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from nin.errors import UsageError
 from nin.network import tracing
 from nin.network.pointwise import ONE, Affine, affine_of, convolution_of, is_pointwise, linear_of, norm_of, padded
-from nin.network.tracing import Sides, function_of
-from nin.network.walk import by
+from nin.network.tracing import function_of
+from nin.network.walk import Sides, by
 
 BEFORE = (
     "before the flatten it takes convolutions, pooling, padding, batch and response normalisation, elementwise steps"

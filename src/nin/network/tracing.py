@@ -12,10 +12,9 @@ from torch import Tensor, fx, nn
 from nin.errors import UsageError
 from nin.network.config import expect_whole
 from nin.network.layers import Dropout
-from nin.network.walk import Weightless, both, picture_like, refusing, skeleton
+from nin.network.walk import Sides, Weightless, both, picture_like, refusing, skeleton
 
 Shape = tuple[int, ...]
-Sides = tuple[int, int]
 
 ELEMENTWISE_MODULES = (
     *(nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.PReLU, nn.RReLU, nn.ELU, nn.CELU, nn.SELU, nn.GELU, nn.SiLU, nn.Mish),

@@ -21,6 +21,7 @@ from torch.overrides import TorchFunctionMode
 from nin.errors import UsageError
 from nin.network.config import conv_side
 
+Sides = tuple[int, int]  # down and across
 FLOAT32 = 4  # bytes
 MULTIPLY = ("conv", "1x1", "local", "fc")  # the kinds that do multiply-accumulates
 ARGUMENTS = {  # of the functions that make a row, in the order in which torch takes them
@@ -72,11 +73,11 @@ class Walk(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """A tensor of the pass, what one of its values sees (pixels), and the row that made it, if one did."""
+    """A tensor of the pass, what one of its values sees (pixels down and across), and the row that made it, if any."""
 
     tensor: Tensor
-    field: int
-    jump: int
+    field: Sides
+    jump: Sides
     row: int | None = None
 
 
@@ -159,7 +160,7 @@ def walk(model: nn.Module, size: tuple[int, int, int]) -> Walk:
     with refusing(size), watch:
         bones(picture)
     last = watch.last_map or watch.newest
-    return Walk(tuple(watch.layers), watch.peak, last.field, last.jump)
+    return Walk(tuple(watch.layers), watch.peak, max(last.field), max(last.jump))
 
 
 @contextmanager
@@ -180,7 +181,7 @@ class _Watch(TorchFunctionMode):
         self.layers: list[Layer] = []
         self.peak = 0
         self.last_map: _Seen | None = None
-        self.newest = _Seen(picture, field=1, jump=1)
+        self.newest = _Seen(picture, field=(1, 1), jump=(1, 1))
         self.seen = {id(picture): self.newest}
         self.uncounted = {id(weight): weight for weight in model.parameters()}
         self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
@@ -203,7 +204,7 @@ class _Watch(TorchFunctionMode):
 
     def _note(self, name: str, given: dict[str, Any], sources: list[_Seen], weights: list[Tensor], out: Tensor) -> None:
         source = sources[0]
-        field, jump = max(each.field for each in sources), max(each.jump for each in sources)
+        field, jump = _widest(each.field for each in sources), _widest(each.jump for each in sources)
         before = tuple(source.tensor.shape)
         if name == "batch_norm" and source.row is not None and self.layers[source.row].kind in MULTIPLY:
             row = self.layers[source.row]
@@ -211,27 +212,23 @@ class _Watch(TorchFunctionMode):
             self._see(_Seen(out, field, jump))
             return
         shape = _shape(name, given, before, tuple(out.shape))
-        headed = len(before) == 4 and (out.ndim < 4 or shape.kind == "gap")
-        if headed and self.last_map is None:
-            self.last_map = source._replace(field=field, jump=jump)
-        if headed and not shape.kind:
-            field += (max(before[2:]) - 1) * jump  # a flattened map: what comes after sees all of it
+        if len(before) == 4 and (out.ndim < 4 or shape.kind == "gap"):
+            if self.last_map is None:
+                self.last_map = source._replace(field=field, jump=jump)
+            shape = shape._replace(reach=(before[2] - 1, before[3] - 1))  # what comes after sees all of the map
         if not shape.kind and weights:
             shape = shape._replace(kind="norm" if name.endswith("norm") else name)
-        if not shape.kind:
-            self._see(_Seen(out, field, jump))
-            return
-        field, jump = field + shape.reach * jump, jump * (1 if shape.kind == "gap" else shape.stride)
-        macs = _macs(shape.kind, given.get("weight"), out)
-        size = _output(out)
-        memory = FLOAT32 * out.numel()
-        row = Layer(
-            *(self._name(name), shape.kind, shape.kernel, shape.stride, shape.padding),
-            *(size, self._count(weights), macs, memory, field, jump),
-        )
-        self.layers.append(row)
-        self.peak = max(self.peak, FLOAT32 * source.tensor.numel() + memory)
-        self._see(_Seen(out, field, jump, len(self.layers) - 1))
+        field = field[0] + shape.reach[0] * jump[0], field[1] + shape.reach[1] * jump[1]
+        jump = jump[0] * shape.stride[0], jump[1] * shape.stride[1]
+        self._see(_Seen(out, field, jump, len(self.layers) if shape.kind else None))
+        if shape.kind:
+            geometry = max(shape.kernel), max(shape.stride), max(shape.padding)
+            macs = _macs(shape.kind, given.get("weight"), out)
+            costs = self._count(weights), macs, FLOAT32 * out.numel()
+            self.layers.append(
+                Layer(self._name(name), shape.kind, *geometry, _output(out), *costs, max(field), max(jump))
+            )
+            self.peak = max(self.peak, FLOAT32 * (source.tensor.numel() + out.numel()))
 
     def _see(self, seen: _Seen) -> None:
         self.seen[id(seen.tensor)] = self.newest = seen
@@ -247,32 +244,36 @@ class _Watch(TorchFunctionMode):
 
 
 class _Shape(NamedTuple):
-    """What a call is to its map: its kind ("" for none), and kernel, stride, padding and reach of the longer side."""
+    """What a call is to its map: its kind ("" for none), and kernel, stride, padding and reach, down and across."""
 
     kind: str = ""
-    kernel: int = 1
-    stride: int = 1
-    padding: int = 0
-    reach: int = 0  # (kernel - 1) * dilation, places of the map
+    kernel: Sides = (1, 1)
+    stride: Sides = (1, 1)
+    padding: Sides = (0, 0)
+    reach: Sides = (0, 0)  # (kernel - 1) * dilation, places of the map
 
 
 def _shape(name: str, given: dict[str, Any], before: tuple[int, ...], after: tuple[int, ...]) -> _Shape:
     if name in ("conv2d", "max_pool2d", "avg_pool2d"):
-        sides = tuple(given["weight"].shape[2:]) if name == "conv2d" else given["kernel_size"]
-        kernel, dilation = _longer(sides), _longer(given.get("dilation") or 1)
-        stride = _longer(given.get("stride") or (1 if name == "conv2d" else kernel))
-        reach = (kernel - 1) * dilation
-        kind = ("1x1" if kernel == 1 else "conv") if name == "conv2d" else f"{name[:3]} pool"
-        return _Shape(kind, kernel, stride, _padding(given.get("padding") or 0, reach), reach)
+        kernel = both(tuple(given["weight"].shape[2:]) if name == "conv2d" else given["kernel_size"])
+        stride = both(given.get("stride") or (1 if name == "conv2d" else kernel))
+        dilation, padding = both(given.get("dilation") or 1), given.get("padding") or 0
+        reach = (kernel[0] - 1) * dilation[0], (kernel[1] - 1) * dilation[1]
+        if isinstance(padding, str):
+            padding = tuple((side + 1) // 2 if padding == "same" else 0 for side in reach)
+        kind = ("1x1" if kernel == (1, 1) else "conv") if name == "conv2d" else f"{name[:3]} pool"
+        return _Shape(kind, kernel, stride, both(padding), reach)
     if name == "local2d":
-        kernel = given["kernel_size"]
-        return _Shape("local", kernel, 1, given.get("padding", 0), kernel - 1)
-    if name.startswith("adaptive_") and name in ARGUMENTS:
-        side, pooled = max(before[2:]), max(after[2:])
-        kernel = -(-side // pooled)
-        return _Shape("gap" if after[2:] == (1, 1) else f"{name[9:12]} pool", kernel, side // pooled, 0, kernel - 1)
-    if name == "mean" and len(before) == 4 and {axis % 4 for axis in _several(given.get("dim"))} == {2, 3}:
-        return _Shape("gap", max(before[2:]), 1, 0, max(before[2:]) - 1)
+        kernel = both(given["kernel_size"])
+        return _Shape("local", kernel, (1, 1), both(given.get("padding", 0)), (kernel[0] - 1, kernel[1] - 1))
+    adaptive = name.startswith("adaptive_") and name in ARGUMENTS
+    mean = name == "mean" and len(before) == 4 and {axis % 4 for axis in _several(given.get("dim"))} == {2, 3}
+    if mean or (adaptive and after[2:] == (1, 1)):
+        return _Shape("gap", (before[2], before[3]), reach=(before[2] - 1, before[3] - 1))
+    if adaptive:
+        kernel = -(-before[2] // after[2]), -(-before[3] // after[3])
+        stride = max(before[2] // after[2], 1), max(before[3] // after[3], 1)
+        return _Shape(f"{name[9:12]} pool", kernel, stride, reach=(kernel[0] - 1, kernel[1] - 1))
     if len(before) == len(after) == 4 and before[2:] != after[2:] and name != "pad":
         raise UsageError(
             f"{name} makes maps of {by(after[2:])} of maps of {by(before[2:])} in a way that is not known here"
@@ -306,17 +307,12 @@ def _several(value: Any) -> tuple[int, ...]:
     return tuple(value) if isinstance(value, list | tuple) else () if value is None else (value,)
 
 
-def _longer(value: Any) -> int:
-    return max(_several(value))
+def _widest(sides: Iterable[Sides]) -> Sides:
+    down, across = zip(*sides, strict=True)
+    return max(down), max(across)
 
 
-def _padding(value: Any, reach: int) -> int:
-    if isinstance(value, str):
-        return (reach + 1) // 2 if value == "same" else 0
-    return _longer(value)
-
-
-def both(value: Any) -> tuple[int, int]:
+def both(value: Any) -> Sides:
     """(value, value) for a single number; a pair stays."""
     return (value[0], value[-1]) if isinstance(value, tuple | list) else (value, value)
 

@@ -199,18 +199,30 @@ def check(path: str | Path) -> Check:
 
 
 def summary(name: str | None = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
-    """Anatomy of a named network (default: "nin") or of a trained model (as `load`), for pictures of (C, H, W)."""
+    """Anatomy of a network by name ("nin" by default), ours or one it is compared with, or of a model (as `load`).
+
+    It counts for pictures of `input_size` (C, H, W), by default those that the network was made for.
+    """
     need("torch")
     from nin.network.anatomy import anatomy
-    from nin.network.architecture import create_model, list_models
+    from nin.network.architecture import create_model, list_models, unknown_network
     from nin.network.config import NINConfig
+    from nin.network.relatives import RELATIVES
 
     name = name or "nin"
+    if name in RELATIVES:
+        relative = RELATIVES[name]
+        try:
+            return replace(anatomy(relative.bare(), input_size or relative.input_size), name=name)
+        except UsageError as error:
+            raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
     if name not in list_models() and (Path(name).is_dir() or name in shipped()):
         bundle = _bundle(name)
         channels, size = bundle.preprocess.channels, bundle.preprocess.size
         counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
         return replace(counted, normalisation=bundle.preprocess.in_words())
+    if name not in list_models():
+        raise unknown_network(name, (*list_models(), *RELATIVES))
     if input_size is None:
         return anatomy(create_model(name), DEFAULT_INPUTS.get(name, (3, 32, 32)))
     return anatomy(create_model(name, in_chans=input_size[0]), input_size)

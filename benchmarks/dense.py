@@ -1,0 +1,122 @@
+"""Answers for every window of a picture: the network slid over it, and the same network made convolutional, in turn.
+
+    python benchmarks/dense.py [--side 512] [--rounds 5] [--out FILE]
+
+A VGG-like network without padding for windows of 64 x 64 (two stages of two 3x3 convolutions, pooling, one more
+convolution, fully connected layers) with random weights. Sliding takes all windows in batches; the size of a batch is
+the fastest of several, tried on part of the windows before. Both ways compute the same answers, which is checked first.
+Rounds alternate, in one process, on as many threads as torch chooses; the ratio is that of the times within a round.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from nin.network.anatomy import anatomy
+from nin.network.surgery import convolutionize
+
+WINDOW = (3, 64, 64)
+BATCHES = (8, 32, 128)
+TOLERANCE = 1e-5
+
+
+def network(classes: int = 10) -> nn.Sequential:
+    """The network to be made convolutional: (N, 3, 64, 64) -> (N, K)."""
+    layers: list[nn.Module] = []
+    for before, after in ((3, 16), (16, 32)):
+        layers += [nn.Conv2d(before, after, 3), nn.ReLU(), nn.Conv2d(after, after, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    layers += [nn.Conv2d(32, 16, 3), nn.ReLU(), nn.Flatten()]  # (N, 16, 11, 11)
+    return nn.Sequential(*layers, nn.Linear(16 * 11 * 11, 32), nn.ReLU(), nn.Dropout(), nn.Linear(32, classes)).eval()
+
+
+def slide(model: nn.Module, picture: torch.Tensor, stride: int, batch: int, most: int | None = None) -> torch.Tensor:
+    """Logits (windows, K) of the windows of a picture (3, H, W), row by row; of the first `most` only."""
+    windows = picture.unfold(1, WINDOW[1], stride).unfold(2, WINDOW[2], stride)  # (3, h, w, 64, 64), a view
+    down, across = windows.shape[1:3]
+    answers = []
+    for numbers in torch.arange(most or down * across).split(batch):
+        part = windows[:, numbers // across, numbers % across]  # (3, N, 64, 64)
+        answers.append(model(part.transpose(0, 1).contiguous()))
+    return torch.cat(answers)
+
+
+def seconds(work) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+@torch.no_grad()
+def compare(side: int, rounds: int) -> dict:
+    """Check that both ways agree, then time them in turn."""
+    torch.manual_seed(0)
+    model, picture = network(), torch.randn(3, side, side)
+    dense = convolutionize(model, WINDOW)
+    stride = dense.meta["stride"][0]
+    maps = dense(picture[None])[0]  # (K, h, w)
+    answers = maps.permute(1, 2, 0).flatten(0, 1)
+    difference = float((slide(model, picture, stride, 32) - answers).abs().max())
+    if difference > TOLERANCE:
+        raise SystemExit(f"the answers differ by {difference:.1e}; expected at most {TOLERANCE:.0e}")
+    trial = {batch: seconds(lambda batch=batch: slide(model, picture, stride, batch, 512)) for batch in BATCHES}
+    batch = min(trial, key=trial.get)
+    slid, made = [], []
+    for _ in range(rounds):
+        slid.append(seconds(lambda: slide(model, picture, stride, batch)))
+        made.append(seconds(lambda: dense(picture[None])))
+    ratios = [one / other for one, other in zip(slid, made, strict=True)]
+    work = len(answers) * anatomy(model, WINDOW).macs, anatomy(dense, (3, side, side)).macs
+    return {
+        "picture": [3, side, side],
+        "window": list(WINDOW),
+        "stride": stride,
+        "windows": len(answers),
+        "largest_difference": difference,
+        "batch": batch,
+        "batch_trial_seconds": trial,
+        "sliding_seconds": slid,
+        "dense_seconds": made,
+        "ratios": ratios,
+        "ratio_median": statistics.median(ratios),
+        "macs_sliding": work[0],
+        "macs_dense": work[1],
+        "threads": torch.get_num_threads(),
+        "load_average": os.getloadavg()[0],
+        "torch": torch.__version__,
+        "machine": platform.processor() or platform.machine(),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--side", type=int, default=512, help="side of the picture, in pixels")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", type=Path, help="write everything there as JSON")
+    arguments = parser.parse_args()
+    found = compare(arguments.side, arguments.rounds)
+    slid, made, ratios = found["sliding_seconds"], found["dense_seconds"], found["ratios"]
+    print(
+        f"{found['windows']:,} windows of {WINDOW[1]}x{WINDOW[2]}, {found['stride']} pixels apart, in a picture of "
+        f"{arguments.side}x{arguments.side}; answers agree to {found['largest_difference']:.1e}"
+    )
+    print(
+        f"sliding, batches of {found['batch']}: {statistics.median(slid):7.3f} s ({min(slid):.3f} to {max(slid):.3f})"
+    )
+    print(f"dense, one pass:        {statistics.median(made):7.3f} s ({min(made):.3f} to {max(made):.3f})")
+    print(
+        f"{found['ratio_median']:.0f} times faster ({min(ratios):.0f} to {max(ratios):.0f}), n={len(ratios)}; "
+        f"{found['macs_sliding'] / found['macs_dense']:.0f} times fewer multiply-adds; load {found['load_average']:.1f}"
+    )
+    if arguments.out:
+        arguments.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
