@@ -146,17 +146,23 @@ NO_TABLE = [
         "data.pkl is compressed or larger than 8,388,608 bytes; expected a file as torch.save writes it",
     ),
     (pickle.dumps({"a": 1}, 2), "is a pickle, but none that torch.save wrote; give the weights alone"),
-    (archive(b""), "is damaged (pickle exhausted before seeing STOP); get it again"),
+    (archive(b""), "is damaged (it ends 1 bytes too early); get it again"),
     (archive(b"]q\x00h\x00a."), NO_TENSORS),  # a list that holds itself
     (archive(b"}U\x01aK\x01s."), NO_TENSORS),  # a name as Python 2 wrote them
     (archive(TWICE), "is damaged ('a' is there twice); get it again"),
     (archive(b"(" * 250_000), MORE.format("more than 200,000 instructions")),
     (archive(b"cos\nsystem\n."), MORE.format("the Python object os.system")),
-    (archive(b"\x8f."), MORE.format("a set")),
+    (archive(b"\x8f."), MORE.format("the instruction 0x8f")),  # a set
+    (archive(b"S'x'\n."), MORE.format("the instruction 0x53")),  # a text of pickle's first version
+    (archive(b"cx"), "is damaged (a name without an end); get it again"),
+    (
+        archive(b"X\x01\x00\x00\x00\xff."),
+        "is damaged ('utf-8' codec can't decode byte 0xff in position 0: invalid start byte); get it again",
+    ),
     (archive(b"}}s."), "is damaged (list index out of range); get it again"),
     (
         archive(b"\x80\x02X\xff\xff\xff\x7fab."),
-        "is damaged (expected 2147483647 bytes in a unicodestring4, but only 3 remain); get it again",
+        "is damaged (it ends 2,147,483,644 bytes too early); get it again",
     ),
     (
         legacy(pickle.dumps({}, 2), ["0"]),
