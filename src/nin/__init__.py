@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from nin.network.architecture import NIN, create_model, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
-    from nin.workflows import TrainOptions, check, evaluate, explain, load, predict, resume, summary, train
+    from nin.workflows import (
+        TrainOptions,
+        check,
+        evaluate,
+        explain,
+        import_model,
+        load,
+        predict,
+        resume,
+        summary,
+        train,
+    )
 
 __all__ = [
     "NIN",
@@ -37,6 +48,7 @@ __all__ = [
     "create_model",
     "evaluate",
     "explain",
+    "import_model",
     "list_models",
     "load",
     "predict",
