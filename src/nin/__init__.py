@@ -23,7 +23,18 @@ if TYPE_CHECKING:
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
     from nin.network.surgery import convolutionize, fully_connect
-    from nin.workflows import TrainOptions, check, evaluate, explain, load, predict, resume, summary, train
+    from nin.workflows import (
+        TrainOptions,
+        check,
+        evaluate,
+        explain,
+        import_model,
+        load,
+        predict,
+        resume,
+        summary,
+        train,
+    )
 
 __all__ = [
     "NIN",
@@ -40,6 +51,7 @@ __all__ = [
     "evaluate",
     "explain",
     "fully_connect",
+    "import_model",
     "list_models",
     "load",
     "predict",

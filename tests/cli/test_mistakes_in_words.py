@@ -3,7 +3,7 @@
 import pytest
 
 from nin.bundle.shipped import shipped
-from nin.cli.parameters import DATA
+from nin.cli.parameters import DATA, FOREIGN
 
 TRAIN = "try: nin train --help"
 PREDICT = "try: nin predict --help"
@@ -16,7 +16,7 @@ MISTAKES = {
     "trian --help": ('nin: nin has no command "trian"; did you mean nin train?', "try: nin --help"),
     "frobnicate": (
         'nin: nin has no command "frobnicate"; the commands are data, train, evaluate, predict, explain, summary, '
-        "doctor, demo, claims",
+        "import, doctor, demo, claims, reproduce",
         "try: nin --help",
     ),
     "--epochs 3": ("nin: nin has no option --epochs", "try: nin --help"),
@@ -50,6 +50,17 @@ MISTAKES = {
     "train --resume runs/photos --epochs 3": (
         "nin: --resume runs/photos goes on as the run began; leave out --epochs",
         TRAIN,
+    ),
+    "convert model.pth": ('nin: nin has no command "convert"; did you mean nin import?', "try: nin --help"),
+    "import": (f"nin: nin import needs FILE: {FOREIGN[0].lower()}{FOREIGN[1:-1]}", "try: nin import --help"),
+    "import nothere": (
+        "nin: nothere does not exist; expected a definition file or a file of weights",
+        "try: nin import --help",
+    ),
+    "import a --size ten": ('nin: --size is "ten"; expected a whole number', "try: nin import --help"),
+    "import a --colours brg": (
+        'nin: --colours is "brg"; expected rgb or bgr; did you mean "rgb"?',
+        "try: nin import --help",
     ),
     "predict": (
         "nin: nin predict needs MODEL: a model folder, the run folder that holds it, or a model of the package: "

@@ -1,7 +1,6 @@
 """The commands: their words, their options, and what each asks `nin.workflows` and prints."""
 
 import os
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
@@ -12,20 +11,31 @@ from cyclopts import App, CycloptsError, Parameter
 from nin import __version__, workflows
 from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
-from nin.cli.lab import claims, reproduce
+from nin.cli.lab import claims, reproduce, summary
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
-from nin.cli.parameters import DATA, NETWORK, Data, Json, Model, Pictures, Processor, Skip, Top, Words
+from nin.cli.parameters import (
+    DATA,
+    FOREIGN,
+    Data,
+    Json,
+    Model,
+    Pictures,
+    Processor,
+    Skip,
+    Top,
+    Words,
+    check_pictures,
+)
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import ArtifactError, BelowThreshold, UsageError
-from nin.workflows.options import Listener, TrainOptions, option
+from nin.workflows.options import ImportOptions, Listener, TrainOptions, option
 
 if TYPE_CHECKING:
     from nin.workflows import RunResult
 
 Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
-DEFAULTS = TrainOptions()
-MOST_TOP = 1_000  # as many classes as ImageNet has
+DEFAULTS, IMPORT_DEFAULTS = TrainOptions(), ImportOptions()
 
 app = App(
     name="nin",
@@ -173,7 +183,7 @@ def predict(
     formats = [name for name, wanted in (("--json", json), ("--jsonl", jsonl), ("--csv", csv)) if wanted]
     if len(formats) > 1:
         raise UsageError(f"{' and '.join(formats)} cannot go together; choose one")
-    _check_pictures("predict", "INPUT", input, top, screen)
+    check_pictures("predict", "INPUT", input, top, screen)
     predictions = workflows.predict(model, input, device=device)
     failed, objects = 0, []
     for number, prediction in enumerate(predictions):
@@ -198,15 +208,6 @@ def predict(
     return 1 if failed else 0
 
 
-def _check_pictures(command: str, what: str, inputs: Sequence[str], top: int, screen: Screen) -> None:
-    if not inputs:
-        raise UsageError(f"nin {command} needs {what}: pictures, folders, globs in quotes, or - for standard input")
-    if not 1 <= top <= MOST_TOP:
-        raise UsageError(f"--top is {top}; expected 1 to {MOST_TOP}")
-    if "-" in inputs and sys.stdin is not None and sys.stdin.isatty():
-        screen.note("reading one picture from the keyboard; give its file's name instead, or end with Ctrl-D")
-
-
 @app.command(
     usage="nin explain MODEL IMAGE... [options]",
     help_epilogue=(
@@ -229,7 +230,7 @@ def explain(
     """
     from nin.cli.tables import explanation_line
 
-    _check_pictures("explain", "IMAGE", image, top, screen)
+    check_pictures("explain", "IMAGE", image, top, screen)
     objects = []
     for explanation in workflows.explain(model, image, out=out, top=top, device=device):
         if json:
@@ -244,41 +245,46 @@ def explain(
         screen.result(to_json(objects))
 
 
-@app.command(
+app.command(
     usage="nin summary [NAME | MODEL] [options]",
     help_epilogue="Examples\n  nin summary\n  nin summary googlenet\n  nin summary runs/photos --input 3x128x128",
+)(summary)
+
+
+@app.command(
+    name="import",
+    usage="nin import FILE... [options]",
+    help_epilogue=(
+        "Examples\n  nin import cifar-10_def cifar-10_params\n  nin import nin_cifar10.pth --out model --labels cifar10"
+    ),
 )
-def summary(
-    name: Annotated[str | None, Parameter(help=NETWORK)] = None,
-    /,
-    *,
-    input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,
+def import_(
+    *file: Annotated[Path, Parameter(help=FOREIGN)],
+    options: Annotated[ImportOptions, Parameter(name="*")] = IMPORT_DEFAULTS,
     json: Json = False,
     screen: Words,
-) -> None:
-    """Count what a network costs, layer by layer.
+) -> int:
+    """Bring in somebody else's network.
 
-    Shows parameters, multiply-adds, memory and fields of view, what 1x1 and fully connected layers have of them, and
-    what fully connected heads would cost a NIN.
+    Shows what its files say and what that is here, and makes a model folder of its weights. No code in a file is run.
     """
-    size = _input_size(input)
-    anatomy = workflows.summary(name, size)
+    if not file:
+        raise UsageError(f"nin import needs FILE: {FOREIGN[0].lower()}{FOREIGN[1:-1]}")
+    found = workflows.import_model(file, options)
+    for warning in found.warnings:
+        screen.warn(warning)
+    for note in found.notes:
+        screen.note(f"note: {safe(note)}")
     if json:
-        screen.result(to_json(anatomy.to_dict()))
+        screen.result(to_json(found))
     else:
-        from nin.cli.tables import anatomy_lines
+        from nin.cli.tables import import_lines
 
-        screen.result("\n".join(anatomy_lines(anatomy)))
-
-
-def _input_size(text: str | None) -> tuple[int, int, int] | None:
-    if text is None:
-        return None
-    sizes = text.lower().split("x")
-    if len(sizes) != 3 or not all(size.isdecimal() for size in sizes):
-        raise UsageError(f'--input is "{text}"; expected channels x height x width, such as 3x64x64')
-    channels, height, width = (int(size) for size in sizes)
-    return channels, height, width
+        screen.result("\n".join(import_lines(found)))
+    if options.out is None or found.model is not None:
+        return 0
+    screen.error(f"nothing was written to {options.out}: {found.missing}")
+    return 1
 
 
 @data.command(

@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from nin import workflows
 from nin.cli.exchange import to_json
-from nin.cli.parameters import Json, Words
+from nin.cli.parameters import NETWORK, Json, Words, picture_size
 from nin.errors import UsageError
 from nin.workflows.options import CLAIM_SEEDS, Lang, ProtocolName
 
@@ -15,6 +15,29 @@ if TYPE_CHECKING:
     from nin.lab.claims.claim import Answer, Language
 
 WIDTH = 80  # columns
+
+
+def summary(
+    name: Annotated[str | None, Parameter(help=NETWORK)] = None,
+    /,
+    *,
+    input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,
+    json: Json = False,
+    screen: Words,
+) -> None:
+    """Count what a network costs, layer by layer.
+
+    Shows parameters, multiply-adds, memory and fields of view, what 1x1 and fully connected layers have of them, and
+    what fully connected heads would cost a NIN.
+    """
+    size = picture_size(input)
+    anatomy = workflows.summary(name, size)
+    if json:
+        screen.result(to_json(anatomy.to_dict()))
+    else:
+        from nin.cli.tables import anatomy_lines
+
+        screen.result("\n".join(anatomy_lines(anatomy)))
 
 
 def claims(

@@ -30,6 +30,7 @@ SYNONYMS = {
     "cam": "explain",
     "heatmap": "explain",
     "visualize": "explain",
+    "convert": "import",
     "info": "summary",
     "check": "data check",
     "checks": "doctor",

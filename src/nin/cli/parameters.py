@@ -1,5 +1,7 @@
-"""Parameters that several commands share: their types and the words that help pages say about them."""
+"""What several commands take, and looks at it before anything is started."""
 
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -7,9 +9,12 @@ from cyclopts import Parameter
 
 from nin.bundle.shipped import shipped
 from nin.cli.screen import Screen
+from nin.errors import UsageError
 from nin.workflows.options import Device
 
+MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, NPZ, IDX, CIFAR or SVHN files."
+FOREIGN = "The files of one network: definitions (cuda-convnet, Caffe) or weights (Caffe, PyTorch, safetensors)."
 MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
 NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
 
@@ -21,3 +26,24 @@ Json = Annotated[bool, Parameter(help="Print JSON.")]
 Processor = Annotated[Device, Parameter(help="Where to compute.")]
 Skip = Annotated[bool, Parameter(help="Leave out pictures that cannot be read instead of stopping.")]
 Words = Annotated[Screen, Parameter(parse=False)]
+
+
+def check_pictures(command: str, what: str, inputs: Sequence[str], top: int, screen: Screen) -> None:
+    """Raise UsageError when no picture is named or --top is impossible; tell who would have to type one."""
+    if not inputs:
+        raise UsageError(f"nin {command} needs {what}: pictures, folders, globs in quotes, or - for standard input")
+    if not 1 <= top <= MOST_TOP:
+        raise UsageError(f"--top is {top}; expected 1 to {MOST_TOP}")
+    if "-" in inputs and sys.stdin is not None and sys.stdin.isatty():
+        screen.note("reading one picture from the keyboard; give its file's name instead, or end with Ctrl-D")
+
+
+def picture_size(text: str | None) -> tuple[int, int, int] | None:
+    """--input as (channels, height, width): 3x64x64; None where it is not given."""
+    if text is None:
+        return None
+    sizes = text.lower().split("x")
+    if len(sizes) != 3 or not all(size.isdecimal() for size in sizes):
+        raise UsageError(f'--input is "{text}"; expected channels x height x width, such as 3x64x64')
+    channels, height, width = (int(size) for size in sizes)
+    return channels, height, width

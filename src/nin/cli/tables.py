@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
     from nin.network.walk import Layer
     from nin.training.evaluate import Evaluation
-    from nin.workflows import Explanation, Finding, Measured, Prediction, RunResult
+    from nin.workflows import Explanation, Finding, Imported, Measured, Prediction, RunResult
 
 NAME_WIDTH = 32  # terminal cells that a label may take
 MOST_CONFUSED = 5
@@ -179,6 +179,21 @@ def check_lines(check: "Check") -> Iterator[str]:
             yield from (f"  {safe(line)}" for line in lines[:MOST_LINES])
             if len(lines) > MOST_LINES:
                 yield f"  and {len(lines) - MOST_LINES:,} more (all of them with --json)"
+
+
+def import_lines(found: "Imported") -> Iterator[str]:
+    """What a foreign network is, its translation line by line, its pictures, its files and the model folder."""
+    network = found.network
+    size = f"{found.parameters:,} parameters, {network['num_classes']} classes"
+    yield from textwrap.wrap(f"{safe(found.source)}: {safe(network['name'])}, {size}", 78, subsequent_indent="    ")
+    yield ""
+    for at, theirs, ours in found.lines:
+        yield from textwrap.wrap(f"{safe(at)}  {safe(theirs)} -> {safe(ours)}", 78, subsequent_indent="    ")
+    yield ""
+    yield from textwrap.wrap(f"pictures: {safe(found.pictures)}", 78, subsequent_indent="    ")
+    yield from (f"{digest}  {safe(name)}" for name, digest in found.files)
+    last = f"no model: {safe(found.missing)}" if found.model is None else f"model: {safe(found.model)}"
+    yield from textwrap.wrap(last, 78, subsequent_indent="    ") if found.model is None else [last]
 
 
 def findings_lines(findings: Sequence["Finding"]) -> Iterator[str]:

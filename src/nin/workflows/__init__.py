@@ -6,19 +6,32 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import ImportOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:
-    from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
+    from nin.workflows.answers import Explanation, Imported, Measured, Prediction, RunResult
     from nin.workflows.checkup import Finding, doctor
     from nin.workflows.claiming import claims, claims_page, reproduce
-    from nin.workflows.journeys import check, demo, evaluate, explain, load, predict, resume, summary, train
+    from nin.workflows.journeys import (
+        check,
+        demo,
+        evaluate,
+        explain,
+        import_model,
+        load,
+        predict,
+        resume,
+        summary,
+        train,
+    )
     from nin.workflows.using import Classifier
 
 __all__ = [
     "Classifier",
     "Explanation",
     "Finding",
+    "ImportOptions",
+    "Imported",
     "Listener",
     "Measured",
     "Prediction",
@@ -31,6 +44,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "import_model",
     "load",
     "predict",
     "reproduce",
@@ -40,7 +54,7 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    **dict.fromkeys(("Explanation", "Measured", "Prediction", "RunResult"), "answers"),
+    **dict.fromkeys(("Explanation", "Imported", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
     "Classifier": "using",

@@ -50,3 +50,24 @@ class Measured:
     evaluation: Evaluation
     split: str
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A foreign network understood, and the model folder made of it where there were weights.
+
+    lines: (where it stands, what it says there, what it is here); recipe: how it was trained, if the files tell;
+    pictures: what the network expects, in words; files: (name, SHA-256); missing: why there is no model folder.
+    """
+
+    source: str
+    network: dict[str, Any]
+    parameters: int
+    lines: tuple[tuple[str, str, str], ...]
+    recipe: dict[str, Any] | None
+    pictures: str
+    files: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...]
+    missing: str | None = None
+    model: Path | None = None

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import fields, replace
 from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -22,8 +22,8 @@ from nin.data.images import is_picture_name
 from nin.data.sources import Source, open_source
 from nin.data.stream import StreamedImages
 from nin.errors import DataError, MissingExtra, UsageError
-from nin.workflows.answers import Explanation, Measured, Prediction, RunResult
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.answers import Explanation, Imported, Measured, Prediction, RunResult
+from nin.workflows.options import ImportOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
 DEMO_EPOCHS = 30  # the whole demo took 92 s on two cores: docs/log.md
+Options = TypeVar("Options", TrainOptions, ImportOptions)
+MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights, mean picture
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
 
@@ -56,7 +58,7 @@ def train(
     Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
     state saved for `resume`.
     """
-    options = _chosen(options, choices)
+    options = _chosen(options or TrainOptions(), choices)
     with _team() as team:
         source = open_source(path, seed=options.seed, holdout=options.holdout)
         begin = _bundle(options.from_) if options.from_ else None
@@ -228,13 +230,37 @@ def summary(name: str | None = None, input_size: tuple[int, int, int] | None = N
     return anatomy(create_model(name, in_chans=input_size[0]), input_size)
 
 
-def _chosen(options: TrainOptions | None, choices: dict[str, Any]) -> TrainOptions:
+def import_model(files: Sequence[str | Path], options: ImportOptions | None = None, **choices: Any) -> Imported:
+    """Bring in somebody else's network: definition files, or weights, of cuda-convnet, Caffe or PyTorch.
+
+    `choices` are fields of ImportOptions: `import_model(["nin.pth"], out="model", labels="cifar10")`. Without `out`, or
+    without weights among the files, nothing is written. Raises ModelError or UsageError in one line for files that
+    cannot be understood, or that do not belong together.
+    """
+    options = _chosen(options or ImportOptions(), choices)
+    paths = [Path(file) for file in files]
+    if not paths or len(paths) > MOST_FILES:
+        raise UsageError(f"{len(paths)} files are given; expected the definition or the weights of one network")
+    for path in paths:
+        if not path.is_file():
+            found = "is a folder" if path.is_dir() else "does not exist" if not path.exists() else "is not a file"
+            raise UsageError(f"{escape_name(path)} {found}; expected a definition file or a file of weights")
+    out = options.out
+    if out is not None and not options.overwrite and out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{escape_name(out)} is not empty; choose another --out, or replace it with --overwrite")
+    need("torch")
+    from nin.workflows.importing import import_files
+
+    return import_files(paths, options)
+
+
+def _chosen(options: Options, choices: dict[str, Any]) -> Options:
     if choices.get("out") is not None:
         choices["out"] = Path(choices["out"])
     try:
-        return replace(options or TrainOptions(), **choices)
+        return replace(options, **choices)
     except TypeError:
-        known = [field.name for field in fields(TrainOptions)]
+        known = [field.name for field in fields(options)]
         wrong = next(name for name in choices if name not in known)
         raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
 

@@ -15,6 +15,7 @@ Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
 Balance = Literal["none", "weights", "sampler"]
 Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
+Colours = Literal["rgb", "bgr"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Lang = Literal["en", "ko", "both"]
 CLAIM_SEEDS = 2  # of every training of nin claims; the whole list takes under 5 minutes on two cores: docs/log.md
@@ -88,6 +89,51 @@ class TrainOptions:
             raise UsageError(f"--channels is {self.channels}; expected 1, 3 or 4")
         if self.max_time is not None:
             seconds(self.max_time)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions:
+    """What `nin import` lets a user choose. None means: as the files, or what is known of them, tell."""
+
+    out: Path | None = None
+    """Model folder to write; without it the translation is only shown."""
+    labels: str | None = None
+    """Names of the classes: cifar10, or a text file with one name a line; by default their numbers."""
+    layout: str | None = None
+    """Whose PyTorch weights they are, such as pytorchcv; by default recognised."""
+    size: int | None = None
+    """Side of the pictures in pixels."""
+    mean: str | None = None
+    """Mean to subtract, RGB, of values from 0 to 1, such as 0.49,0.48,0.45."""
+    std: str | None = None
+    """Spread to divide by, RGB, of values from 0 to 1."""
+    colours: Colours | None = None
+    """Order in which the weights read colours."""
+    overwrite: bool = False
+    """Replace the model folder that is there."""
+
+    def __post_init__(self) -> None:
+        if self.size is not None and not 8 <= self.size <= 4096:
+            raise UsageError(f"--size is {self.size}; expected 8 to 4096")
+        if self.colours not in (None, "rgb", "bgr"):
+            raise UsageError(f"--colours is {self.colours!r}; expected rgb or bgr")
+
+    def numbers(self, name: str, channels: int) -> tuple[float, ...] | None:
+        """--mean or --std as one number for each channel (one alone counts for all); None where it is not given."""
+        text = getattr(self, name)
+        if text is None:
+            return None
+        low, words = {"mean": 0.0, "std": 1e-6}[name], text.split(",")
+        try:
+            values = tuple(float(word) for word in words)
+        except ValueError:
+            values = ()
+        values = values * channels if len(values) == 1 else values
+        if len(values) != channels or not all(low <= value <= 1 for value in values):
+            raise UsageError(
+                f"--{name} is {text!r}; expected {channels} numbers from {low:g} to 1, separated by commas"
+            )
+        return values
 
 
 RANGES: dict[str, tuple[float, float]] = {

@@ -1,0 +1,205 @@
+"""Caffe's binary weights (`.caffemodel`) and mean pictures (`.binaryproto`): a small reader of protocol buffers.
+
+It knows the few fields that carry names and numbers and passes over the rest; it copies nothing but those numbers, and
+every length is compared with the bytes that are there before anything is made of it. Fields (Caffe's public
+caffe.proto): a net holds layers (100, or 2 in older files, where 1 in a layer holds one of the first format); a layer
+its name (1, 4, 1) and blobs (7, 6, 50); a blob its numbers (5, or 8 in double precision) and its shape (7, or four
+numbers 1 to 4).
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nin.artifacts import escape_name
+from nin.errors import ModelError
+from nin.network.foreign import ConvWeights
+
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+MOST_LAYERS, MOST_BLOBS, MOST_SIDES, LONGEST_NAME = 2_000, 16, 8, 1_000
+Field = tuple[int, int, int | memoryview]  # number, wire type, value
+
+
+def fields(data: memoryview, what: str) -> Iterator[Field]:
+    """The fields of one message: varints as whole numbers, the others as the bytes they are.
+
+    Raises ModelError when a field does not end inside `data`, or is of a type that Caffe does not write; `what` names
+    the file, for messages.
+    """
+    place, end = 0, len(data)
+    while place < end:
+        key, place = _varint(data, place, what)
+        number, kind = key >> 3, key & 7
+        if not 1 <= number < 2**29 or kind not in (VARINT, FIXED64, BYTES, FIXED32):
+            raise ModelError(f"{what} is no Caffe weights, or is damaged (field {number} of type {kind} in it)")
+        if kind == VARINT:
+            value, place = _varint(data, place, what)
+            yield number, kind, value
+            continue
+        length = 8 if kind == FIXED64 else 4
+        if kind == BYTES:
+            length, place = _varint(data, place, what)
+        if length > end - place:
+            raise ModelError(f"{what} is cut short ({length:,} bytes announced, {end - place:,} there); get it again")
+        yield number, kind, data[place : place + length]
+        place += length
+
+
+def _varint(data: memoryview, place: int, what: str) -> tuple[int, int]:
+    """A whole number of up to 64 bits, seven bits a byte, and the place after it."""
+    value = 0
+    for shift in range(0, 70, 7):
+        if place >= len(data):
+            raise ModelError(f"{what} is cut short in the middle of a number; get it again")
+        byte = data[place]
+        place += 1
+        value |= (byte & 127) << shift
+        if byte < 128:
+            return value & (2**64 - 1), place
+    raise ModelError(f"{what} is no Caffe weights, or is damaged (a number of more than 64 bits in it)")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that holds numbers: its name and its blobs."""
+
+    name: str
+    blobs: tuple[Tensor, ...]
+
+
+def is_mean_picture(data: bytes) -> bool:
+    """Whether the bytes are one blob rather than a net: its first field is a number, not a name or a layer."""
+    try:
+        number, kind, _ = next(fields(memoryview(data), ""))
+    except (ModelError, StopIteration):
+        return False
+    return (number, kind) in {(1, VARINT), (5, BYTES), (7, BYTES)}
+
+
+def read_mean(data: bytes, what: str) -> Tensor:
+    """The mean of every channel of a mean picture (1, C, H, W), in its own order and its own units (C)."""
+    blob = _blob(memoryview(data), what)
+    if blob.ndim not in (3, 4) or not blob.numel() or (blob.ndim == 4 and len(blob) != 1):
+        raise ModelError(f"{what} holds numbers of shape {tuple(blob.shape)}; expected one mean picture (1, C, H, W)")
+    return blob.reshape(blob.shape[-3], -1).mean(1)
+
+
+def read_caffemodel(data: bytes, what: str) -> dict[str, Layer]:
+    """Every layer that holds numbers, by its name. Raises ModelError for a damaged, foreign or ambiguous file."""
+    layers: dict[str, Layer] = {}
+    for number, kind, value in fields(memoryview(data), what):
+        if number not in (100, 2) or kind != BYTES or not isinstance(value, memoryview):
+            continue
+        layer = _layer(value, old=number == 2, what=what)
+        if not layer.blobs:
+            continue
+        if layer.name in layers:
+            raise ModelError(f"{what} holds the layer {escape_name(layer.name)} twice; which one counts cannot be told")
+        if len(layers) >= MOST_LAYERS:
+            raise ModelError(f"{what} holds more than {MOST_LAYERS:,} layers; expected the weights of one network")
+        layers[layer.name] = layer
+    if not layers:
+        raise ModelError(f"{what} holds no layer with weights; expected a .caffemodel of Caffe's binary format")
+    return layers
+
+
+def _layer(data: memoryview, *, old: bool, what: str) -> Layer:
+    name, blobs = "", []
+    first = 4 if old else 1
+    for number, kind, value in fields(data, what):
+        if kind != BYTES or not isinstance(value, memoryview):
+            continue
+        if old and number == 1:  # a layer of Caffe's first format inside one of its second
+            return _first_format(value, what)
+        if number == first:
+            name = _text(value, what)
+        elif number == (6 if old else 7):
+            blobs.append(_blob(value, what))
+    return _named(name, blobs, what)
+
+
+def _first_format(data: memoryview, what: str) -> Layer:
+    name, blobs = "", []
+    for number, kind, value in fields(data, what):
+        if kind == BYTES and isinstance(value, memoryview):
+            if number == 1:
+                name = _text(value, what)
+            elif number == 50:
+                blobs.append(_blob(value, what))
+    return _named(name, blobs, what)
+
+
+def _named(name: str, blobs: list[Tensor], what: str) -> Layer:
+    if len(blobs) > MOST_BLOBS:
+        raise ModelError(f"{what}: layer {escape_name(name)} holds {len(blobs)} blobs; expected at most {MOST_BLOBS}")
+    return Layer(name, tuple(blobs))
+
+
+def _text(data: memoryview, what: str) -> str:
+    try:
+        if len(data) <= LONGEST_NAME:
+            return bytes(data).decode()
+    except UnicodeDecodeError:
+        pass
+    raise ModelError(f"{what} has a layer whose name is not UTF-8 of at most {LONGEST_NAME:,} bytes; it is damaged")
+
+
+def _blob(data: memoryview, what: str) -> Tensor:
+    """A blob's numbers in its shape, float32; ModelError when shape and numbers do not belong together."""
+    legacy: dict[int, int] = {}
+    shape: list[int] | None = None
+    singles, doubles = bytearray(), bytearray()
+    for number, kind, value in fields(data, what):
+        if number in (1, 2, 3, 4) and isinstance(value, int):
+            legacy[number] = value
+        elif number == 7 and isinstance(value, memoryview) and kind == BYTES:
+            shape = _shape(value, what)
+        elif number in (5, 8) and isinstance(value, memoryview):
+            (singles if number == 5 else doubles).extend(value)
+    found = _numbers(doubles, torch.float64, what) if doubles else _numbers(singles, torch.float32, what)
+    sides = [legacy.get(number, 0) for number in (1, 2, 3, 4)] if shape is None else shape
+    if math.prod(sides) != found.numel():
+        shown = "x".join(map(str, sides))[:60] or "one number"
+        raise ModelError(f"{what} holds {found.numel():,} numbers for a shape of {shown}; it is damaged")
+    return found.float().reshape(sides) if found.numel() else found
+
+
+def _shape(data: memoryview, what: str) -> list[int]:
+    sides: list[int] = []
+    for number, kind, value in fields(data, what):
+        if number == 1 and isinstance(value, int):
+            sides.append(value)
+        elif number == 1 and kind == BYTES and isinstance(value, memoryview):
+            place = 0
+            while place < len(value) and len(sides) <= MOST_SIDES:
+                side, place = _varint(value, place, what)
+                sides.append(side)
+    if len(sides) > MOST_SIDES:
+        raise ModelError(f"{what} holds numbers of more than {MOST_SIDES} dimensions; expected weights of convolutions")
+    return sides
+
+
+def _numbers(data: bytearray, dtype: torch.dtype, what: str) -> Tensor:
+    if len(data) % dtype.itemsize:
+        raise ModelError(f"{what} holds {len(data):,} bytes of numbers of {dtype.itemsize} bytes each; it is damaged")
+    return torch.frombuffer(data, dtype=dtype) if data else torch.empty(0)
+
+
+def convolutions(layers: dict[str, Layer], names: tuple[str, ...], what: str) -> list[ConvWeights]:
+    """The weights of the convolutions `names`, in that order. Raises ModelError for one that is not there."""
+    found = []
+    for name in names:
+        layer = layers.get(name)
+        if layer is None:
+            known = ", ".join(map(escape_name, list(layers)[:12]))
+            raise ModelError(f"{what} has no weights for layer {escape_name(name)}; it has those of {known}"[:300])
+        weight, *bias = layer.blobs
+        if len(bias) > 1:
+            raise ModelError(
+                f"{what}: layer {escape_name(name)} holds {len(layer.blobs)} blobs; expected weights and bias"
+            )
+        found.append(ConvWeights(f"{what}: {name}", weight, bias[0].reshape(-1) if bias else None))
+    return found

@@ -1,0 +1,348 @@
+"""The author's definition files: cuda-convnet's layers (`_def`) and hyper-parameters (`_params`), INI syntax.
+
+Source: the files themselves and what cuda-convnet makes of them (Python/layer.py and PluginsSrc/include/
+extralayers.cuh of the author's fork). Learning rates are multiplied by the coefficient of the cost, weight decay is
+not: `epsW * coeff` is the rate here and `wc / coeff` the decay.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from nin.artifacts import escape_name
+from nin.errors import ModelError
+from nin.network.foreign import (
+    PREPARED,
+    ForeignInput,
+    ForeignLayer,
+    ForeignNet,
+    ForeignRecipe,
+    LayerRates,
+    Line,
+    assemble,
+    convolution_paths,
+    network_lines,
+)
+
+MOST_SECTIONS = 400
+BATCH = 128  # cuda-convnet's own default; the files do not tell
+INIT_STD = 0.01  # cuda-convnet's own default of initW
+DROPOUT = re.compile(r"dropout\s*\[\s*([^\]]+?)\s*\]")
+
+# What a layer may say, beside its type; partialSum and gpu change how fast it computes, not what.
+KEYS = {
+    "data": "dataidx",
+    "conv": "inputs channels filters padding stride filtersize groups neuron initw initb sharedbiases partialsum gpu",
+    "cccp": "inputs channels in_nodes out_nodes neuron initw initb partialsum gpu",
+    "pool": "inputs pool start sizex stride outputsx channels neuron gpu",
+    "neuron": "inputs neuron gpu",
+    "dropout": "inputs keep gpu",
+    "softmax": "inputs gpu",
+    "cost.logreg": "inputs gpu",
+}
+RATES = ("epsw", "epsb", "momw", "momb", "wc")  # what every convolution needs in the second file
+
+
+@dataclass(frozen=True)
+class Section:
+    """One [name] of a file and its settings, keys in lower case: value and where it stands ("net_def:12")."""
+
+    name: str
+    at: str
+    values: Mapping[str, tuple[str, str]]
+
+    def where(self, key: str) -> str:
+        """Where a setting stands; where the section begins if it does not."""
+        return self.values[key][1] if key in self.values else self.at
+
+    def text(self, key: str, default: str | None = None) -> str:
+        """A setting as it is written; ModelError when it is needed and not there."""
+        if key in self.values:
+            return self.values[key][0]
+        if default is None:
+            raise ModelError(f"{self.at}: [{escape_name(self.name)}] has no {key}; expected {key}=...")
+        return default
+
+    def number(self, key: str, default: float | None = None) -> float:
+        """A finite number."""
+        text = self.text(key, None if default is None else str(default))
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise ModelError(f"{self.where(key)}: {key} is {escape_name(text)[:40]!r}; expected a number")
+        return value
+
+    def whole(self, key: str, default: int | None = None) -> int:
+        """A whole number."""
+        text = self.text(key, None if default is None else str(default))
+        if not re.fullmatch(r"[+-]?\d{1,9}", text):
+            raise ModelError(f"{self.where(key)}: {key} is {escape_name(text)[:40]!r}; expected a whole number")
+        return int(text)
+
+
+def read_sections(text: str, name: str) -> dict[str, Section]:
+    """[name] and key=value lines; `name` is the file's, for messages. # and ; begin comments.
+
+    Raises ModelError for lines that are neither, for sections and settings that come twice, and for too many.
+    """
+    sections: dict[str, Section] = {}
+    values: dict[str, tuple[str, str]] = {}
+    for number, raw in enumerate(text.splitlines(), start=1):
+        line, at = re.sub(r"(^|\s);.*", "", raw).strip(), f"{name}:{number}"
+        if not line or line.startswith("#"):
+            continue
+        if heading := re.fullmatch(r"\[([^\[\]]+)\]", line):
+            title, values = heading[1].strip(), {}
+            if title in sections:
+                raise ModelError(f"{at}: [{escape_name(title)}] comes twice; name every layer once")
+            if len(sections) >= MOST_SECTIONS:
+                raise ModelError(f"{at}: more than {MOST_SECTIONS} layers; this is no definition file")
+            sections[title] = Section(title, at, values)
+            continue
+        key, equals, value = line.partition("=")
+        key = key.strip().lower()
+        if not equals or not key or not sections:
+            raise ModelError(
+                f"{at}: {escape_name(line)[:60]!r} is neither [layer] nor key=value; expected cuda-convnet's INI"
+            )
+        if key in values:
+            raise ModelError(f"{at}: {escape_name(key)} comes twice in one layer; give it once")
+        values[key] = (value.strip(), at)
+    return sections
+
+
+def is_definition(sections: Mapping[str, Section]) -> bool:
+    """Whether these sections are layers (`_def`), not the layers' hyper-parameters (`_params`)."""
+    return any("type" in section.values for section in sections.values())
+
+
+def read_definition(definition: str, name: str, params: str | None = None, params_name: str = "") -> ForeignNet:
+    """The network of a `_def` file, and the recipe of its `_params` file where there is one.
+
+    `name` and `params_name` are the files', for messages. Raises ModelError, in one line with the line's number, for
+    whatever has no counterpart here.
+    """
+    sections = read_sections(definition, name)
+    if not is_definition(sections):
+        raise ModelError(f"{name} names no layer types; expected a cuda-convnet definition file (type=conv and so on)")
+    layers, costs = _layers(sections)
+    channels = layers[0].reads or 1  # a first layer that is no convolution is refused
+    config, side = assemble(layers, name="cuda-convnet", in_channels=channels, side=None, dropout_kind="classic")
+    convolutions = tuple(layer for layer in layers if layer.kind == "conv")
+    lines, notes, recipe = list(network_lines(config, layers)), _notes(sections), None
+    if params is not None:
+        recipe, more = _recipe(
+            read_sections(params, params_name), params_name, convolutions, costs, convolution_paths(config)
+        )
+        lines += more
+        notes.append(f"the files do not tell the batch size; cuda-convnet's own default is {BATCH}")
+        notes.append("the files hold no schedule: rates were lowered by hand when the training error stood still")
+    return ForeignNet(
+        "cuda-convnet definition",
+        config,
+        tuple(layer.name for layer in convolutions),
+        tuple(lines),
+        ForeignInput(side, odd=PREPARED.get(config.name, "")),
+        recipe,
+        tuple(notes),
+    )
+
+
+def _layers(sections: Mapping[str, Section]) -> tuple[list[ForeignLayer], list[str]]:
+    """The row of layers from the picture to the softmax, and the names of the costs."""
+    layers: list[ForeignLayer] = []
+    costs: list[str] = []
+    top, data, ended = None, set(), False
+    for section in sections.values():
+        kind = section.text("type")
+        if kind not in KEYS:
+            raise ModelError(
+                f"{section.where('type')}: layer {escape_name(section.name)} is of type {escape_name(kind)[:40]!r}, "
+                f"which has no counterpart here; known are {', '.join(KEYS)}"
+            )
+        _expect_keys(section, kind)
+        if kind == "data":
+            data.add(section.name)
+            continue
+        inputs = [word.strip() for word in section.text("inputs").split(",")]
+        if kind == "cost.logreg":
+            costs.append(section.name)
+        if top is None and len(inputs) == 1 and inputs[0] in data:
+            top = inputs[0]
+        chained = inputs[-1] == top and (len(inputs) == 1 or (kind == "cost.logreg" and inputs[0] in data))
+        if not chained:
+            raise ModelError(
+                f"{section.where('inputs')}: layer {escape_name(section.name)} reads "
+                f"{escape_name(','.join(inputs))[:60]}; expected {escape_name(top or 'the data')}: layers stand in one "
+                "row here"
+            )
+        ended = ended or kind == "softmax"
+        if not ended:
+            layers += _translate(section, kind)
+        top = section.name
+    if not layers:
+        raise ModelError("the definition holds no layer that computes anything; expected convolutions and poolings")
+    return layers, costs
+
+
+def _expect_keys(section: Section, kind: str) -> None:
+    for key, (_, at) in section.values.items():
+        if key != "type" and key not in KEYS[kind].split():
+            raise ModelError(
+                f"{at}: {escape_name(key)} of a {kind} layer has no counterpart here; nothing was translated"
+            )
+
+
+def _translate(section: Section, kind: str) -> list[ForeignLayer]:
+    """A section as one layer and the neuron that it names beside itself."""
+    if kind == "neuron":
+        return _neuron(section, section.text("neuron"))
+    if kind == "dropout":
+        keep = section.number("keep", 0.5)
+        return [_dropout(section, "keep", 1 - keep)]
+    if kind == "pool":
+        layer = _pool(section)
+    elif kind == "cccp":
+        _expect(section, "channels", 1, 1)
+        layer = ForeignLayer(
+            "conv",
+            section.name,
+            section.at,
+            section.whole("out_nodes"),
+            section.whole("in_nodes"),
+            std=_std(section),
+        )
+    else:
+        _expect(section, "sharedbiases", 1, 1)
+        _expect(section, "stride", 1, 1)  # cuda-convnet rounds the size of strided maps up, torch down
+        groups = section.whole("groups", 1)
+        layer = ForeignLayer(
+            "conv",
+            section.name,
+            section.at,
+            section.whole("filters") * groups,
+            section.whole("channels"),
+            section.whole("filtersize"),
+            padding=section.whole("padding", 0),
+            groups=groups,
+            std=_std(section),
+        )
+    neuron = section.text("neuron", "")
+    return [layer, *_neuron(section, neuron)] if neuron else [layer]
+
+
+def _std(section: Section) -> float | None:
+    std = section.number("initw", INIT_STD)
+    if std < 0:
+        raise ModelError(f"{section.where('initw')}: initW is {std:g}; expected a standard deviation")
+    return std or None
+
+
+def _pool(section: Section) -> ForeignLayer:
+    kind = section.text("pool")
+    if kind not in ("max", "avg"):
+        raise ModelError(f"{section.where('pool')}: pool is {escape_name(kind)[:40]!r}; expected max or avg")
+    _expect(section, "start", 0, 0)
+    if section.whole("outputsx", 0) > 1:  # 1: an average over the whole map, which is looked at later
+        _expect(section, "outputsx", 0, 0)
+    size = section.whole("sizex")
+    stride = size if section.whole("outputsx", 0) == 1 else section.whole("stride")
+    return ForeignLayer(kind, section.name, section.at, kernel=size, stride=stride)
+
+
+def _neuron(section: Section, text: str) -> list[ForeignLayer]:
+    if text == "ident":
+        return []
+    if text == "relu":
+        return [
+            ForeignLayer(
+                "relu",
+                f"{section.name}_neuron" if section.text("type") != "neuron" else section.name,
+                section.where("neuron"),
+            )
+        ]
+    drop = DROPOUT.fullmatch(text)
+    if drop is None:
+        raise ModelError(
+            f"{section.where('neuron')}: neuron {escape_name(text)[:40]!r} has no counterpart here; "
+            "expected relu or dropout[p]"
+        )
+    try:
+        probability = float(drop[1])
+    except ValueError:
+        probability = math.nan
+    return [_dropout(section, "neuron", probability)]
+
+
+def _dropout(section: Section, key: str, drop: float) -> ForeignLayer:
+    if not 0 <= drop < 1:
+        raise ModelError(f"{section.where(key)}: dropout of {drop:g}; expected a probability of at least 0 and below 1")
+    return ForeignLayer("dropout", section.name, section.where(key), drop=drop)
+
+
+def _expect(section: Section, key: str, default: int, only: int) -> None:
+    value = section.whole(key, default)
+    if value != only:
+        raise ModelError(f"{section.where(key)}: {key} is {value}; only {only} has a counterpart here")
+
+
+def _notes(sections: Mapping[str, Section]) -> list[str]:
+    """What the network cannot carry over without harm, but the reader should know."""
+    notes = []
+    for section in sections.values():
+        if section.number("initb", 0) != 0:
+            notes.append(f"{section.where('initb')}: first biases of {section.text('initb')}; here they begin at 0")
+    return notes
+
+
+def _recipe(
+    sections: Mapping[str, Section],
+    file: str,
+    convolutions: tuple[ForeignLayer, ...],
+    costs: list[str],
+    paths: tuple[str, ...],
+) -> tuple[ForeignRecipe, list[Line]]:
+    """Rates, decays and momenta of every convolution, and how each came about."""
+    if len(costs) != 1:
+        raise ModelError(f"the definition has {len(costs)} costs; expected one layer of type cost.logreg")
+    cost = sections.get(costs[0])
+    if cost is None:
+        raise ModelError(f"{file} has no [{escape_name(costs[0])}]; expected coeff=... of the cost")
+    coeff = cost.number("coeff")
+    if coeff <= 0:
+        raise ModelError(f"{cost.where('coeff')}: coeff is {coeff:g}; expected a positive number")
+    rates, lines = [], []
+    for layer, path in zip(convolutions, paths, strict=True):
+        section = sections.get(layer.name)
+        if section is None:
+            raise ModelError(f"{file} has no [{escape_name(layer.name)}]; expected its {', '.join(RATES)}")
+        eps_w, eps_b, mom_w, mom_b, decay = (_positive(section, key) for key in RATES)
+        found = LayerRates(path, _clean(eps_w * coeff), _clean(eps_b * coeff), _clean(decay / coeff), 0.0, mom_w, mom_b)
+        rates.append(found)
+        rows = (
+            ("epsw", f"epsW {eps_w:g} x coeff {coeff:g}", f"learning rate {found.lr:g} of {path}.weight"),
+            ("epsb", f"epsB {eps_b:g} x coeff {coeff:g}", f"learning rate {found.bias_lr:g} of {path}.bias"),
+            (
+                "wc",
+                f"wc {decay:g} / coeff {coeff:g}",
+                f"weight decay {found.weight_decay:g} of {path}.weight, none of its bias",
+            ),
+            ("momw", f"momW {mom_w:g}, momB {mom_b:g}", f"momentum {mom_w:g} of {path}.weight, {mom_b:g} of its bias"),
+        )
+        lines += [Line(section.where(key), f"{escape_name(layer.name)}: {theirs}", ours) for key, theirs, ours in rows]
+    return ForeignRecipe(tuple(rates), BATCH), lines
+
+
+def _positive(section: Section, key: str) -> float:
+    value = section.number(key)
+    if value < 0:
+        raise ModelError(f"{section.where(key)}: {key} is {value:g}; expected a number of at least 0")
+    return value
+
+
+def _clean(value: float) -> float:
+    """A product of two short decimal numbers without the dust of binary fractions: 1e-05 / 0.1 is 0.0001."""
+    return float(f"{value:.12g}")

@@ -1,0 +1,343 @@
+"""Bringing in a foreign network: what the files are, what they make here, and the model folder of it (torch)."""
+
+import hashlib
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nin import __version__
+from nin.artifacts import escape_name, read_bytes, read_tensors
+from nin.bundle.card import Calibration
+from nin.bundle.folder import write_bundle
+from nin.data.preprocess import Preprocess
+from nin.errors import ArtifactError, ModelError, UsageError
+from nin.network.anatomy import anatomy
+from nin.network.architecture import NIN, list_models
+from nin.network.foreign import ForeignNet, reverse_colours, scale_input, take_weights
+from nin.network.foreign_caffe import read_net
+from nin.network.foreign_caffe_solver import is_solver
+from nin.network.foreign_caffemodel import convolutions, is_mean_picture, read_caffemodel, read_mean
+from nin.network.foreign_cuda_convnet import is_definition, read_definition, read_sections
+from nin.network.foreign_ports import read_port
+from nin.network.foreign_prototxt import Message, parse_prototxt
+from nin.network.foreign_torch import ZIP, read_torch
+from nin.workflows.answers import Imported
+from nin.workflows.options import ImportOptions
+
+LARGEST, LARGEST_TEXT = 256 * 2**20, 4 * 2**20  # bytes: the author's ImageNet weights are 30 MB
+CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a]")  # what no text holds and every file of Caffe's numbers does
+FOREIGN_TEXT = (b"\x89HDF", b"\xff\xfe", b"\xfe\xff")  # HDF5 and UTF-16, which have lines of their own
+LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
+UNTOLD_MEAN, UNTOLD_STD = 0.5, 0.25  # where nothing tells how pictures were normalised
+KINDS = {
+    "_def": "cuda-convnet definition",
+    "_params": "cuda-convnet hyper-parameters",
+    "net": "Caffe network definition",
+    "solver": "Caffe solver",
+    "caffemodel": "Caffe weights",
+    "mean": "Caffe mean picture",
+    "torch": "PyTorch weights",
+    "safetensors": "safetensors weights",
+}
+WEIGHTS = ("torch", "safetensors")
+
+
+@dataclass(frozen=True)
+class File:
+    """One file, read: its name for messages, where it lies, what it is, its bytes and, of text, its message."""
+
+    name: str
+    path: Path
+    kind: str
+    data: bytes
+    text: str = ""
+    message: Message | None = None
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What pictures go through: a side in pixels, how they get it, mean and spread of each channel (RGB, 0 to 1)."""
+
+    side: int
+    fit: Literal["stretch", "crop"]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
+    """Understand the files and, where there are weights and `options.out`, write the model folder.
+
+    Raises ModelError or UsageError in one line for files that cannot be understood or do not belong together.
+    """
+    files = _sorted([_read(path) for path in paths])
+    net, state = _understand(files, options)
+    config, side = net.config, options.size or net.input.side or net.config.min_side
+    parameters = anatomy(config, (config.in_channels, side, side)).parameters
+    digests = tuple((file.name, hashlib.sha256(file.data).hexdigest()) for file in files.values())
+    found = Imported(
+        net.source,
+        config.to_dict(),
+        parameters,
+        tuple((line.at, line.theirs, line.ours) for line in net.lines),
+        None if net.recipe is None else asdict(net.recipe),
+        _told(net),
+        digests,
+        net.notes,
+        (),
+    )
+    if state is None:
+        return replace(found, missing=_missing(files, config.name))
+    wanted, warnings = _preparation(net, files, options)
+    classes = _classes(config.num_classes, options)
+    state, preprocess = _fitted(net, state, wanted, options)
+    _prove(net, state)
+    found = replace(found, pictures=_words(preprocess, turned=_reads_bgr(net, options)), warnings=warnings)
+    if options.out is None:
+        return replace(found, missing="pass --out to write a model folder")
+    write_bundle(
+        options.out,
+        network=config.to_dict(),
+        weights={name: tensor.contiguous().numpy() for name, tensor in state.items()},
+        classes=classes,
+        preprocess=preprocess,
+        calibration=Calibration(),
+        metrics={},
+        provenance={
+            "license": "unknown",
+            "imported from": net.source,
+            "pictures": found.pictures,
+            "parameters": parameters,
+            "nin": __version__,
+            "files (SHA-256)": dict(digests),
+            "to heed": {str(number): text for number, text in enumerate((*warnings, *net.notes), start=1)},
+        },
+    )
+    return replace(found, model=options.out)
+
+
+def _read(path: Path) -> File:
+    """Read a file and see what it is, by its content."""
+    name = escape_name(path.name)
+    try:
+        data = read_bytes(path, limit=LARGEST)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    if kind := _binary(data):
+        return File(name, path, kind, data)
+    text = _text(data, name)
+    first = next((line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] not in "#;"), "")
+    if first.startswith("["):
+        return File(name, path, "_def" if is_definition(read_sections(text, name)) else "_params", data, text)
+    message = parse_prototxt(text, name)
+    return File(name, path, "solver" if is_solver(message) else "net", data, text, message)
+
+
+def _binary(data: bytes) -> str:
+    """What a file of numbers is, by how it begins; "" for a text."""
+    if data.startswith(ZIP) or re.match(rb"\x80[\x02-\x05]", data):
+        return "torch"
+    if len(data) > 10 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
+        return "safetensors"
+    if data.startswith(FOREIGN_TEXT) or not CONTROLS.search(data):
+        return ""
+    return "mean" if is_mean_picture(data) else "caffemodel"
+
+
+def _text(data: bytes, name: str) -> str:
+    """The text of a definition file, UTF-8."""
+    if data.startswith(b"\x89HDF"):
+        raise ModelError(f"{name} is an HDF5 file; save the weights as .caffemodel, .pth or .safetensors")
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise ModelError(f"{name} is a text in UTF-16; save it as UTF-8")
+    if len(data) > LARGEST_TEXT:
+        raise ModelError(f"{name} is a text of {len(data):,} bytes; expected a definition of at most {LARGEST_TEXT:,}")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        raise ModelError(f"{name}:{line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8") from error
+
+
+def _sorted(files: Sequence[File]) -> dict[str, File]:
+    """The files by what they are; UsageError unless they belong to one network."""
+    by_kind: dict[str, File] = {}
+    for file in files:
+        if file.kind in by_kind:
+            raise UsageError(
+                f"{by_kind[file.kind].name} and {file.name} are both {KINDS[file.kind]}; give the files of one network"
+            )
+        by_kind[file.kind] = file
+    kinds = set(by_kind)
+    if not (kinds <= {"_def", "_params"} or kinds <= {"net", "solver", "caffemodel", "mean"} or len(kinds) == 1):
+        first, second = list(by_kind.values())[:2]
+        raise UsageError(
+            f"{first.name} ({KINDS[first.kind]}) and {second.name} ({KINDS[second.kind]}) do not belong together; "
+            "give the files of one network"
+        )
+    for kind, needed in (("_params", "_def"), ("solver", "net"), ("caffemodel", "net"), ("mean", "net")):
+        if kind in kinds and needed not in kinds:
+            raise UsageError(
+                f"{by_kind[kind].name} ({KINDS[kind]}) does not tell the network; add its {KINDS[needed]} "
+                f"({'net_def' if needed == '_def' else 'train_val.prototxt or deploy.prototxt'})"
+            )
+    return by_kind
+
+
+def _understand(files: Mapping[str, File], options: ImportOptions) -> tuple[ForeignNet, dict[str, Tensor] | None]:
+    """The network that the files describe, and the state of ours where they hold weights."""
+    if options.layout is not None and not set(WEIGHTS) & set(files):
+        raise UsageError("--layout is for PyTorch weights, whose file does not tell the network; leave it out")
+    if "_def" in files:
+        first, second = files["_def"], files.get("_params")
+        more = (second.text, second.name) if second else (None, "")
+        return read_definition(first.text, first.name, *more), None
+    if "net" in files:
+        solver, message = files.get("solver"), files["net"].message
+        assert message is not None  # of every network definition
+        net = read_net(message, solver.message if solver else None)
+        weights = files.get("caffemodel")
+        if weights is None:
+            return net, None
+        layers = read_caffemodel(weights.data, weights.name)
+        return net, take_weights(net.config, convolutions(layers, net.names, weights.name))
+    file = next(iter(files.values()))
+    tensors = read_torch(file.data, file.name) if file.kind == "torch" else _safetensors(file)
+    net, given = read_port(tensors, file.name, options.layout)
+    return net, take_weights(net.config, given)
+
+
+def _safetensors(file: File) -> dict[str, Tensor]:
+    try:
+        arrays, _ = read_tensors(file.path, require_digest=False, limit=LARGEST)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
+
+
+def _reads_bgr(net: ForeignNet, options: ImportOptions) -> bool:
+    """Whether the weights in the file read blue, green, red: as the user says, else as is known of their source."""
+    return net.config.in_channels == 3 and (net.input.bgr if options.colours is None else options.colours == "bgr")
+
+
+def _preparation(
+    net: ForeignNet, files: Mapping[str, File], options: ImportOptions
+) -> tuple[Preparation, tuple[str, ...]]:
+    """How pictures have to be prepared for the network, and what to heed; what the user says goes first."""
+    told, channels = net.input, net.config.in_channels
+    side = options.size or told.side
+    if side is None:
+        raise UsageError("the files do not tell the side of the pictures; pass --size")
+    if side < net.config.min_side:
+        raise UsageError(f"--size is {side}; the network takes pictures from {net.config.min_side} pixels up")
+    mean = options.numbers("mean", channels) or _mean(net, files.get("mean"), _reads_bgr(net, options))
+    std = options.numbers("std", channels) or told.std
+    warnings = []
+    if told.odd and not (options.mean and options.std):
+        warnings.append(
+            f"the network was trained on pictures after {told.odd}, which its model folder does not do: "
+            "what it answers for ordinary pictures means little"
+        )
+    elif mean is None and told.mean_file:
+        raise UsageError(
+            f"the network subtracts the mean picture {escape_name(told.mean_file)[:80]}, which is not among the "
+            "files; add it, or pass --mean"
+        )
+    elif mean is None or std is None:
+        warnings.append("nothing tells how pictures were normalised; pass --mean and --std if you know")
+    if told.cropped and not options.size:
+        warnings.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
+    mean = mean or (UNTOLD_MEAN if std is None else 0.0,) * channels
+    return Preparation(side, "crop" if told.cropped else "stretch", mean, std or (UNTOLD_STD,) * channels), tuple(
+        warnings
+    )
+
+
+def _fitted(
+    net: ForeignNet, state: dict[str, Tensor], wanted: Preparation, options: ImportOptions
+) -> tuple[dict[str, Tensor], Preprocess]:
+    """The network for RGB pictures whose spread is at most 1, and that preparation: the rest goes into its weights."""
+    factor = 1 / max(1.0, *wanted.std)
+    std = tuple(value * factor for value in wanted.std)
+    try:
+        preprocess = Preprocess((wanted.side,) * 2, net.config.in_channels, wanted.fit, wanted.mean, std)
+    except UsageError as error:
+        raise ModelError(f"pictures cannot be prepared as the network expects them ({error})") from error
+    if _reads_bgr(net, options):
+        state = reverse_colours(net.config, state)
+    return (scale_input(state, factor) if factor != 1 else state), preprocess
+
+
+def _mean(net: ForeignNet, file: File | None, bgr: bool) -> tuple[float, ...] | None:
+    """The mean to subtract, in RGB and units of 0..1: of the mean picture's channels, or as the definition says."""
+    if file is None:
+        return net.input.mean
+    values = (read_mean(file.data, file.name) / 255).tolist()
+    if len(values) != net.config.in_channels:
+        raise ModelError(f"{file.name} has {len(values)} channels; the network reads {net.config.in_channels}")
+    return tuple(values[::-1] if bgr else values)
+
+
+def _told(net: ForeignNet) -> str:
+    """What a definition alone tells of the pictures."""
+    side, channels = net.input.side, net.config.in_channels
+    size = "a size that it does not tell" if side is None else f"{side} x {side} pixels"
+    return f"{size}, {channels} channels{f', after {net.input.odd}' if net.input.odd else ''}"
+
+
+def _words(preprocess: Preprocess, turned: bool) -> str:
+    """The preparation that the model folder does."""
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}[preprocess.channels]
+    turn = " (the weights in the file read BGR; here they are turned round)" if turned else ""
+    mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (preprocess.mean, preprocess.std))
+    how = "stretched" if preprocess.fit == "stretch" else "cut from the middle"
+    size = " x ".join(str(side) for side in preprocess.size)
+    return f"{how} to {size} pixels, {colours}{turn}, (value / 255 - mean) / std, mean {mean}, std {std}"
+
+
+def _classes(count: int, options: ImportOptions) -> tuple[str, ...]:
+    """Names of the classes: those of a known set, the lines of a file, or numbers."""
+    if options.labels is None:
+        return tuple(str(number) for number in range(count))
+    if options.labels in LABELS and not Path(options.labels).exists():
+        names = LABELS[options.labels].split()
+    else:
+        try:
+            text = read_bytes(options.labels, limit=LARGEST_TEXT).decode()
+        except (ArtifactError, UnicodeDecodeError) as error:
+            found = f"--labels {escape_name(options.labels)} cannot be used ({escape_name(error)[:200]})"
+            raise UsageError(
+                f"{found}; expected {', '.join(LABELS)} or a text file with one class name a line"
+            ) from error
+        names = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(names) != count:
+        raise UsageError(
+            f"--labels names {len(names)} classes and the network has {count}; name each once, in its order"
+        )
+    if len(set(names)) != len(names):
+        raise UsageError("--labels names a class twice; give each its own name")
+    return tuple(names)
+
+
+def _missing(files: Mapping[str, File], name: str) -> str:
+    """Why a definition alone gives no model folder, and what would."""
+    trained = f"train it here: nin train PATH --network {name}" if name in list_models() else ""
+    added = "" if "_def" in files else "add the .caffemodel that belongs to them"
+    advice = " or ".join(filter(None, (added, trained))) or "a definition can only be shown"
+    return f"these files hold no weights; {advice}"
+
+
+@torch.no_grad()
+def _prove(net: ForeignNet, state: dict[str, Tensor]) -> None:
+    """Put the state into our network once; ModelError when it does not fit or gives something that is no number."""
+    model = NIN(net.config)
+    model.load_state_dict(state)
+    side = net.config.min_side
+    logits = model.eval()(torch.zeros(1, net.config.in_channels, side, side))
+    if not math.isfinite(float(logits.abs().max())):
+        raise ModelError("the weights hold NaN or infinity, or give them for a black picture; get them again")
