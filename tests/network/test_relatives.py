@@ -10,6 +10,7 @@ from nin.errors import UsageError
 from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN, author_cifar10
 from nin.network.googlenet import INCEPTION, Inception, InceptionConfig, googlenet_loss
+from nin.network.layers import Dropout
 from nin.network.relatives import (
     RELATIVES,
     LocallyConnected2d,
@@ -90,7 +91,7 @@ def test_nin_under_fully_connected_layers(hidden, parameters):
     """The counts of the head; the trunk is NIN's own, with NIN's names, up to the 1x1 layer of class maps."""
     model = nin_fc(hidden=hidden, dropout=0.5)
     assert sum(tensor.numel() for tensor in model.head.parameters()) == parameters
-    assert sum(isinstance(module, nn.Dropout) for module in model.head) == 1
+    assert sum(isinstance(module, Dropout) for module in model.head) == 1
     assert not any(isinstance(module, nn.Dropout) for module in nin_fc(hidden=hidden).head)
     whole = NIN(author_cifar10())
     trunk = {name: tensor for name, tensor in whole.state_dict().items() if "blocks.2.pointwise.1" not in name}
