@@ -50,7 +50,9 @@ def convolution_of(
     `side` is (h, w); `step` the distance of the places that were flattened; `affine` a scale and a shift (C * h * w)
     of the flattened values before the layer.
     """
-    channels, weight, bias = linear.in_features // (side[0] * side[1]), linear.weight, linear.bias
+    channels = linear.in_features // (side[0] * side[1])
+    weight: Tensor = linear.weight
+    bias: Tensor | None = linear.bias
     if affine is not None:
         shifted = weight @ affine[1]
         weight, bias = weight * affine[0], shifted if bias is None else bias + shifted
