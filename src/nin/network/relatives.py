@@ -37,7 +37,7 @@ def maxout(x: Tensor, pieces: int) -> Tensor:
     if has_torch_function((x,)):
         answer: Tensor = handle_torch_function(maxout, (x,), x, pieces)
         return answer
-    return x.reshape(len(x), -1, pieces, *x.shape[2:]).amax(2)
+    return x.reshape(x.shape[0], -1, pieces, *x.shape[2:]).amax(2)
 
 
 class MaxoutConv2d(nn.Module):
@@ -94,8 +94,7 @@ def local2d(x: Tensor, weight: Tensor, bias: Tensor, kernel_size: int, padding: 
         return answer
     patches = F.unfold(x, kernel_size, padding=padding)  # (N, C * k * k, h * w)
     maps = torch.einsum("pof,nfp->nop", weight, patches) + bias.T
-    sides = (side + 2 * padding - kernel_size + 1 for side in x.shape[2:])
-    return maps.reshape(*maps.shape[:2], *sides)
+    return maps.reshape(*maps.shape[:2], *(side + 2 * padding - kernel_size + 1 for side in x.shape[2:]))
 
 
 class LocallyConnected2d(nn.Module):
