@@ -27,6 +27,7 @@ RARE = {
         "--threads",
         "--precision",
         "--stream",
+        "--strict",
         "--json",
     )
 }  # shown by --help-all only
