@@ -248,3 +248,16 @@ def test_ranks_that_differ_or_fail_end_together(user):
     done = run(torchrun(2, "-m", "nin", "train", "nothing", *QUICK), user)
     assert done.stderr.count("nin: ") == 1 and "nothing" in done.stderr
     assert not (user / "wrong").exists()
+
+
+def test_ranks_begin_again_together_after_a_dead_start(user):
+    """A plain network at a rate that it cannot bear, mended by all ranks alike; --strict ends them all."""
+    words = ("--network", "nin-author-mnist", "--channels", "1", "--lr", "1000", "--epochs", "2", *QUICK[2:])
+    done = run(torchrun(2, "-m", "nin", "train", "photos", "--out", "dead", *words), user)
+    assert done.returncode == 0, done.stderr
+    notes = json.loads((user / "dead" / "summary.json").read_text())["notes"]
+    assert notes[0].endswith("starting again from step 0 with the learning rate 100")
+    assert [done.stderr.count(note) for note in notes] == [1] * len(notes)
+    strict = run(torchrun(2, "-m", "nin", "train", "photos", "--out", "strict", "--strict", *words), user)
+    assert strict.returncode == 1
+    assert strict.stderr.count("start again with the learning rate 100, or leave out --strict") == 1

@@ -29,6 +29,7 @@ RARE = {
         "--threads",
         "--precision",
         "--stream",
+        "--strict",
         "--json",
     )
 }  # shown by --help-all only

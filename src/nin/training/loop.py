@@ -23,6 +23,7 @@ from nin.training.inputs import to_input
 from nin.training.muon import Muon
 from nin.training.parts import LEAST, Parts, part_count
 from nin.training.recipes import Recipe
+from nin.training.watch import Finding, Watch
 
 EVALUATION_BATCH = 250
 
@@ -82,6 +83,9 @@ class Position:
     best_loss: float | None = None
     saves: int = 0  # checkpoints written so far
     history: list[Epoch] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # of the first steps, for the watch over them
+    looks: list[list[float]] = field(default_factory=list)  # what it saw: nin.training.guard.Look
+    notes: list[str] = field(default_factory=list)  # what was told of dead starts, and done about them
 
 
 class Trainer:
@@ -126,16 +130,22 @@ class Trainer:
         *,
         on_step: Callable[[Progress], None] = lambda _: None,
         should_stop: Callable[[], bool] = lambda: False,
+        on_finding: Finding | None = None,
     ) -> Iterator[Epoch]:
-        """Train; yield after each epoch. Returns early, at the end of a step, when `should_stop()` says so."""
+        """Train; yield after each epoch. Returns early, at the end of a step, when `should_stop()` says so.
+
+        on_finding: hears, and may raise, what keeps the first steps from learning; without it nobody looks.
+        """
+        watch = Watch(self, on_finding)
+        watch.begin()
         while not self.finished:
-            if not self._finish_epoch(on_step, should_stop):
+            if not self._finish_epoch(on_step, should_stop, watch):
                 return
             yield self._close_epoch()
             if self.team.anybody(should_stop()):
                 return
 
-    def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool]) -> bool:
+    def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool], watch: Watch) -> bool:
         """Do the remaining steps of the epoch under way; False when asked to stop before its end."""
         at, recipe = self.position, self.recipe
         batches = self._batches(at.epoch)
@@ -145,10 +155,11 @@ class Trainer:
             start = time.perf_counter()
             batch = batches[at.step]
             loss, correct = self.step(batch)
+            watch.hear(loss)
             if not math.isfinite(loss):
                 raise NinError(
-                    f"the training loss became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at learning rate "
-                    f"{self.learning_rate():.3g}; start again with a smaller --lr"
+                    f"the training loss or its gradient became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at "
+                    f"learning rate {self.learning_rate():.3g}; start again with a smaller --lr"
                 )
             elapsed = self._elapsed(start)
             at.step, at.seen = at.step + 1, at.seen + len(batch)
@@ -186,10 +197,12 @@ class Trainer:
         return self.recipe.rate(self.progress())
 
     def step(self, batch: np.ndarray) -> tuple[float, int]:
-        """One optimizer step on the pictures `batch` (B,) of all ranks; returns its loss and right answers."""
+        """One optimizer step on the pictures `batch` (B,) of all ranks; returns its loss and right answers.
+
+        Where loss or gradient are not finite the weights stay as they are, and the loss returned is not finite.
+        """
         recipe, at, rows = self.recipe, self.position, self._rows(batch)
-        x = to_input(self.data.images[rows], self.preprocess, self.hardware.device)  # (M, C, H, W)
-        labels = torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
+        x, labels = self.pictures(rows)
         targets = F.one_hot(labels, self.classes).float()  # (M, K)
         x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
         x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
@@ -211,8 +224,16 @@ class Trainer:
         self.team.add_up(*gradients, facts)
         for parameter, gradient in zip(self._side_by_side.parameters, gradients, strict=True):
             parameter.grad = gradient
+        loss, norm = facts[0].item(), float(torch.nn.utils.get_total_norm(gradients))
+        if not math.isfinite(loss + norm):
+            return (norm if math.isfinite(loss) else loss), 0
         self.optimizer.step()
-        return facts[0].item(), int(facts[1])
+        return loss, int(facts[1])
+
+    def pictures(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Training pictures `rows` (M,) as the network gets them, not varied (M, C, H, W), and their labels (M,)."""
+        x = to_input(self.data.images[rows], self.preprocess, self.hardware.device)
+        return x, torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
 
     def _learn(
         self, model: nn.Module, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, share: float

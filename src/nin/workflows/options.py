@@ -77,6 +77,8 @@ class TrainOptions:
     """auto measures whether bfloat16 is faster here."""
     stream: bool = False
     """Decode training pictures when they are needed, with no cache file, however many there are."""
+    strict: bool = False
+    """End on a dead start instead of mending it and starting again."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
 

@@ -57,6 +57,7 @@ def about(run: "Run") -> dict[str, Any]:
         "recipe": asdict(plan.recipe),
         "preprocess": plan.preprocess.to_dict(),
         "network": plan.network.to_dict(),
+        **({"notes": list(run.trainer.position.notes)} if run.trainer.position.notes else {}),
     }
 
 
@@ -92,9 +93,8 @@ def clear(folder: Path) -> None:
 def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:
     """Write what is known before the first step: arguments, machine, data, the first batch as the network sees it."""
     folder, source = run.folder, run.source
-    words = about(run)
-    listener.begin(words)
-    write_text(folder / "args.yaml", yaml.safe_dump(words, sort_keys=False, allow_unicode=True))
+    listener.begin(about(run))
+    words = arguments(run)
     write_json(folder / "env.json", hardware.environment(run.trainer.hardware))
     data = {
         "path": words["data"],
@@ -112,6 +112,13 @@ def begin(run: "Run", first_batch: Pictures, listener: Listener) -> None:
     write_json(folder / "data.json", data)
     names = [source.classes[label] for label in first_batch.labels]
     write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch.images), names))
+
+
+def arguments(run: "Run") -> dict[str, Any]:
+    """Write args.yaml, the run in words; returns them."""
+    words = about(run)
+    write_text(run.folder / "args.yaml", yaml.safe_dump(words, sort_keys=False, allow_unicode=True))
+    return words
 
 
 def epoch(run: "Run") -> None:
@@ -212,6 +219,7 @@ def _summary(
         "unknown_below": calibration.unknown_below,
         "classes": list(run.source.classes),
         "warnings": list(warnings),
+        **({"notes": list(trainer.position.notes)} if trainer.position.notes else {}),
         "seed": run.plan.recipe.seed,
         "nin": __version__,
     }
@@ -319,6 +327,7 @@ def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str
             ("batch", str(recipe.batch_size)),
             ("augmentation", vary),
             ("seed", str(recipe.seed)),
+            *[("note", note) for note in run.trainer.position.notes],
         ],
         "Machine": [(key, str(value)) for key, value in environment.items()],
     }

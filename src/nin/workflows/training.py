@@ -2,6 +2,7 @@
 
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from nin.workflows import record
 from nin.workflows.answers import RunResult
 from nin.workflows.options import Listener, TrainOptions, option
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
+from nin.workflows.restart import StartAgain, heed, start_again
 from nin.workflows.transfer import take_weights
 
 
@@ -170,10 +172,20 @@ def _prepare(
 
 
 def _advance(run: Run, listener: Listener) -> RunResult:
+    """Train to the end, beginning again after a dead start."""
+    while True:
+        try:
+            return _train(run, listener)
+        except StartAgain as again:
+            run = start_again(run, again, listener)
+
+
+def _train(run: Run, listener: Listener) -> RunResult:
     """Train to the end, or to the user's wish to stop; save after every epoch."""
     trainer, first, replaced = run.trainer, run.trainer.team.first, 0
     about = record.checkpoint_about(run)
-    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
+    found = partial(heed, run, listener=listener)
+    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=found):
         if first:
             checkpoint.save(run.folder, trainer, about)
             record.epoch(run)

@@ -1,0 +1,170 @@
+"""The watch over the first steps of a run: when to look, with which pictures, and what has been until then.
+
+It looks before the first step and, until the loss falls, every WINDOW steps up to LAST. What a look needs to remember
+stands in the trainer's position, so that an interrupted run finds the same; a look draws no random number.
+N pictures, H x W pixels, C channels, K classes.
+"""
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from torch import Tensor
+
+from nin.data.randomness import order
+from nin.data.stream import Images
+from nin.training.guard import FADE, LEAST_PULL, WINDOW, Cause, Diagnosis, Facts, History, Look, diagnose, probe
+
+if TYPE_CHECKING:
+    from nin.training.loop import Trainer
+
+LAST = 200  # steps; a run that has not started by then is looked at no more
+PROBED = 16  # pictures of a look: nine looks cost less than 1 % of 200 steps of 128; ours
+ASKED, MOST, FEWEST = 10, 150, 100  # classes, and pictures of each, that labels are tried on; least number judged
+GRID = 8  # places a side of the simple features
+SURE = 3.0  # standard deviations above guessing that count as better than guessing
+Finding = Callable[[Diagnosis], None]
+
+
+class Watch:
+    """Looks at a trainer's first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
+
+    def __init__(self, trainer: "Trainer", on_finding: Finding | None) -> None:
+        self.trainer, self.on_finding = trainer, on_finding
+        self._pictures: tuple[Tensor, Tensor] | None = None
+
+    def begin(self) -> None:
+        """Look before the first step of a run."""
+        if self.on_finding is not None and not self._done and not self.trainer.position.looks:
+            self._look()
+
+    def hear(self, loss: float) -> None:
+        """The loss of the step just done; the position still stands before it."""
+        losses, step = self.trainer.position.losses, self._done + 1
+        if self.on_finding is None or step > LAST or len(losses) != step - 1:
+            return  # a checkpoint of an older program may have begun without a watch
+        losses.append(loss)
+        if math.isfinite(loss) and step % WINDOW and not self._ends(step):
+            return
+        history = self._history()
+        if not history.falling or history.unseen:
+            self._look()
+
+    @property
+    def _done(self) -> int:
+        at = self.trainer.position
+        return at.epoch * self.trainer.steps + at.step
+
+    def _ends(self, step: int) -> bool:
+        return step in (LAST, self.trainer.steps * self.trainer.recipe.epochs)
+
+    def _look(self) -> None:
+        trainer, at = self.trainer, self.trainer.position
+        if self._pictures is None:
+            x, labels = trainer.pictures(order(trainer.recipe.seed, 0, len(trainer.data))[:PROBED])
+            if bool((x == x[:1]).all()):  # perhaps by chance
+                x, labels = trainer.pictures(np.linspace(0, len(trainer.data) - 1, MOST).astype(int))
+            self._pictures = x, labels
+        facts = probe(trainer.model, *self._pictures)
+        found = diagnose(facts, self._history(facts))
+        dead = max((layer.dead for layer in facts.layers[:-1]), default=0.0)
+        at.looks.append(list(Look(len(at.losses), facts.logit_spread, dead)))
+        text = trainer.team.say(json.dumps(None if found is None else asdict(found)))  # rank 0 decides for all
+        if (told := json.loads(text)) is not None:
+            assert self.on_finding is not None
+            self.on_finding(Diagnosis(**{**told, "cause": Cause(told["cause"])}))
+
+    def _history(self, facts: Facts | None = None) -> History:
+        trainer, at, recipe = self.trainer, self.trainer.position, self.trainer.recipe
+        step, total = len(at.losses), trainer.steps * recipe.epochs
+        counts = np.bincount(trainer.data.labels, minlength=trainer.classes)
+        rates = [recipe.rate(s / total) / recipe.lr for s in range(step)]
+        return History(
+            losses=tuple(at.losses),
+            looks=tuple(Look(int(s), spread, dead) for s, spread, dead in at.looks),
+            chance=chance(counts, trainer.class_weights.cpu().numpy(), recipe.label_smoothing, recipe.balance),
+            classes=int(np.count_nonzero(counts)),
+            rate=recipe.lr,
+            travel=sum(rates),
+            fade=FADE[recipe.optimizer],
+            reach=math.inf if facts is None else self._reach(facts, total),
+            unseen=self._unseen(),
+            last=self._ends(step),
+            related=lambda: related(trainer.data.images, trainer.data.labels),
+        )
+
+    def _reach(self, facts: Facts, total: int) -> float:
+        """Share of its norm that the most pulled layer can move in the whole run: rate by rate, pulled as now."""
+        recipe, model = self.trainer.recipe, self.trainer.model
+        names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
+        pulls = {f"{layer.name}.weight": max(layer.pull, LEAST_PULL) for layer in facts.layers}
+        whole = total * float(np.mean([recipe.rate(share) for share in np.linspace(0, 1, 201)]))
+        reaches = [0.0]
+        for group in self.trainer.optimizer.param_groups:
+            for parameter in group["params"]:
+                pull = pulls.get(names.get(id(parameter), ""), 0.0)
+                step = float(pull > 0) if group.get("orthogonal") else pull / (1 - recipe.momentum)
+                reaches.append(whole * group.get("scale", 1.0) * step)
+        return max(reaches)
+
+    def _unseen(self) -> bool:
+        at, labels = self.trainer.position, self.trainer.validation.labels
+        if not at.history:
+            return False
+        return max(row.val_accuracy for row in at.history) <= beyond_guessing(labels)
+
+
+def beyond_guessing(labels: np.ndarray) -> float:
+    """The accuracy (0 to 1) on pictures with these labels (N,) above which answers are more than guesses."""
+    share = np.bincount(labels).max() / len(labels)
+    return float(share + SURE * math.sqrt(share * (1 - share) / len(labels)))
+
+
+def chance(counts: np.ndarray, weights: np.ndarray, smoothing: float, balance: str) -> float:
+    """The lowest mean training loss (nats) of one answer for all pictures; (K,) pictures and loss weights of classes.
+
+    With targets of mean m = weights * smoothed frequencies it is -sum m ln(m / sum m): the entropy where weights are 1.
+    """
+    share = (counts > 0) / np.count_nonzero(counts) if balance == "sampler" else counts / counts.sum()
+    mean = weights * ((1 - smoothing) * share + smoothing / len(counts))
+    mean = mean[mean > 0]
+    return float(-(mean * np.log(mean / mean.sum())).sum())
+
+
+def related(images: Images, labels: np.ndarray) -> bool | None:
+    """Whether simple features of pictures (N, H, W, C) tell their labels (N,) at all; None: too few pictures to say.
+
+    Ridge regression from means and spreads of GRID x GRID places, fitted on every second picture of the commonest
+    classes and judged on the others: right answers SURE standard deviations above guessing.
+    """
+    counts = np.bincount(labels)
+    asked = np.argsort(-counts, kind="stable")[:ASKED]
+    chosen = [np.flatnonzero(labels == label) for label in asked[counts[asked] > 1]]
+    chosen = [rows[np.unique(np.linspace(0, len(rows) - 1, min(MOST, len(rows))).astype(int))] for rows in chosen]
+    fit = np.concatenate([labels[:0], *(rows[::2] for rows in chosen)]).astype(int)
+    judge = np.concatenate([labels[:0], *(rows[1::2] for rows in chosen)]).astype(int)
+    if len(judge) < FEWEST or len(chosen) < 2:
+        return None
+    known, asked_for = _features(images[fit]), _features(images[judge])
+    middle, spread = known.mean(0), known.std(0) + 1e-6
+    known, asked_for = (known - middle) / spread, (asked_for - middle) / spread
+    targets = (labels[fit][:, None] == asked[None]).astype(float)
+    gram = known @ known.T / known.shape[1]
+    solved = np.linalg.solve(gram + np.eye(len(fit)), targets - targets.mean(0))
+    guesses = asked[(asked_for @ known.T / known.shape[1] @ solved + targets.mean(0)).argmax(1)]
+    return bool((guesses == labels[judge]).mean() > beyond_guessing(labels[judge]))
+
+
+def _features(images: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8 -> (N, F) float64: mean and standard deviation of GRID x GRID blocks of every channel."""
+    rows, columns = (np.linspace(0, side, GRID + 1).astype(int) for side in images.shape[1:3])
+    found = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            block = images[:, top:bottom, left:right].astype(np.float64)
+            found += [block.mean((1, 2)), block.std((1, 2))]
+    return np.concatenate(found, axis=1)
