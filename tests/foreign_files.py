@@ -214,3 +214,8 @@ def caffemodel(layers, *, version=2, **how):
             inner = entry(1, name) + entry(2, "conv") + b"".join(entry(50, each) for each in made)
             data += entry(2, entry(1, inner) + entry(2, "bottom"))
     return data
+
+
+def one_line(text):
+    """Whether a message is one line with nothing that moves a cursor; joiners of Persian and emoji may stay."""
+    return "\n" not in text and text.replace("\u200c", "").replace("\u200d", "").isprintable()

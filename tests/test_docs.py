@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from foreign_files import SOLVER, caffe_net, caffemodel, cuda_convnet_def, cuda_convnet_params, rows
+
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 QUICK = {"NIN_TRAIN_EPOCHS": "1", "NIN_TRAIN_SIZE": "16", "NIN_TRAIN_WIDTH": "0.1", "NIN_TRAIN_DEVICE": "cpu"}
@@ -25,7 +27,7 @@ def blocks(page: Path, language: str) -> list[str]:
 
 @pytest.fixture
 def desk(tmp_path):
-    """A folder as the documents assume it: photos/ with the classes cat and dog, and shards/ with the same pictures."""
+    """A folder as the documents assume it: photos/ with cat and dog, the same in shards/, files of other programs."""
     rng = np.random.default_rng(0)
     for label, shade in (("cat", 60), ("dog", 160)):
         for i in range(8):
@@ -40,6 +42,13 @@ def desk(tmp_path):
             member.size = len(picture.parent.name)
             shard.add(picture, f"{picture.parent.name}_{picture.stem}.jpg")
             shard.addfile(member, BytesIO(picture.parent.name.encode()))
+    (tmp_path / "net_def").write_text(cuda_convnet_def("cifar10"))
+    (tmp_path / "net_params").write_text(cuda_convnet_params())
+    (tmp_path / "train_val.prototxt").write_text(caffe_net("tiny", data="transform_param { mean_value: 128 }"))
+    (tmp_path / "solver.prototxt").write_text(SOLVER)
+    shapes = {name: ((width, reads, kernel, kernel), (width,)) for name, kernel, reads, width, _ in rows("tiny")}
+    weights = {name: [([0.01] * int(np.prod(shape)), shape) for shape in pair] for name, pair in shapes.items()}
+    (tmp_path / "nin.caffemodel").write_bytes(caffemodel(weights))
     return tmp_path
 
 
@@ -71,7 +80,7 @@ def test_every_command_and_snippet_of_a_page_runs(page, desk):
         script = desk / f"snippet{number}.py"
         script.write_text(snippet, encoding="utf-8")
         run([script.name], desk)
-    if page.name in ("README.md", "tutorial.md"):
+    if page.name in ("README.md", "tutorial.md", "import.md"):
         assert commands and snippets
 
 

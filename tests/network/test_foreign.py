@@ -94,6 +94,11 @@ def test_the_author_s_networks_are_recognised_and_others_are_not(author):
         ),
         ((conv(reads=4), GAP), "file:1: layer conv reads 4 maps and the layer before it makes 3; make them equal"),
         ((conv(stride=300), GAP), "file:1: layer conv has the stride 300; expected 1 to 255"),
+        ((conv(4, 3, padding=3), GAP), "file:1: layer conv pads by 3; expected less than its size, 3"),
+        (
+            (conv(), RELU, layer("avg", name="all", whole=True), conv(3), GAP),
+            "file:1: layer all takes in the whole map before the last layer; expected that only at the end",
+        ),
         ((conv(padding=-1), GAP), "file:1: layer conv has the padding -1; expected 0 to 255"),
         (
             (conv(), RELU, conv(3), layer("avg", name="gap", kernel=8, padding=1)),

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreign_files import blob, caffe_net, caffemodel, entry, rows, varint
+from foreign_files import blob, caffe_net, caffemodel, entry, one_line, rows, varint
 from nin.errors import ModelError
 from nin.network.architecture import NIN
 from nin.network.foreign import take_weights
@@ -164,8 +164,7 @@ def refused_in_one_line(data):
         read_caffemodel(data, "f")
         read_mean(data, "f")
     except ModelError as error:
-        assert "\n" not in str(error)
-        assert str(error).isprintable()
+        assert one_line(str(error))
 
 
 @settings(max_examples=EXAMPLES, deadline=None)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from foreign_files import SOLVER, caffe_net
+from foreign_files import SOLVER, caffe_net, one_line
 from nin.errors import ModelError
 from nin.network.foreign_prototxt import DEEPEST, Message, parse_prototxt
 
@@ -155,5 +155,4 @@ def refused_in_one_line(text):
     try:
         parse_prototxt(text, "f")
     except ModelError as error:
-        assert "\n" not in str(error)
-        assert str(error).isprintable()
+        assert one_line(str(error))

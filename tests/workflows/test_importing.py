@@ -16,6 +16,7 @@ from foreign_files import (
     SOLVER,
     blob,
     caffe_imagenet,
+    caffe_layer,
     caffe_net,
     caffemodel,
     cuda_convnet_def,
@@ -271,6 +272,24 @@ def test_a_file_that_is_none_of_these_is_said_in_one_line(content, reason, here)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
     assert not (here / "model").exists()
+
+
+def test_a_network_that_would_fill_the_memory_is_refused_before_it_is_built(here):
+    """Every layer pads by 254 places, so that the maps of a small picture grow to 15,000 places a side."""
+    text, top = 'input: "c0" input_dim: 1 input_dim: 1 input_dim: 8 input_dim: 8\n', "c0"
+    for name in (f"c{number}" for number in range(1, 61)):
+        size = "kernel_size: 1" if name == "c60" else "kernel_size: 255 pad: 254"
+        text += caffe_layer(True, name, "Convolution", [top], None, f"convolution_param {{ num_output: 1 {size} }}")
+        text, top = text + caffe_layer(True, f"r{name}", "ReLU", [name], [name]), name
+    text += caffe_layer(True, "all", "Pooling", [top], None, "pooling_param { pool: AVE global_pooling: true }")
+    (here / "huge.prototxt").write_text(text)
+    with pytest.raises(ModelError) as caught:
+        nin.import_model(["huge.prototxt"])
+    sides = [8 + 254 * number for number in (*range(1, 60), 59)]
+    assert str(caught.value).startswith(f"the network needs {4 * (sum(side**2 for side in sides) + 1):,} bytes and ")
+    assert str(caught.value).endswith(
+        "multiply-adds for one picture of 8x8, which no Network in Network does; pass a smaller --size"
+    )
 
 
 def test_weights_that_are_no_numbers_are_not_written(here):

@@ -171,6 +171,9 @@ def assemble(
     if gap is None or gap.kind != "avg" or blocks[-1].drop:
         raise ModelError(f"{layers[-1]} is the last one; expected an average pooling over the whole map of each class")
     blocks[-1].pool = None
+    whole = next((block.pool for block in blocks if block.pool and block.pool.whole), None)
+    if whole is not None:
+        raise ModelError(f"{whole} takes in the whole map before the last layer; expected that only at the end")
     _expect_activations(blocks)
     known = [conv.std for block in blocks for conv in block.convs]
     last = blocks[-1]
@@ -194,6 +197,8 @@ def _add(layer: ForeignLayer, blocks: list[_Block], in_channels: int) -> None:
     for what, value, least in (("size", layer.kernel, 1), ("stride", layer.stride, 1), ("padding", layer.padding, 0)):
         if not least <= value <= MOST_PLACES:
             raise ModelError(f"{layer} has the {what} {value}; expected {least} to {MOST_PLACES}")
+    if layer.padding >= layer.kernel:
+        raise ModelError(f"{layer} pads by {layer.padding}; expected less than its size, {layer.kernel}")
     if layer.kind == "conv":
         width = blocks[-1].convs[-1].width if blocks else in_channels
         if not 1 <= layer.width <= MOST_MAPS:

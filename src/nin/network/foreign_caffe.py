@@ -44,6 +44,7 @@ def read_net(net: Message, solver: Message | None = None) -> ForeignNet:
             f"{layers[0].at}: layers of Caffe's first format; rewrite it with Caffe's upgrade_net_proto_text"
         )
     loads = [layer for layer in layers if _type(layer) in LOADS]
+    loads.sort(key=lambda layer: not _in_phase(layer, "TEST"))  # what the TEST phase says of pictures counts
     chain = _chain(layers, set(net.texts("input")))
     channels, side = _size(net, loads)
     config, side = assemble(

@@ -33,6 +33,7 @@ from nin.workflows.options import ImportOptions
 LARGEST, LARGEST_TEXT = 256 * 2**20, 4 * 2**20  # bytes: the author's ImageNet weights are 30 MB
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a]")  # what no text holds and every file of Caffe's numbers does
 FOREIGN_TEXT = (b"\x89HDF", b"\xff\xfe", b"\xfe\xff")  # HDF5 and UTF-16, which have lines of their own
+MOST_BYTES, MOST_MACS = 2**30, 10**12  # for one picture: the author's ImageNet network: 7 MB and 10**9
 LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
 UNTOLD_MEAN, UNTOLD_STD = 0.5, 0.25  # where nothing tells how pictures were normalised
 KINDS = {
@@ -77,13 +78,16 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
     """
     files = _sorted([_read(path) for path in paths])
     net, state = _understand(files, options)
-    config, side = net.config, options.size or net.input.side or net.config.min_side
-    parameters = anatomy(config, (config.in_channels, side, side)).parameters
+    config, side = net.config, max(options.size or net.input.side or 0, net.config.min_side)
+    costs = anatomy(config, (config.in_channels, side, side))
+    if costs.activation_bytes > MOST_BYTES or costs.macs > MOST_MACS:
+        needs = f"{costs.activation_bytes:,} bytes and {costs.macs:,} multiply-adds for one picture of {side}x{side}"
+        raise ModelError(f"the network needs {needs}, which no Network in Network does; pass a smaller --size")
     digests = tuple((file.name, hashlib.sha256(file.data).hexdigest()) for file in files.values())
     found = Imported(
         net.source,
         config.to_dict(),
-        parameters,
+        costs.parameters,
         tuple((line.at, line.theirs, line.ours) for line in net.lines),
         None if net.recipe is None else asdict(net.recipe),
         _told(net),
@@ -112,10 +116,10 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
             "license": "unknown",
             "imported from": net.source,
             "pictures": found.pictures,
-            "parameters": parameters,
+            "parameters": costs.parameters,
             "nin": __version__,
             "files (SHA-256)": dict(digests),
-            "to heed": {str(number): text for number, text in enumerate((*warnings, *net.notes), start=1)},
+            "notes": {str(number): text for number, text in enumerate((*warnings, *net.notes), start=1)},
         },
     )
     return replace(found, model=options.out)
@@ -237,9 +241,9 @@ def _preparation(
         raise UsageError(f"--size is {side}; the network takes pictures from {net.config.min_side} pixels up")
     mean = options.numbers("mean", channels) or _mean(net, files.get("mean"), _reads_bgr(net, options))
     std = options.numbers("std", channels) or told.std
-    warnings = []
+    heed = []
     if told.odd and not (options.mean and options.std):
-        warnings.append(
+        heed.append(
             f"the network was trained on pictures after {told.odd}, which its model folder does not do: "
             "what it answers for ordinary pictures means little"
         )
@@ -249,13 +253,12 @@ def _preparation(
             "files; add it, or pass --mean"
         )
     elif mean is None or std is None:
-        warnings.append("nothing tells how pictures were normalised; pass --mean and --std if you know")
+        heed.append("nothing tells how pictures were normalised; pass --mean and --std if you know")
     if told.cropped and not options.size:
-        warnings.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
+        heed.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
     mean = mean or (UNTOLD_MEAN if std is None else 0.0,) * channels
-    return Preparation(side, "crop" if told.cropped else "stretch", mean, std or (UNTOLD_STD,) * channels), tuple(
-        warnings
-    )
+    std = std or (UNTOLD_STD,) * channels
+    return Preparation(side, "crop" if told.cropped else "stretch", mean, std), tuple(heed)
 
 
 def _fitted(
@@ -304,7 +307,7 @@ def _classes(count: int, options: ImportOptions) -> tuple[str, ...]:
     """Names of the classes: those of a known set, the lines of a file, or numbers."""
     if options.labels is None:
         return tuple(str(number) for number in range(count))
-    if options.labels in LABELS and not Path(options.labels).exists():
+    if options.labels in LABELS and not Path(options.labels).is_file():
         names = LABELS[options.labels].split()
     else:
         try:
