@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,7 @@ class Watch:
         return at.epoch * self.trainer.steps + at.step
 
     def _ends(self, step: int) -> bool:
+        """Whether no look comes after the one at this step."""
         return step in (LAST, self.trainer.steps * self.trainer.recipe.epochs)
 
     def _look(self) -> None:
@@ -94,7 +96,7 @@ class Watch:
             reach=math.inf if facts is None else self._reach(facts, total),
             unseen=self._unseen(),
             last=self._ends(step),
-            related=lambda: related(trainer.data.images, trainer.data.labels),
+            related=lambda: self._related,
         )
 
     def _reach(self, facts: Facts, total: int) -> float:
@@ -107,9 +109,13 @@ class Watch:
         for group in self.trainer.optimizer.param_groups:
             for parameter in group["params"]:
                 pull = pulls.get(names.get(id(parameter), ""), 0.0)
-                step = float(pull > 0) if group.get("orthogonal") else pull / (1 - recipe.momentum)
+                step = float(pull > 0) if group.get("orthogonal") else pull / max(1 - recipe.momentum, 1e-3)
                 reaches.append(whole * group.get("scale", 1.0) * step)
         return max(reaches)
+
+    @cached_property
+    def _related(self) -> bool | None:
+        return related(self.trainer.data.images, self.trainer.data.labels)
 
     def _unseen(self) -> bool:
         at, labels = self.trainer.position, self.trainer.validation.labels
