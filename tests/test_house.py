@@ -235,7 +235,12 @@ def danger_faults(text: str) -> list[str]:
         if last == "install_completion":  # its shell is a name such as "bash"
             continue
         risky = [word for word in node.keywords if word.arg in SAFE and ast.unparse(word.value) != SAFE[word.arg]]
-        if name in RUNNERS or last in ("extractall", "extract", "getoutput", "getstatusoutput") or risky:
+        guarded = name == "torch.load" and any(word.arg == "weights_only" for word in node.keywords)  # True, or risky
+        if (
+            (name in RUNNERS and not guarded)
+            or last in ("extractall", "extract", "getoutput", "getstatusoutput")
+            or risky
+        ):
             faults.append(f"{node.lineno}: {name}")
     return faults
 
@@ -457,7 +462,7 @@ import pickle
 from pickle import loads
 import joblib
 torch.load(p)
-torch.load(p, weights_only=True)
+torch.load(p, weights_only=flag)
 model.load(p, weights_only=False)
 eval(x)
 exec(x)
@@ -474,6 +479,7 @@ archive.extractall(p)
 archive.extract(m)
 """)
 HARMLESS = lines("""
+torch.load(p, weights_only=True)
 app.install_completion(shell=shell)
 model.eval()
 re.compile('a')

@@ -52,15 +52,15 @@ def places(nin, model, photos):
             2,
             "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist? (known: nin, "
             "nin-large, nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, "
-            "nin-author-imagenet, conv-fc, conv-gap, conv-maxout, nin-fc, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, "
-            "googlenet)",
+            "nin-author-imagenet, conv-fc, conv-gap, conv-maxout, nin-fc, nin-fc-maps, nin-fc-1000, lenet5, alexnet, "
+            "vgg11, vgg16, googlenet)",
         ),
         (
             "summary googelnet",
             2,
             "there is no network named 'googelnet'; did you mean googlenet? (known: nin, nin-large, "
             "nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, nin-author-imagenet, conv-fc, "
-            "conv-gap, conv-maxout, nin-fc, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, googlenet)",
+            "conv-gap, conv-maxout, nin-fc, nin-fc-maps, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, googlenet)",
         ),
         (
             "summary alexnet --input 3x64x64",

@@ -118,7 +118,7 @@ def test_no_code_of_a_file_runs(wrap, tmp_path):
     ]
     for call, arguments in calls:
         for value in ({"x": Harm((call, arguments))}, {Harm((call, arguments)): 1}, Harm((call, arguments))):
-            with pytest.raises(ModelError, match=r"^f is damaged or more than a table of tensors.*save the state_dict"):
+            with pytest.raises(ModelError, match=r"^f is (more than a table of tensors|damaged, or no weights)"):
                 read_torch(wrap(pickle.dumps(value, 2)), "f")
     assert not canary.exists()
     pickle.loads(pickle.dumps(Harm((os.mkdir, (str(canary),))), 2))
@@ -126,7 +126,7 @@ def test_no_code_of_a_file_runs(wrap, tmp_path):
 
 
 NO_TENSORS = "holds no tensors by name; expected a state_dict, alone or under state_dict or model_state_dict or model"
-MORE = "is damaged or more than a table of tensors ({}), and is not run; save the state_dict alone"
+MORE = "is more than a table of tensors ({}), and is not run; save the state_dict alone"
 NO_TABLE = [
     (saved(ROW)[:-1], "is damaged (File is not a zip file); get it again"),
     (saved(ROW), MORE.format("torch.nn.modules.container.Sequential")),

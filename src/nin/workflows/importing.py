@@ -19,6 +19,7 @@ from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError
 from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN, list_models
+from nin.network.config import NINConfig
 from nin.network.foreign import ForeignNet, reverse_colours, scale_input, take_weights
 from nin.network.foreign_caffe import read_net
 from nin.network.foreign_caffe_solver import is_solver
@@ -79,10 +80,9 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
     files = _sorted([_read(path) for path in paths])
     net, state = _understand(files, options)
     config, side = net.config, max(options.size or net.input.side or 0, net.config.min_side)
+    _expect_modest("bytes for its maps", _map_bytes(config, side), MOST_BYTES, side)
     costs = anatomy(config, (config.in_channels, side, side))
-    if costs.activation_bytes > MOST_BYTES or costs.macs > MOST_MACS:
-        needs = f"{costs.activation_bytes:,} bytes and {costs.macs:,} multiply-adds for one picture of {side}x{side}"
-        raise ModelError(f"the network needs {needs}, which no Network in Network does; pass a smaller --size")
+    _expect_modest("multiply-adds", costs.macs, MOST_MACS, side)
     digests = tuple((file.name, hashlib.sha256(file.data).hexdigest()) for file in files.values())
     found = Imported(
         net.source,
@@ -166,6 +166,23 @@ def _text(data: bytes, name: str) -> str:
     except UnicodeDecodeError as error:
         line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
         raise ModelError(f"{name}:{line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8") from error
+
+
+def _map_bytes(config: NINConfig, side: int) -> int:
+    """Bytes of all maps of one picture in float32, before poolings; by arithmetic alone, whatever the sizes are."""
+    total = 0
+    for block in config.blocks:
+        total += 4 * sum(block.channels) * max(0, block.conv_side(side)) ** 2
+        side = block.output_side(side)
+    return total
+
+
+def _expect_modest(what: str, needed: int, most: int, side: int) -> None:
+    if needed > most:
+        raise ModelError(
+            f"the network needs {needed:,} {what} for one picture of {side}x{side}, which no Network in Network does; "
+            "pass a smaller --size"
+        )
 
 
 def _sorted(files: Sequence[File]) -> dict[str, File]:
