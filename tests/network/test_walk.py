@@ -143,6 +143,22 @@ NOT = "the network does not take pictures of"
             "einsum uses weights in a way that is not known here; use nn.Conv2d or nn.Linear",
         ),
         (
+            nn.utils.parametrizations.weight_norm(nn.Conv2d(1, 1, 1)),
+            (1, 4, 4),
+            "ParametrizedConv2d computes weights from others; remove its parametrizations to count it",
+        ),
+        (
+            nn.LazyLinear(3),
+            (1, 4, 4),
+            "LazyLinear cannot be copied: Attempted to use an uninitialized parameter in <method 'detach' of "
+            "'torch._C.TensorBase' objects>",
+        ),
+        (
+            nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(16, 1, 4, batch_first=True)),
+            (1, 4, 4),
+            "multi_head_attention_forward uses weights in a way that is not known here; use nn.Conv2d or nn.Linear",
+        ),
+        (
             nn.Upsample(scale_factor=2),
             (1, 4, 4),
             "interpolate makes maps of 8x8 of maps of 4x4 in a way that is not known here",

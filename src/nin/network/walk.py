@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from nin.errors import UsageError
@@ -82,11 +83,15 @@ class _Seen(NamedTuple):
 
 
 def skeleton(model: nn.Module) -> nn.Module:
-    """A copy of the network in evaluation mode that has no numbers: weights on the meta device, buffers zeros."""
-    memo: dict[int, Any] = {id(each): torch.zeros(each.shape, dtype=each.dtype) for each in model.buffers()}
-    for weight in model.parameters():
-        memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
-    return copy.deepcopy(model, memo).eval()
+    """A copy of the network in evaluation mode that has no numbers: weights on the meta device, buffers zeros.
+
+    Raises UsageError for what cannot be copied (layers not yet initialised, weights that hooks compute).
+    """
+    with refusing(f"{type(model).__name__} cannot be copied"):
+        memo: dict[int, Any] = {id(each): torch.zeros(each.shape, dtype=each.dtype) for each in model.buffers()}
+        for weight in model.parameters():
+            memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
+        return copy.deepcopy(model, memo).eval()
 
 
 def picture_like(model: nn.Module, *shape: int) -> Tensor:
@@ -115,12 +120,8 @@ def _answer(func: Any, name: str, given: dict[str, Any], arguments: list[Tensor]
     if not pictures or len(pictures) == len(arguments):
         return func(*args, **kwargs)
     x = pictures[0]
-    if name in BESIDE:
-        return func(*(x.new_zeros(each.shape) if isinstance(each, Tensor) and each.is_meta else each for each in args))
     if name not in ("conv2d", "linear", "local2d"):
-        if not name.endswith("norm") and any(each.is_meta and each.ndim > 1 for each in arguments):
-            raise UsageError(f"{name} uses weights in a way that is not known here; use nn.Conv2d or nn.Linear")
-        return x.new_zeros(x.shape)
+        return func(*(_real(each) for each in args), **{key: _real(each) for key, each in kwargs.items()})
     weight = given["weight"]
     if name == "local2d":
         sides = [conv_side(side, given["kernel_size"], 1, given.get("padding", 0)) for side in x.shape[2:]]
@@ -153,24 +154,32 @@ def walk(model: nn.Module, size: tuple[int, int, int]) -> Walk:
     """Every layer that the network goes through in evaluation mode for one picture of `size` (C, H, W), in order.
 
     Raises UsageError where the network does not take such pictures, or does something whose cost or reach is not known
-    here (a matrix product with weights outside nn.Linear, a change of a map's sides that is no pooling).
+    here: a product with weights that is no layer of nn, a change of a map's sides that is no pooling, parametrizations.
     """
+    if any(is_parametrized(module) for module in model.modules()):
+        raise UsageError(
+            f"{type(model).__name__} computes weights from others; remove its parametrizations to count it"
+        )
     bones = skeleton(model)
     watch = _Watch(bones, picture := picture_like(bones, 1, *size))
-    with refusing(size), watch:
+    with refusing(f"the network does not take pictures of {by(size)}"), watch:
         bones(picture)
     last = watch.last_map or watch.newest
     return Walk(tuple(watch.layers), watch.peak, max(last.field), max(last.jump))
 
 
 @contextmanager
-def refusing(size: tuple[int, ...]) -> Iterator[None]:
-    """Errors of a forward pass as one line: UsageError saying that the network does not take pictures of this size."""
+def refusing(what: str) -> Iterator[None]:
+    """Errors of torch inside `with` become one line: UsageError, "what: the first sentence of the error"."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"the network does not take pictures of {by(size)}: {reason}") from None
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        raise UsageError(f"{what}: {first_sentence(error)}") from None
+
+
+def first_sentence(error: Exception) -> str:
+    """What an error says, without what follows."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".:")
 
 
 class _Watch(TorchFunctionMode):
@@ -217,6 +226,8 @@ class _Watch(TorchFunctionMode):
                 self.last_map = source._replace(field=field, jump=jump)
             shape = shape._replace(reach=(before[2] - 1, before[3] - 1))  # what comes after sees all of the map
         if not shape.kind and weights:
+            if not name.endswith("norm") and name not in BESIDE and any(weight.ndim > 1 for weight in weights):
+                raise UsageError(f"{name} uses weights in a way that is not known here; use nn.Conv2d or nn.Linear")
             shape = shape._replace(kind="norm" if name.endswith("norm") else name)
         field = field[0] + shape.reach[0] * jump[0], field[1] + shape.reach[1] * jump[1]
         jump = jump[0] * shape.stride[0], jump[1] * shape.stride[1]
@@ -293,6 +304,13 @@ def _output(out: Tensor) -> tuple[int, int, int]:
     if out.ndim == 4:
         return out.shape[1], out.shape[2], out.shape[3]
     return out.shape[-1], out.numel() // out.shape[-1], 1
+
+
+def _real(value: Any) -> Any:
+    """A value with zeros in place of tensors that have no numbers."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_real, value)) if type(value) in (list, tuple) else value
+    return torch.zeros(value.shape, dtype=value.dtype) if isinstance(value, Tensor) and value.is_meta else value
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
