@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
 from nin.errors import UsageError
@@ -154,12 +153,8 @@ def walk(model: nn.Module, size: tuple[int, int, int]) -> Walk:
     """Every layer that the network goes through in evaluation mode for one picture of `size` (C, H, W), in order.
 
     Raises UsageError where the network does not take such pictures, or does something whose cost or reach is not known
-    here: a product with weights that is no layer of nn, a change of a map's sides that is no pooling, parametrizations.
+    here: a product with weights that is no layer of nn, a change of a map's sides that is no pooling.
     """
-    if any(is_parametrized(module) for module in model.modules()):
-        raise UsageError(
-            f"{type(model).__name__} computes weights from others; remove its parametrizations to count it"
-        )
     bones = skeleton(model)
     watch = _Watch(bones, picture := picture_like(bones, 1, *size))
     with refusing(f"the network does not take pictures of {by(size)}"), watch:
@@ -192,7 +187,9 @@ class _Watch(TorchFunctionMode):
         self.last_map: _Seen | None = None
         self.newest = _Seen(picture, field=(1, 1), jump=(1, 1))
         self.seen = {id(picture): self.newest}
-        self.uncounted = {id(weight): weight for weight in model.parameters()}
+        self.uncounted = {id(weight) for weight in model.parameters()}
+        self.made_of: dict[int, tuple[Tensor, list[Tensor]]] = {}  # a weight, and those it is computed from
+        self.made_of |= {id(weight): (weight, [weight]) for weight in model.parameters()}
         self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
         for name, module in model.named_modules():
             self._look_at(name, module)
@@ -205,10 +202,13 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, given, arguments = _call(func, args, kwargs or {})
         out = _answer(func, name, given, arguments, args, kwargs or {})
-        sources = [self.seen[id(tensor)] for tensor in arguments if id(tensor) in self.seen]
-        if sources:
-            for tensor in _tensors((out,)):
-                self._note(name, given, sources, [each for each in arguments if each.is_meta], tensor)
+        sources = [self.seen[id(each)] for each in arguments if id(each) in self.seen]
+        weights = [weight for each in arguments if id(each) in self.made_of for weight in self.made_of[id(each)][1]]
+        for tensor in _tensors((out,)):
+            if sources:
+                self._note(name, given, sources, weights, tensor)
+            elif weights:
+                self.made_of[id(tensor)] = tensor, weights
         return out
 
     def _note(self, name: str, given: dict[str, Any], sources: list[_Seen], weights: list[Tensor], out: Tensor) -> None:
@@ -246,7 +246,9 @@ class _Watch(TorchFunctionMode):
 
     def _count(self, weights: Iterable[Tensor]) -> int:
         """Values in these weights, those that earlier rows have counted left out."""
-        return sum(weight.numel() for weight in weights if self.uncounted.pop(id(weight), None) is not None)
+        fresh = {id(weight): weight.numel() for weight in weights if id(weight) in self.uncounted}
+        self.uncounted -= set(fresh)
+        return sum(fresh.values())
 
     def _name(self, function: str) -> str:
         """'features.conv1'; 'features.max_pool2d' for a call in the forward of a module that has parts."""
