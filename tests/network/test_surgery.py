@@ -1,6 +1,7 @@
 """Dense answers against the original slid over the picture window by window, in float64 to 1e-12."""
 
 import copy
+import math
 from collections import OrderedDict
 
 import pytest
@@ -80,6 +81,11 @@ def small_vgg(classes=4):
     )
 
 
+def unpacked(x):
+    pictures, channels, height, width = x.shape
+    return x.reshape(pictures, channels * height * width)
+
+
 ENDINGS = {
     "flatten": lambda x: x.flatten(1),
     "torch.flatten": lambda x: torch.flatten(x, 1),
@@ -90,6 +96,8 @@ ENDINGS = {
     "reshape": lambda x: x.reshape(x.size()[0], -1),
     "torch.reshape": lambda x: torch.reshape(x, (x.shape[0], -1)),
     "nn.Flatten": nn.Flatten(),
+    "unpacked": unpacked,
+    "in place": lambda x: (x.mul_(2), F.relu(x, inplace=True), x.flatten(1))[-1],
     "twice": lambda x: x.flatten(1).flatten(1),
     "mean": lambda x: x.mean((2, 3)),
     "mean dim": lambda x: torch.mean(x, dim=[-1, -2]),
@@ -140,6 +148,7 @@ def test_names_stay_and_the_original_loads_what_comes_back():
     assert all(torch.equal(back[name], tensor) for name, tensor in model.state_dict().items())
     other = small_vgg()
     other.load_state_dict(back)
+    assert "window" in dense.meta and "window" not in fully_connect(dense, (3, 28, 28)).meta
     dense.classifier.get_submodule("0").weight.data.zero_()  # a copy, not a view
     assert model.classifier[0].weight.abs().sum() > 0
 
@@ -280,6 +289,11 @@ class Branches(nn.Module):
         return torch.cat((self.first(flat), self.second(flat)), -1)
 
 
+def test_weights_that_are_computed_from_others():
+    conv = nn.utils.parametrizations.spectral_norm(nn.Conv2d(1, 2, 3))
+    agrees(stirred(nn.Sequential(conv, nn.Flatten(), nn.Linear(32, 2))), (1, 6, 6), (1, 2))
+
+
 def test_branches_and_several_heads():
     agrees(stirred(Branches()), (1, 6, 6), (3, 2))
 
@@ -322,7 +336,7 @@ def networks(draw):
     return nn.Sequential(*layers, nn.Linear(features, draw(st.integers(1, 4)))), size
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(networks(), st.integers(0, 7), st.integers(0, 7), st.integers(0, 2**31))
 def test_random_networks(network, down, across, seed):
     torch.manual_seed(seed)
@@ -352,6 +366,11 @@ REFUSALS = {
     "flatten of the batch": (
         lambda m, x: x.reshape(1, -1)[:, :48],
         "reshape stands in the way: it makes 1x96 of 2 pictures' maps of 3x4x4; expected one vector a picture",
+    ),
+    "a loop over sizes": (
+        lambda m, x: x.view(-1, math.prod(side for side in x.size()[1:])),
+        "torch.fx cannot follow the forward of Step (Proxy object cannot be iterated); write it without loops, "
+        "branches and conversions that depend on the picture",
     ),
     "recurrent": (
         lambda m, x: m.rnn(x.flatten(2))[0].flatten(1),
@@ -458,6 +477,11 @@ def test_calls_that_cannot_be_are_refused_in_one_line():
         (
             lambda: convolutionize(nn.Bilinear(2, 2, 2), (1, 3, 3)),
             "the forward of Bilinear takes input1, input2; expected pictures only",
+        ),
+        (
+            lambda: convolutionize(nn.Sequential(conv, nn.Flatten(), nn.LazyLinear(2)), (1, 3, 3)),
+            "Sequential cannot be copied: Attempted to use an uninitialized parameter in <method 'detach' of "
+            "'torch._C.TensorBase' objects>",
         ),
         (
             lambda: convolutionize(conv_fc(), (3, 32, 32)),

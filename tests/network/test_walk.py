@@ -112,6 +112,24 @@ def test_memory_in_use_is_the_largest_input_and_output_together():
     assert (found.receptive_field, found.jump) == (4, 2)
 
 
+class Standardised(nn.Conv2d):
+    """A convolution whose weights are computed from others in its own forward."""
+
+    def forward(self, x):
+        return F.conv2d(x, self.weight - self.weight.mean((1, 2, 3), keepdim=True), self.bias)
+
+
+def test_weights_that_are_computed_from_others_count_once():
+    for conv, own in (
+        (Standardised(2, 3, 3), 2 * 9 * 3 + 3),
+        (nn.utils.parametrizations.weight_norm(nn.Conv2d(2, 3, 3)), 2 * 9 * 3 + 3 + 3),
+        (nn.utils.parametrizations.spectral_norm(nn.Conv2d(2, 3, 3, bias=False)), 2 * 9 * 3),
+    ):
+        found = anatomy(nn.Sequential(conv, nn.ReLU()), (2, 6, 6))
+        assert [(row.kind, row.parameters, row.macs) for row in found.layers] == [("conv", own, 2 * 9 * 3 * 16)]
+        assert found.training_parameters == 0
+
+
 class Uses(nn.Module):
     def __init__(self, what):
         super().__init__()
@@ -141,6 +159,17 @@ NOT = "the network does not take pictures of"
             Uses(lambda x, w: torch.einsum("nchw,hk->nckw", x, w)),
             (1, 4, 4),
             "einsum uses weights in a way that is not known here; use nn.Conv2d or nn.Linear",
+        ),
+        (
+            nn.LazyLinear(3),
+            (1, 4, 4),
+            "LazyLinear cannot be copied: Attempted to use an uninitialized parameter in <method 'detach' of "
+            "'torch._C.TensorBase' objects>",
+        ),
+        (
+            nn.Sequential(nn.Flatten(2), nn.TransformerEncoderLayer(16, 1, 4, batch_first=True)),
+            (1, 4, 4),
+            "multi_head_attention_forward uses weights in a way that is not known here; use nn.Conv2d or nn.Linear",
         ),
         (
             nn.Upsample(scale_factor=2),

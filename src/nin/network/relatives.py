@@ -119,7 +119,7 @@ def conv_fc(num_classes: int = 10, *, head: str = "fc-dropout", generator: torch
     """The ancestor: three linear convolutional layers, a locally connected one and a classifier, for 32x32 pictures.
 
     `head` is "fc", "fc-dropout" or "gap". The locally connected layer has one map a class, so that the three differ
-    in nothing else: the comparison of Lin et al. 2013, section 4.6 (errors there 17.56, 15.99 and 16.46 %). Raises
+    in nothing else: the comparison of Lin et al. 2013, section 4.6 (17.56, 15.99, 16.46 %, quoted second hand). Raises
     UsageError for other heads. Source: Hinton et al. 2012, the CIFAR-10 networks of the appendix (64 filters of 5x5,
     pooling 3x3/2 max, then average twice, response normalisation over 9 maps; from memory, the paper was not at hand).
     """

@@ -36,8 +36,9 @@ def convolutionize(model: nn.Module, input_size: tuple[int, int, int]) -> fx.Gra
     For pictures of `input_size` (C, H, W), those the network was made for, it gives the same logits, as maps of one
     place (N, K, 1, 1); for larger ones maps (N, K, h, w). The answer at (i, j) is what the original says of the window
     of H x W pixels that begins at (i * stride, j * stride): `meta["window"]` and `meta["stride"]` of the copy hold
-    (H, W) and the stride down and across. (If the original does not look at the last pixels of its window, as when a
-    pooling leaves some over, windows that hang over the picture by no more than these are answered too.)
+    (H, W) and the stride down and across (torch.save forgets them). If the original does not look at the last pixels
+    of its window, because a pooling or a stride leaves some over, windows that hang over the picture by no more than
+    these are answered too.
 
     **Without padding this is exact.** With padding it is not: the original sees zeros around its window where the copy
     sees the picture. The last maps agree but for a rim of places whose receptive fields reach over the window's edge,
@@ -73,6 +74,8 @@ def fully_connect(model: nn.Module, input_size: tuple[int, int, int]) -> fx.Grap
     """
     surgeon = _Surgeon(tracing.trace(model), input_size)
     surgeon.operate(_make_fully_connected)
+    for name in ("window", "stride"):
+        surgeon.traced.meta.pop(name, None)
     return surgeon.traced
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, fx, nn
 from nin.errors import UsageError
 from nin.network.config import expect_whole
 from nin.network.layers import Dropout
-from nin.network.walk import Sides, Weightless, both, picture_like, refusing, skeleton
+from nin.network.walk import Sides, Weightless, both, by, first_sentence, picture_like, refusing, skeleton
 
 Shape = tuple[int, ...]
 
@@ -62,14 +62,15 @@ def trace(model: nn.Module) -> fx.GraphModule:
     Functional dropout that evaluation switches off becomes a module, so that it still obeys `train()` and `eval()`.
     Raises UsageError where torch.fx cannot follow the forward, or where it takes something besides pictures.
     """
-    own, name = copy.deepcopy(model), type(model).__name__
+    name = type(model).__name__
+    with refusing(f"{name} cannot be copied"):
+        own = copy.deepcopy(model)
     modes = {module: module.training for module in own.modules()}
     try:
         graph = _Tracer().trace(own.eval())
     except Exception as error:  # noqa: BLE001  a forward may do anything with the stand-in that torch.fx gives it
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UsageError(
-            f"torch.fx cannot follow the forward of {name} ({reason}); "
+            f"torch.fx cannot follow the forward of {name} ({first_sentence(error)}); "
             "write it without loops, branches and conversions that depend on the picture"
         ) from None
     inputs = [node.name for node in graph.nodes if node.op == "placeholder"]
@@ -94,7 +95,8 @@ def measure(traced: fx.GraphModule, input_size: tuple[int, int, int]) -> dict[fx
         expect_whole(axis, side, 1)
     bones = skeleton(traced)
     measuring = _Measuring(bones, traced.graph)
-    with refusing(input_size), Weightless():
+    measuring.extra_traceback = False
+    with refusing(f"the network does not take pictures of {by(input_size)}"), Weightless():
         measuring.run(picture_like(bones, 2, *input_size))
     return measuring.shapes
 

@@ -82,11 +82,15 @@ class _Seen(NamedTuple):
 
 
 def skeleton(model: nn.Module) -> nn.Module:
-    """A copy of the network in evaluation mode that has no numbers: weights on the meta device, buffers zeros."""
-    memo: dict[int, Any] = {id(each): torch.zeros(each.shape, dtype=each.dtype) for each in model.buffers()}
-    for weight in model.parameters():
-        memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
-    return copy.deepcopy(model, memo).eval()
+    """A copy of the network in evaluation mode that has no numbers: weights on the meta device, buffers zeros.
+
+    Raises UsageError for what cannot be copied (layers not yet initialised, weights that hooks compute).
+    """
+    with refusing(f"{type(model).__name__} cannot be copied"):
+        memo: dict[int, Any] = {id(each): torch.zeros(each.shape, dtype=each.dtype) for each in model.buffers()}
+        for weight in model.parameters():
+            memo[id(weight)] = nn.Parameter(weight.detach().to("meta"), requires_grad=weight.requires_grad)
+        return copy.deepcopy(model, memo).eval()
 
 
 def picture_like(model: nn.Module, *shape: int) -> Tensor:
@@ -115,12 +119,8 @@ def _answer(func: Any, name: str, given: dict[str, Any], arguments: list[Tensor]
     if not pictures or len(pictures) == len(arguments):
         return func(*args, **kwargs)
     x = pictures[0]
-    if name in BESIDE:
-        return func(*(x.new_zeros(each.shape) if isinstance(each, Tensor) and each.is_meta else each for each in args))
     if name not in ("conv2d", "linear", "local2d"):
-        if not name.endswith("norm") and any(each.is_meta and each.ndim > 1 for each in arguments):
-            raise UsageError(f"{name} uses weights in a way that is not known here; use nn.Conv2d or nn.Linear")
-        return x.new_zeros(x.shape)
+        return func(*(_real(each) for each in args), **{key: _real(each) for key, each in kwargs.items()})
     weight = given["weight"]
     if name == "local2d":
         sides = [conv_side(side, given["kernel_size"], 1, given.get("padding", 0)) for side in x.shape[2:]]
@@ -153,24 +153,28 @@ def walk(model: nn.Module, size: tuple[int, int, int]) -> Walk:
     """Every layer that the network goes through in evaluation mode for one picture of `size` (C, H, W), in order.
 
     Raises UsageError where the network does not take such pictures, or does something whose cost or reach is not known
-    here (a matrix product with weights outside nn.Linear, a change of a map's sides that is no pooling).
+    here: a product with weights that is no layer of nn, a change of a map's sides that is no pooling.
     """
     bones = skeleton(model)
     watch = _Watch(bones, picture := picture_like(bones, 1, *size))
-    with refusing(size), watch:
+    with refusing(f"the network does not take pictures of {by(size)}"), watch:
         bones(picture)
     last = watch.last_map or watch.newest
     return Walk(tuple(watch.layers), watch.peak, max(last.field), max(last.jump))
 
 
 @contextmanager
-def refusing(size: tuple[int, ...]) -> Iterator[None]:
-    """Errors of a forward pass as one line: UsageError saying that the network does not take pictures of this size."""
+def refusing(what: str) -> Iterator[None]:
+    """Errors of torch inside `with` become one line: UsageError, "what: the first sentence of the error"."""
     try:
         yield
-    except (RuntimeError, ValueError, IndexError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UsageError(f"the network does not take pictures of {by(size)}: {reason}") from None
+    except (RuntimeError, ValueError, IndexError, TypeError, AssertionError) as error:
+        raise UsageError(f"{what}: {first_sentence(error)}") from None
+
+
+def first_sentence(error: Exception) -> str:
+    """What an error says, without what follows."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".:")
 
 
 class _Watch(TorchFunctionMode):
@@ -183,7 +187,9 @@ class _Watch(TorchFunctionMode):
         self.last_map: _Seen | None = None
         self.newest = _Seen(picture, field=(1, 1), jump=(1, 1))
         self.seen = {id(picture): self.newest}
-        self.uncounted = {id(weight): weight for weight in model.parameters()}
+        self.uncounted = {id(weight) for weight in model.parameters()}
+        self.made_of: dict[int, tuple[Tensor, list[Tensor]]] = {}  # a weight, and those it is computed from
+        self.made_of |= {id(weight): (weight, [weight]) for weight in model.parameters()}
         self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
         for name, module in model.named_modules():
             self._look_at(name, module)
@@ -196,10 +202,13 @@ class _Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name, given, arguments = _call(func, args, kwargs or {})
         out = _answer(func, name, given, arguments, args, kwargs or {})
-        sources = [self.seen[id(tensor)] for tensor in arguments if id(tensor) in self.seen]
-        if sources:
-            for tensor in _tensors((out,)):
-                self._note(name, given, sources, [each for each in arguments if each.is_meta], tensor)
+        sources = [self.seen[id(each)] for each in arguments if id(each) in self.seen]
+        weights = [weight for each in arguments if id(each) in self.made_of for weight in self.made_of[id(each)][1]]
+        for tensor in _tensors((out,)):
+            if sources:
+                self._note(name, given, sources, weights, tensor)
+            elif weights:
+                self.made_of[id(tensor)] = tensor, weights
         return out
 
     def _note(self, name: str, given: dict[str, Any], sources: list[_Seen], weights: list[Tensor], out: Tensor) -> None:
@@ -217,6 +226,8 @@ class _Watch(TorchFunctionMode):
                 self.last_map = source._replace(field=field, jump=jump)
             shape = shape._replace(reach=(before[2] - 1, before[3] - 1))  # what comes after sees all of the map
         if not shape.kind and weights:
+            if not name.endswith("norm") and name not in BESIDE and any(weight.ndim > 1 for weight in weights):
+                raise UsageError(f"{name} uses weights in a way that is not known here; use nn.Conv2d or nn.Linear")
             shape = shape._replace(kind="norm" if name.endswith("norm") else name)
         field = field[0] + shape.reach[0] * jump[0], field[1] + shape.reach[1] * jump[1]
         jump = jump[0] * shape.stride[0], jump[1] * shape.stride[1]
@@ -235,7 +246,9 @@ class _Watch(TorchFunctionMode):
 
     def _count(self, weights: Iterable[Tensor]) -> int:
         """Values in these weights, those that earlier rows have counted left out."""
-        return sum(weight.numel() for weight in weights if self.uncounted.pop(id(weight), None) is not None)
+        fresh = {id(weight): weight.numel() for weight in weights if id(weight) in self.uncounted}
+        self.uncounted -= set(fresh)
+        return sum(fresh.values())
 
     def _name(self, function: str) -> str:
         """'features.conv1'; 'features.max_pool2d' for a call in the forward of a module that has parts."""
@@ -293,6 +306,13 @@ def _output(out: Tensor) -> tuple[int, int, int]:
     if out.ndim == 4:
         return out.shape[1], out.shape[2], out.shape[3]
     return out.shape[-1], out.numel() // out.shape[-1], 1
+
+
+def _real(value: Any) -> Any:
+    """A value with zeros in place of tensors that have no numbers."""
+    if isinstance(value, list | tuple):
+        return type(value)(map(_real, value)) if type(value) in (list, tuple) else value
+    return torch.zeros(value.shape, dtype=value.dtype) if isinstance(value, Tensor) and value.is_meta else value
 
 
 def _tensors(values: Iterable[Any]) -> Iterable[Tensor]:
