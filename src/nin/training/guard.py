@@ -35,7 +35,9 @@ MOSTLY = 0.5  # share of dead units from which a layer is dying
 LARGE = 100.0  # size of the first logits from which softmax is a coin that always falls on one side
 GROWN = 1.5  # growth of the logits' spread from look to look that a slow start shows
 WARM = 5.0  # steps at the full rate before a spread that has not grown says anything
-FADE = {"sgd": 25, "muon": 100}  # steps without a gradient after which momentum moves the weights no more
+# Steps without a gradient after which momentum 0.9 moves weights no more. Muon makes what is left of it full size, down
+# to a norm of 1e-9, which from 1e-2 takes 153 steps.
+FADE = {"sgd": 25, "muon": 150}
 REACH = 1e-2  # share of its norm that the most pulled layer must be able to move in the whole run
 LEAST_PULL = 1e-2  # what layers are pulled with once they learn
 STEP_0 = "before the first step"
@@ -289,7 +291,7 @@ def _rate(history: History, how: str) -> str:
 def _no_gradient(facts: Facts, history: History) -> Diagnosis | None:
     """All pictures get the same logits and no layer is pulled anywhere, for so long that momentum has faded.
 
-    Under Muon a network may lie dead for 75 steps and rise again: what is left of its momentum moves it at full size.
+    Under Muon a network may lie dead for 100 steps and rise again: what is left of its momentum moves it at full size.
     """
     if history.losses and not (history.lately and all(look.logit_spread == 0 for look in history.lately)):
         return None
