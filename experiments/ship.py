@@ -22,13 +22,14 @@ def main() -> None:
     parser.add_argument("name")
     parser.add_argument("data", type=Path)
     parser.add_argument("--note", help="what one must know of the pictures, for the card")
+    parser.add_argument("--mirror", action="store_true", help="answer with the mean of a picture and its mirror image")
     arguments = parser.parse_args()
     bundle = read_bundle(find_model(arguments.run))
     provenance = {"license": "Apache-2.0", **bundle.provenance}
     if arguments.note:
         provenance["note"] = arguments.note
     parts = {
-        "network": bundle.network,
+        "network": {**bundle.network, "mirror": arguments.mirror or bundle.network.get("mirror", False)},
         "weights": bundle.weights(),
         "classes": bundle.classes,
         "preprocess": bundle.preprocess,

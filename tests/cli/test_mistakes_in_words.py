@@ -24,7 +24,7 @@ MISTAKES = {
     "train photos --epoch 3": ("nin: nin train has no option --epoch; did you mean --epochs?", TRAIN),
     "train photos -epochs 3": ("nin: nin train has no option -epochs; did you mean --epochs?", TRAIN),
     "train photos --batch_sise 3": ("nin: nin train has no option --batch_sise; did you mean --batch-size?", TRAIN),
-    "train photos --frobnicate": ("nin: nin train has no option --frobnicate", TRAIN),
+    "train photos --qqq": ("nin: nin train has no option --qqq", TRAIN),
     "train photos epochs=10": ('nin: options are not written "epochs=10"; did you mean --epochs 10?', TRAIN),
     "train epochs=10": ('nin: options are not written "epochs=10"; did you mean --epochs 10?', TRAIN),
     "train photos batch_size=8": ('nin: options are not written "batch_size=8"; did you mean --batch-size 8?', TRAIN),

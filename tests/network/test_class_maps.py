@@ -1,9 +1,12 @@
 """Class maps: the identity with the logits, additivity, and agreement with what hiding parts of the picture shows."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from nin.errors import ModelError, UsageError
+from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN, NINConfig, author_mnist, nin
 from nin.network.class_maps import class_maps, contributions, occlusion
 from nin.network.layers import MLPConv
@@ -22,6 +25,31 @@ def test_logits_are_the_means_of_their_maps(model, size):
     assert torch.equal(found.logits, model(x))
     exact = found.maps.double().mean((2, 3))
     assert float((exact - found.logits).abs().max()) <= 1e-6 * max(1, float(found.logits.abs().max()))
+
+
+def test_with_the_mirror_image_everything_is_the_mean_of_both():
+    model = NIN(nin(4, width=0.25), generator=torch.Generator().manual_seed(1)).eval()
+    twin = NIN(replace(model.config, mirror=True)).eval()
+    twin.load_state_dict(model.state_dict())
+    x = torch.randn(2, model.config.in_channels, 24, 20)
+    with torch.no_grad():
+        expected = (model(x) + model(x.flip(3))) / 2
+        maps = (model.forward_maps(x) + model.forward_maps(x.flip(3)).flip(3)) / 2
+        torch.testing.assert_close(twin(x), expected)
+        torch.testing.assert_close(twin.forward_maps(x), maps)
+        torch.testing.assert_close(twin.forward_head(twin.forward_features(x)), expected)
+        torch.testing.assert_close(twin(x.flip(3)), expected)
+        torch.testing.assert_close(class_maps(twin, x).maps.mean((2, 3)), expected)
+        torch.testing.assert_close(twin.train()(x), model.train()(x))  # training sees one picture
+
+
+def test_a_mirrored_network_counts_twice_the_work_and_needs_a_linear_last_layer():
+    config = nin(5, width=0.25)
+    one, both = anatomy(config), anatomy(replace(config, mirror=True))
+    assert (both.macs, both.parameters, both.layers) == (2 * one.macs, one.parameters, one.layers)
+    assert NINConfig.from_dict({k: v for k, v in config.to_dict().items() if k != "mirror"}) == config
+    with pytest.raises(UsageError, match=r"^mirror needs a last 1x1 layer without activation and normalisation; take"):
+        replace(author_mnist(), mirror=True)
 
 
 def test_large_values_that_cancel_are_no_false_alarm():

@@ -1,5 +1,7 @@
 """The same numbers however the network is run: compiled, exported, other layouts, other precisions, in a copy."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch.export import Dim, export
@@ -10,12 +12,13 @@ from nin.network.architecture import NIN, author_imagenet, author_mnist, nin
 CONFIGS = [
     nin(5, width=0.25),
     nin(5, width=0.25, stem_stride=2, dropout=0.2),
+    replace(nin(5, width=0.25), mirror=True),
     author_mnist(5, 3),
     author_mnist(5, 3, pool2="avg", dropout_kind="inverted"),
 ]
 
 
-@pytest.fixture(params=CONFIGS, ids=["ours", "strided", "author", "caffe"])
+@pytest.fixture(params=CONFIGS, ids=["ours", "strided", "mirrored", "author", "caffe"])
 def model(request):
     return NIN(request.param, generator=torch.Generator().manual_seed(1)).eval()
 
@@ -108,7 +111,8 @@ def test_hooks_on_blocks_see_the_forward_pass(model):
     for block in model.blocks:
         block.register_forward_hook(lambda _, __, out: seen.append(tuple(out.shape[:2])))
     model(torch.randn(2, 3, 24, 24))
-    assert seen == [(2, block.channels[-1]) for block in model.config.blocks]
+    pictures = 4 if model.config.mirror else 2
+    assert seen == [(pictures, block.channels[-1]) for block in model.config.blocks]
 
 
 def test_built_without_memory_then_filled():

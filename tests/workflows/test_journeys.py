@@ -292,6 +292,18 @@ def test_an_unknown_model_to_begin_with_is_refused_before_anything_is_made(photo
     assert not (tmp_path / "run").exists()
 
 
+def test_a_mirrored_run_answers_for_a_picture_and_its_mirror_image_alike(photos, tmp_path):
+    few = {**QUICK, "epochs": 1, "mirror": True, "flip": "on"}
+    run = workflows.train(photos, TrainOptions(out=tmp_path / "run", **few))
+    model, paths = workflows.load(run.folder), sorted(photos.rglob("*.png"))[:3]
+    for path in paths:
+        with Image.open(path) as picture:
+            picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / "turned.png")
+        straight, turned = model.see(path, "a"), model.see(tmp_path / "turned.png", "b")
+        np.testing.assert_allclose(straight.logits, turned.logits, atol=1e-4)
+        np.testing.assert_allclose(straight.maps.mean((1, 2)), straight.logits, atol=1e-4)
+
+
 def test_one_of_the_authors_networks_can_be_trained(photos, tmp_path):
     few = {**QUICK, "width": 1.0, "epochs": 1, "network": "nin-author-mnist", "size": 12}
     result = workflows.train(photos, TrainOptions(out=tmp_path / "run", **few))
@@ -305,6 +317,11 @@ def test_one_of_the_authors_networks_can_be_trained(photos, tmp_path):
         (
             {"network": "nin-author-mnist", "width": 0.5},
             "--width is for nin and nin-large; nin-author-mnist has one",
+        ),
+        ({"network": "nin-author-mnist", "mirror": True}, "mirror needs a last 1x1 layer without activation and"),
+        (
+            {"mirror": True, "flip": "off"},
+            "--mirror asks about mirror images, on which this run does not train; add --flip",
         ),
         ({"network": "nin-author-imagenet"}, "nin-author-imagenet takes pictures from 39 pixels up; pass --size"),
     ],

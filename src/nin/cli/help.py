@@ -22,6 +22,7 @@ RARE = {
         "--label-smoothing",
         "--recipe",
         "--flip",
+        "--mirror",
         "--holdout",
         "--channels",
         "--normalise",

@@ -3,7 +3,7 @@
 Any network, not only ours: see `nin.network.walk`. All figures are for one picture.
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -28,6 +28,7 @@ class Head:
 class Anatomy:
     """A network's rows and totals for one input size (channels, height, width).
 
+    `macs` of a network that also looks at the mirrored picture are those of both; the rows are those of one.
     `activation_bytes` is the sum over the rows, what training keeps at least; `peak_bytes` the largest input and
     output of one row, what inference needs at least. `receptive_field` and `jump`, in pixels, are those of the last
     maps, the class maps of a NIN. `pointwise_parameters` and `pointwise_macs` are the shares of the 1x1 layers, 0..1,
@@ -73,6 +74,9 @@ def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | Non
     if isinstance(model, NINConfig):
         model = NIN(model, generator=torch.Generator())
     size = _size(model, input_size)
+    views = 1
+    if isinstance(model, NIN) and model.config.mirror:
+        views, model = 2, NIN(replace(model.config, mirror=False), generator=torch.Generator())
     layers, peak, field, jump = walk(model, size)
     parameters, macs = (sum(getattr(row, what) for row in layers) for what in ("parameters", "macs"))
     shares = {
@@ -86,7 +90,7 @@ def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | Non
         layers=layers,
         parameters=parameters,
         training_parameters=sum(weight.numel() for weight in model.parameters()) - parameters,
-        macs=macs,
+        macs=views * macs,
         activation_bytes=sum(row.activation_bytes for row in layers),
         peak_bytes=peak,
         receptive_field=field,

@@ -73,12 +73,12 @@ class NIN(nn.Module):
 
     def forward_maps(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> class maps (N, K, h, w), whose means are the logits."""
-        maps: Tensor = self.blocks[-1](self._before_last(x))
-        return maps
+        maps: Tensor = self.blocks[-1](self._before_last(self._views(x)))
+        return self._mean(maps)
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the last 1x1 layer reads (N, F, h, w)."""
-        return self._last.hidden(self._before_last(x))
+        return self._mean(self._last.hidden(self._before_last(self._views(x))))
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Features (N, F, h, w) -> logits (N, K), or with `pre_logits` the mean of every feature map (N, F)."""
@@ -109,12 +109,23 @@ class NIN(nn.Module):
             old.norms[-1] = fresh.norms[-1]
         self._draw(old.convolutions[-1], block, len(block.channels) - 1, generator)
 
+    def _views(self, x: Tensor) -> Tensor:
+        """The pictures and, where the configuration says so and this is no training, their mirror images after them."""
+        self._expect(x)
+        return torch.cat([x, x.flip(3)]) if self.config.mirror and not self.training else x
+
+    def _mean(self, maps: Tensor) -> Tensor:
+        """What was made of all views, as one map a picture: mirror images are turned back."""
+        if not self.config.mirror or self.training:
+            return maps
+        straight, mirrored = maps.chunk(2)
+        return (straight + mirrored.flip(3)) / 2
+
     @property
     def _last(self) -> MLPConv:
         return cast(MLPConv, self.blocks[-1])
 
     def _before_last(self, x: Tensor) -> Tensor:
-        self._expect(x)
         for block, pool, dropout in zip(self.blocks, self.pools, self.dropouts, strict=False):
             x = dropout(pool(block(x)))
         return x

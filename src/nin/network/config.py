@@ -109,6 +109,8 @@ class NINConfig:
     `last_activation` keeps the activation after the last 1x1 layer (the author does), `last_norm` its normalisation.
     `dropout_kind` is "inverted" or "classic" (see `Dropout`). `init` is "kaiming" (normal, fan in, last layer small),
     "normal" (each block's own `init_std`, biases 0, as the author) or "torch" (what `nn.Conv2d` does by itself).
+    `mirror`: outside training the features are the mean of those of the picture and, turned back, of its mirror image:
+    more accurate where left and right do not matter, at twice the work; maps and logits are means with them.
     Raises UsageError when the parts do not fit each other.
     """
 
@@ -122,6 +124,7 @@ class NINConfig:
     last_norm: bool = False
     dropout_kind: str = "inverted"
     init: str = "kaiming"
+    mirror: bool = False
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
@@ -134,6 +137,9 @@ class NINConfig:
         _expect_one_of("init", self.init, INITS)
         _expect_bool("last_activation", self.last_activation)
         _expect_bool("last_norm", self.last_norm)
+        _expect_bool("mirror", self.mirror)
+        if self.mirror and (self.last_activation or self.last_norm):
+            raise UsageError("mirror needs a last 1x1 layer without activation and normalisation; take those off")
         if not isinstance(self.blocks, tuple) or not self.blocks:
             raise UsageError("blocks is empty; a network needs at least one mlpconv layer")
         last = self.blocks[-1]

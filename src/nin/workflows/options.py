@@ -63,6 +63,8 @@ class TrainOptions:
     """Share of the target spread over all classes."""
     flip: Flip = "auto"
     """Mirror training pictures left-right; auto: for colour pictures only."""
+    mirror: bool = False
+    """Answer with the mean of a picture and its mirror image: more accurate, twice the work in use."""
     holdout: float = 0.15
     """Share of the training pictures held out when the data has no validation split."""
     channels: int | None = None

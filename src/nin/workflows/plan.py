@@ -73,6 +73,9 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     else:
         network = network_for(begin, len(source.classes), stem_stride)
         preprocess = preprocess_for(begin, preprocess)
+    if options.mirror and not _flips(options, channels):
+        raise UsageError("--mirror asks about mirror images, on which this run does not train; add --flip on")
+    network = replace(network, mirror=options.mirror)
     if min(height, width) < network.min_side:
         raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
@@ -88,11 +91,16 @@ def _network(options: TrainOptions, classes: int, channels: int, stem_stride: in
     return configure(options.network, classes, channels, **switches)
 
 
+def _flips(options: TrainOptions, channels: int) -> bool:
+    """Whether a mirrored picture is as good as the picture."""
+    return options.flip == "on" or (options.flip == "auto" and channels >= 3)
+
+
 def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
     """The default recipe for `count` training pictures with the user's choices put in."""
     if options.recipe == "default":
-        mirrored = options.flip == "on" or (options.flip == "auto" and channels >= 3)
-        recipe = default_recipe(count, flip=mirrored, colour=channels >= 3, epochs=options.epochs)
+        flip = _flips(options, channels)
+        recipe = default_recipe(count, flip=flip, colour=channels >= 3, epochs=options.epochs)
     else:
         recipe = _author_recipe(options)
     chosen: dict[str, Any] = {
