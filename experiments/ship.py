@@ -3,17 +3,33 @@
     python experiments/ship.py RUN NAME DATA [--note TEXT]
 
 Writes src/nin/weights/NAME (model, labels, card, training log, digests). The accuracy in the card is that of the
-rounded weights on the test split of DATA, measured by what `nin evaluate` calls.
+rounded weights on the test split of DATA, measured by what `nin evaluate` calls; temperature and threshold are fitted
+anew for them, on the pictures that the run held out.
 """
 
 import argparse
 from pathlib import Path
 
+import numpy as np
+import yaml
+
+from nin.bundle.card import Calibration
 from nin.bundle.folder import LOG, read_bundle, write_bundle
 from nin.bundle.shipped import SHIPPED, find_model
-from nin.workflows import evaluate
+from nin.data.sources import open_source
+from nin.training.evaluate import fit_temperature, fit_unknown_threshold, softmax
+from nin.workflows import evaluate, load
 
 KEPT = ("n", "accuracy", "interval", "balanced_accuracy", "loss", "ece", "per_class")
+
+
+def calibration(folder: Path, run: Path, data: Path) -> Calibration:
+    """Temperature and threshold of the model in `folder`, from the pictures that `run` held out of `data`."""
+    options = yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))["options"]
+    held_out = open_source(data, seed=options["seed"], holdout=options["holdout"]).splits["validation"]
+    logits = load(folder).logits(np.asarray(held_out.images))
+    temperature = fit_temperature(logits, held_out.labels)
+    return Calibration(temperature, fit_unknown_threshold(softmax(logits, temperature), held_out.labels))
 
 
 def main() -> None:
@@ -40,6 +56,8 @@ def main() -> None:
     }
     folder = SHIPPED / arguments.name
     folder.parent.mkdir(exist_ok=True)
+    write_bundle(folder, metrics={}, **parts)
+    parts["calibration"] = calibration(folder, Path(arguments.run), arguments.data)
     write_bundle(folder, metrics={}, **parts)
     measured = evaluate(folder, arguments.data, split="test")
     found = measured.evaluation.to_dict()

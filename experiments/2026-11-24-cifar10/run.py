@@ -19,7 +19,6 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
-THREADS = {1: "1 core", 2: "2 cores"}
 OPTIONS = ("--network", "nin-large", "--holdout", "0.02")
 
 
@@ -80,13 +79,14 @@ def row(runs: dict[str, dict], epochs: int) -> dict:
     """One line of the README's table."""
     chosen = [run for run in runs.values() if run["epochs"] == epochs]
     percent = [100 * run["accuracy"] for run in chosen]
+    cores = chosen[0]["machine"]["threads"]
     spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
     return {
         "what": f"CIFAR-10, `nin train cifar --epochs {epochs} {' '.join(OPTIONS)}`",
         "result": f"{statistics.mean(percent):.2f} %{spread}",
         "n": len(chosen),
         "minutes": f"{statistics.mean(run['minutes'] for run in chosen):.0f}",
-        "machine": f"{THREADS[chosen[0]['machine']['threads']]}, no GPU",
+        "machine": f"{cores} core{'s' if cores > 1 else ''}, no GPU",
     }
 
 

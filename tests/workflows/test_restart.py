@@ -110,6 +110,11 @@ def test_strict_ends_the_run_in_the_same_line_and_changes_nothing(photos, tmp_pa
     assert not (tmp_path / "run" / "summary.json").exists()
 
 
+def test_the_authors_recipe_is_never_mended(photos, tmp_path):
+    with pytest.raises(NinError, match=r"; start again .*, or leave out --recipe author$"):
+        workflows.train(photos, TrainOptions(out=tmp_path / "run", **{**DEAD, "epochs": 15}, recipe="author"))
+
+
 def test_pictures_that_are_all_alike_end_the_run_before_the_first_step(photos, tmp_path):
     for path in photos.glob("*/*/*.png"):
         black = tmp_path / "black" / path.relative_to(photos)

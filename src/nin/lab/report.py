@@ -57,19 +57,9 @@ class Report:
 
 
 def report_html(report: Report) -> str:
-    """The whole page as HTML: style, drawings and pictures inside, nothing fetched, no script."""
-    style = resources.files("nin.lab").joinpath("report.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="color-scheme", content="light dark"),
-        tag("meta", name_="generator", content="nin"),
-        tag("title", report.title),
-        tag("style", Markup(style)),
-    )
-    parts = (
+    """The report's page."""
+    return whole_page(
+        report.title,
         _result(report),
         _warnings(report.warnings),
         _next(report.commands),
@@ -81,7 +71,22 @@ def report_html(report: Report) -> str:
         _maps(report),
         _facts(report),
     )
-    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *parts)), lang='en')}\n"
+
+
+def whole_page(title: str, *parts: object, lang: str = "en") -> str:
+    """A whole page as HTML: style, drawings and pictures inside, nothing fetched, no script. lang: of the page."""
+    style = resources.files("nin.lab").joinpath("report.css").read_text(encoding="utf-8")
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
+        tag("meta", name_="color-scheme", content="light dark"),
+        tag("meta", name_="generator", content="nin"),
+        tag("title", title),
+        tag("style", Markup(style)),
+    )
+    return f"<!doctype html>\n{tag('html', head, tag('body', tag('main', *parts)), lang=lang)}\n"
 
 
 def _section(title: str, *content: object) -> Markup:

@@ -239,10 +239,10 @@ class Trainer:
         self, model: nn.Module, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, share: float
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
-        with self.hardware.autocast:
-            logits = model(x)
         if not len(x):  # a file's last batch may have fewer pictures than there are parts
             return [torch.zeros_like(p) for p in model.parameters() if p.requires_grad], torch.zeros(2)
+        with self.hardware.autocast:
+            logits = model(x)
         loss = share * F.cross_entropy(
             logits.float(), targets, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
         )

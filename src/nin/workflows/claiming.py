@@ -1,7 +1,7 @@
 """Every claim about Network in Network, measured here and now, and the tables and figures of its paper."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,12 +14,10 @@ if TYPE_CHECKING:
     from nin.lab.claims.claim import Answer, Claim, Language
 
 
-def claims(
-    numbers: Sequence[int] = (), *, seeds: int = CLAIM_SEEDS, trained: Callable[[], None] = lambda: None
-) -> Iterator["Answer"]:
+def claims(numbers: Sequence[int] = (), *, seeds: int = CLAIM_SEEDS) -> Iterator["Answer"]:
     """Measure these claims (all there are when none is named), one answer after the other.
 
-    seeds: of every training. trained: called after every small network. Raises UsageError for unknown numbers.
+    seeds: of every training. Raises UsageError for unknown numbers.
     """
     need("torch", "sklearn", "matplotlib")
     from nin.lab.claims.seed import claims as known
@@ -30,7 +28,7 @@ def claims(
         raise UsageError(f"there is no claim {wrong[0]}; they are numbered from 1 to {len(chosen)}")
     if seeds < 1:
         raise UsageError(f"seeds is {seeds}; expected at least 1")
-    return _answers([chosen[number] for number in (dict.fromkeys(numbers) or chosen)], seeds, trained)
+    return _answers([chosen[number] for number in (dict.fromkeys(numbers) or chosen)], seeds)
 
 
 def reproduce(
@@ -50,14 +48,14 @@ def reproduce(
     return reproduce(names, Path(data), Path(out), protocol=protocol, seeds=seeds, resume=resume, listener=listener)
 
 
-def _answers(chosen: Sequence["Claim"], seeds: int, trained: Callable[[], None]) -> Iterator["Answer"]:
+def _answers(chosen: Sequence["Claim"], seeds: int) -> Iterator["Answer"]:
     from nin.lab.claims.bench import Bench
     from nin.lab.claims.claim import Answer
     from nin.training import hardware
 
     machine = hardware.choose("cpu", precision="float32")
     hardware.apply(machine)
-    bench = Bench(machine, seeds, trained)
+    bench = Bench(machine, seeds)
     for claim in chosen:
         start = time.perf_counter()
         finding = claim.measure(bench)

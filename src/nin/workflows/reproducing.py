@@ -176,14 +176,12 @@ def _run(row: Row, bench: Bench, recipe: Any, place: Path, machine: hardware.Har
     except (ModelError, ArtifactError):
         pass  # from the beginning
     about = {"row": row.key, "recipe": asdict(recipe)}
-    started = True
     for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
         checkpoint.save(place, trainer, about)
         listener.epoch(epoch, recipe.epochs)
-        least = min(e.train_loss for e in trainer.position.history)
-        started = epoch.epoch < FIRST or least < math.log(bench.about.classes) - STARTED
-        if not started:
+        if not _started(trainer, bench.about.classes):
             break
+    started = _started(trainer, bench.about.classes)
     if started and not trainer.finished:
         checkpoint.save(place, trainer, about)
         raise Interrupted(f"stopped in {row.key}, seed {recipe.seed}; the same command goes on from there")
@@ -202,6 +200,12 @@ def _run(row: Row, bench: Bench, recipe: Any, place: Path, machine: hardware.Har
             for e in history
         ],
     })  # fmt: skip
+
+
+def _started(trainer: Trainer, classes: int) -> bool:
+    """Whether the network has left chance; too early to say counts as yes."""
+    losses = [epoch.train_loss for epoch in trainer.position.history]
+    return len(losses) < FIRST or min(losses) < math.log(classes) - STARTED
 
 
 def _result(

@@ -45,7 +45,8 @@ class StartAgain(Exception):
 def heed(run: "Run", found: Diagnosis, listener: Listener) -> None:
     """Note what is no more than a fear; raise StartAgain for what can be mended, DataError or NinError for the rest."""
     at, options, recipe = run.trainer.position, run.options, run.plan.recipe
-    if not found.sure or (found.cause is Cause.LABELS and not options.strict):
+    strict = options.strict or options.recipe != "default"  # mended, it would not be the author's any more
+    if not found.sure or (found.cause is Cause.LABELS and not strict):
         if not any(found.why in note for note in at.notes):  # later looks find the same
             _note(run, f"{found}; {ADVICE[found.cause]}" if found.sure else str(found), listener)
         return
@@ -54,8 +55,9 @@ def heed(run: "Run", found: Diagnosis, listener: Listener) -> None:
     if mended is None or len(at.notes) >= MOST_NOTES:
         data = found.cause in (Cause.ONE_CLASS, Cause.ALIKE, Cause.LABELS)
         raise (DataError if data else NinError)(f"{found}; {ADVICE[found.cause]}")
-    if options.strict:
-        raise NinError(f"{found}; start again {mended.how}, or leave out --strict")
+    if strict:
+        cause = "--strict" if options.strict else f"--recipe {options.recipe}"
+        raise NinError(f"{found}; start again {mended.how}, or leave out {cause}")
     raise StartAgain(mended, f"{found}; starting again from step 0 {mended.how}")
 
 

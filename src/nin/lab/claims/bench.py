@@ -84,7 +84,6 @@ class Bench:
 
     hardware: Hardware
     seeds: int = 2
-    trained: Callable[[], None] = lambda: None  # called after every training
     _kept: dict[str, Any] = field(default_factory=dict)
 
     def learn(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS, seed: int = 0) -> Learned:
@@ -96,7 +95,6 @@ class Bench:
         data = Pictures(train.images, train.labels)
         for _ in Trainer(model, data, unused, preprocess_for(SIDE), recipe, self.hardware).epochs():
             pass
-        self.trained()
         return Learned(model, self.accuracy(model, train), self.accuracy(model, test))
 
     def means(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS) -> tuple[float, float]:

@@ -1,13 +1,12 @@
 """All claims on one page, in one language or both: the sentence, the verdict, the numbers, the sweep as a drawing."""
 
 from collections.abc import Sequence
-from importlib import resources
 from typing import Any
 
 from nin.lab.claims.claim import VERDICTS, Answer, Language, Verdict
 from nin.lab.claims.seed import words
 from nin.lab.markup import Markup, join, tag
-from nin.lab.report import POLICY
+from nin.lab.report import whole_page
 from nin.lab.svg import Line, line_chart
 
 MARKS: dict[Verdict, str] = {"holds": "right", "holds in part": "", "does not hold here": "wrong", "open": ""}
@@ -19,17 +18,6 @@ def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: d
     about: what was measured where: machine (in words), seeds, train and test (numbers of pictures).
     """
     first, page = languages[0], words()["page"]
-    style = resources.files("nin.lab").joinpath("report.css").read_text(encoding="utf-8")
-    head = tag(
-        "head",
-        tag("meta", charset="utf-8"),
-        tag("meta", http_equiv="Content-Security-Policy", content=POLICY),
-        tag("meta", name_="viewport", content="width=device-width, initial-scale=1"),
-        tag("meta", name_="color-scheme", content="light dark"),
-        tag("meta", name_="generator", content="nin"),
-        tag("title", page["title"][first]),
-        tag("style", Markup(style)),
-    )
     about = {**about, "seconds": sum(answer.seconds for answer in answers)}
     header = tag(
         "header",
@@ -37,8 +25,8 @@ def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: d
         *(tag("p", page["title"][language], class_="lead", lang=language) for language in languages),
         *(tag("p", page["note"][language].format_map(about), class_="note", lang=language) for language in languages),
     )
-    body = tag("body", tag("main", header, *(_claim(answer, languages, page) for answer in answers)))
-    return f"<!doctype html>\n{tag('html', head, body, lang=first)}\n"
+    sections = (_claim(answer, languages, page) for answer in answers)
+    return whole_page(page["title"][first], header, *sections, lang=first)
 
 
 def _claim(answer: Answer, languages: Sequence[Language], page: dict[str, Any]) -> Markup:
