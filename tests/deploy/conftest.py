@@ -29,7 +29,7 @@ def make_bundle(folder: Path, config: NINConfig, preprocess: Preprocess, tempera
         for _ in range(30):
             network.train()(x)
         last = network.blocks[-1].convolutions[-1]
-        last.weight.mul_(2 / float(network.eval()(x).std(0).mean()))
+        last.weight.mul_(0.7 / float(network.eval()(x).std(0).mean()))
         if last.bias is not None:
             last.bias.sub_(network(x).mean(0))  # so that no class is likeliest everywhere
     network.config = config
