@@ -34,7 +34,7 @@ THIRD_PARTY = {
     "artifacts": {"numpy", "safetensors"},
     "network": {"torch"},
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
-    "bundle": {"numpy", "yaml"},
+    "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
     "deploy": {"numpy", "torch", "onnx", "onnxruntime"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},

@@ -31,8 +31,8 @@ class Calibration:
 
 
 def licence(provenance: Mapping[str, Any]) -> str:
-    """The licence that the provenance names, as the hub writes it."""
-    return str(provenance.get("license", "unknown"))
+    """The licence that the provenance names, in small letters: the hub refuses a card with others."""
+    return str(provenance.get("license", "unknown")).lower()
 
 
 def model_card(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         summary,
         train,
     )
+    from nin.workflows.sharing import Shared, pull, push
     from nin.workflows.using import Classifier
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Measured",
     "Prediction",
     "RunResult",
+    "Shared",
     "TrainOptions",
     "check",
     "claims",
@@ -47,6 +49,8 @@ __all__ = [
     "import_model",
     "load",
     "predict",
+    "pull",
+    "push",
     "reproduce",
     "resume",
     "summary",
@@ -57,6 +61,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Explanation", "Imported", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
+    **dict.fromkeys(("Shared", "pull", "push"), "sharing"),
     "Classifier": "using",
 }
 
