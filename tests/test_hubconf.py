@@ -19,6 +19,7 @@ import sys
 from pathlib import Path
 sys.path = [entry for entry in sys.path if not entry.endswith("/src")]
 sys.meta_path = [finder for finder in sys.meta_path if "editable" not in repr(finder).lower()]
+sys.modules.update(dict.fromkeys(("cyclopts", "rich", "platformdirs", "sklearn", "scipy", "matplotlib"), None))
 import torch
 where = dict(repo_or_dir=sys.argv[1], source="local")
 look = torch.hub.load(model="preprocess", name="nin-cifar10", **where)
