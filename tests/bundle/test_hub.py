@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import pickle
+import socket
 import sys
 from pathlib import Path
 
@@ -148,14 +149,14 @@ def test_a_second_push_needs_overwrite_and_leaves_nothing_of_the_first(place, mo
     assert "training.csv" in before and "training.csv" not in held()
 
 
-def test_a_model_that_is_not_ours_is_never_replaced(place, model):
+@pytest.mark.parametrize("config", [{"config.json": b'{"model_type": "resnet"}'}, {}])
+def test_a_model_that_is_not_ours_is_never_replaced(config, place, model):
     repo, held, put = place
-    put({"config.json": b'{"model_type": "resnet"}', "model.safetensors": b"theirs"})
+    put({**config, "model.safetensors": b"theirs"})
     before = held()
-    refused((UsageError), "--overwrite", push, model, repo)
-    refused(
-        ModelError, f"{repo} holds a model that is not of nin; choose another place", push, model, repo, overwrite=True
-    )
+    refused(UsageError, "--overwrite", push, model, repo)
+    text = f"{repo} holds what is no model of nin; choose another place"
+    refused(ModelError, text, push, model, repo, overwrite=True)
     assert held() == before
 
 
@@ -185,7 +186,7 @@ def test_a_folder_that_is_there_is_replaced_only_on_demand(place, model, tmp_pat
     refused(ArtifactError, "file is not a folder; choose another path", pull, repo, tmp_path / "file", overwrite=True)
     (tmp_path / "theirs").mkdir()
     (tmp_path / "theirs" / "config.json").write_text("{}")
-    refused(ModelError, "theirs holds a model that is not of nin", pull, repo, tmp_path / "theirs", overwrite=True)
+    refused(ModelError, "theirs holds what is no model of nin", pull, repo, tmp_path / "theirs", overwrite=True)
 
 
 def flip(data: bytes) -> bytes:
@@ -400,6 +401,14 @@ def test_no_connection_is_one_line(hub, model, tmp_path, monkeypatch):
     text = f"http://127.0.0.1:1 cannot be used for {REPO}"
     refused(ModelError, text, pull, REPO, tmp_path / "mine")
     refused(ModelError, text, push, model, REPO)
+
+
+def test_a_hub_that_says_nothing_is_given_up(hub, model, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_PATIENCE", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        refused(ModelError, f"cannot be used for {REPO}", pull, REPO, tmp_path / "mine")
+        refused(ModelError, f"cannot be used for {REPO}", push, model, REPO)
 
 
 def test_two_who_push_at_once_do_not_mix(hub, model, monkeypatch):

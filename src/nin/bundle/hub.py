@@ -30,6 +30,7 @@ Read = Callable[[str, int], bytes]  # a file's name, the most bytes it may have 
 _HUB_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,95}/[A-Za-z0-9][A-Za-z0-9._-]{0,95}")
 _CALLER: dict[str, Any] = {"library_name": "network-in-network", "library_version": __version__}  # of huggingface_hub
 _MOST_WORDS = 200  # letters of what a hub says of a refusal
+_PATIENCE = 10.0  # seconds that a hub has for its first answer; huggingface_hub would wait for ever
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def pull(
     place = source or Path(repo)
     files = _verified(hub.read if hub else partial(read_file, place), place)
     _write(files, target, place, overwrite)
-    return Shared(str(repo), str(target), hub and hub.commit, tuple(files))
+    return Shared(str(repo), str(target), hub.commit if hub else None, tuple(files))
 
 
 def _folder_of(repo: str | Path) -> Path | None:
@@ -119,13 +120,13 @@ def _expect_room(folder: Path, overwrite: bool) -> None:
             raise UsageError(
                 f"{escape_name(folder)} is not empty; choose another folder, or replace it with --overwrite"
             )
-        if (folder / CONFIG).is_file():
-            _expect_ours(read_bytes(folder / CONFIG), folder)
+        _expect_ours(read_bytes(folder / CONFIG) if (folder / CONFIG).is_file() else b"", folder)
 
 
 def _expect_ours(config: bytes, place: Path) -> None:
+    """Raise unless what is to be replaced is, by its config.json, a model of nin, damaged or not."""
     if b'"nin": {' not in config:
-        raise ModelError(f"{escape_name(place)} holds a model that is not of nin; choose another place")
+        raise ModelError(f"{escape_name(place)} holds what is no model of nin; choose another place")
 
 
 def _write(files: Mapping[str, bytes], target: Path, place: Path, overwrite: bool) -> None:
@@ -161,7 +162,8 @@ class _Repository:
         self.sizes: dict[str, int | None] = {}
         if not self.offline:
             with _refusals(repo):
-                info = self.hub.HfApi(**_CALLER).model_info(repo, revision=revision, files_metadata=True)
+                api = self.hub.HfApi(**_CALLER)
+                info = api.model_info(repo, revision=revision, files_metadata=True, timeout=_PATIENCE)
             self.sizes = {file.rfilename: file.size for file in info.siblings or ()}
 
     def read(self, name: str, limit: int) -> bytes:
@@ -189,10 +191,10 @@ def _meter(limit: int, name: str) -> type:
     """A progress bar that shows nothing and ends a download of more bytes than were announced."""
     from huggingface_hub.utils import tqdm
 
-    class Meter(tqdm):  # type: ignore[misc,type-arg]
+    class Meter(tqdm):  # type: ignore[misc]
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             super().__init__(*arguments, **{**settings, "disable": True})
-            self.left = limit - (settings.get("initial") or 0)
+            self.left: float = limit - (settings.get("initial") or 0)
 
         def update(self, n: float | None = 1) -> bool | None:
             self.left -= n or 0
@@ -215,8 +217,8 @@ def _send(files: Mapping[str, bytes], repo: str, message: str, private: bool, ov
     taken = present & set(REPLACEABLE) - {CARD}  # a new repository may have a README.md
     if taken and not overwrite:
         raise UsageError(f"{repo} holds a model already; choose another name, or replace it with --overwrite")
-    if CONFIG in taken:
-        _expect_ours(_Repository(repo, parent).read(CONFIG, 2**24), Path(repo))
+    if taken:
+        _expect_ours(_Repository(repo, parent).read(CONFIG, 2**24) if CONFIG in taken else b"", Path(repo))
     operations = [hub.CommitOperationAdd(name, data) for name, data in files.items()]
     operations += [hub.CommitOperationDelete(name) for name in sorted(taken - set(files))]
     with _refusals(repo):
@@ -230,7 +232,7 @@ def _present(api: "HfApi", repo: str, private: bool) -> tuple[set[str], str | No
 
     with _refusals(repo):
         try:
-            info = api.model_info(repo)
+            info = api.model_info(repo, timeout=_PATIENCE)
         except RepositoryNotFoundError:
             api.create_repo(repo, private=private or None)  # None: as the owner's settings are
             return set(), None
