@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint browser bench-train clean
+.PHONY: help demo test test-heavy lint lock browser bench-train clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make lint        style and types only"
+	@echo "make lock        write pylock.toml: every package that is installed with nin, with version and SHA-256"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
 	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
 
@@ -28,6 +29,9 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+lock: $(VENV)/installed
+	$(PIP) lock -c constraints.txt --build-constraint constraints.txt -o pylock.toml ".[all]"
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train_throughput.py --busy

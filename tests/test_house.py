@@ -48,7 +48,7 @@ THIRD_PARTY = {
     "protobuf": set(),
     "network": {"torch"},
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
-    "bundle": {"numpy", "yaml"},
+    "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
     "deploy": {"numpy", "torch", "onnxruntime"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},

@@ -24,6 +24,8 @@ COMMANDS = (
     "data check",
     "doctor",
     "demo",
+    "push",
+    "pull",
 )
 HEAD = """# The command line
 
@@ -50,6 +52,8 @@ OPTIONS = {
     "data check": "json help",
     "doctor": "json help",
     "demo": "out overwrite json help",
+    "push": "message private overwrite json help",
+    "pull": "revision overwrite json help",
 }
 
 
@@ -102,7 +106,7 @@ def test_options_are_these(command):
 def test_a_page_fits_a_screen_and_gives_two_examples(command):
     page = help_page(command)
     lines = page.splitlines()
-    assert len(lines) <= (35 if command else 42)
+    assert len(lines) <= (35 if command else 42)  # the first page lists the commands
     assert max(map(len, lines)) <= 80
     assert page.isascii()
     examples = page.partition("Examples\n")[2].partition("\n\n")[0].splitlines()

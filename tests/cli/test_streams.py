@@ -83,10 +83,10 @@ def test_a_missing_torch_is_one_line_with_what_to_type(words, nin, model, photos
         "data check photos",
         "doctor",
         "train -h",
-        *(f"{word} model photos" for word in ("predict", "explain", "evaluate")),
+        *(f"{word} model photos --quiet" for word in ("predict", "explain", "evaluate")),
     ],
 )
-def test_what_needs_no_torch_does_without(words, nin, photos, without_torch):
+def test_what_needs_no_torch_does_without(words, nin, model, photos, without_torch):
     outcome = nin(*words.split(), **without_torch)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out

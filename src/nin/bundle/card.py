@@ -31,8 +31,8 @@ class Calibration:
 
 
 def licence(provenance: Mapping[str, Any]) -> str:
-    """The licence that the provenance names, as the hub writes it."""
-    return str(provenance.get("license", "unknown"))
+    """The licence that the provenance names, in small letters: the hub refuses a card with others."""
+    return str(provenance.get("license", "unknown")).lower()
 
 
 def model_card(
@@ -76,7 +76,7 @@ A Network in Network (Lin, Chen, Yan 2013, arXiv 1312.4400) that sorts pictures 
 ## How to use it
 
 ```
-pip install "network-in-network[train]"
+pip install network-in-network
 nin predict path/to/this/folder picture.jpg
 ```
 

@@ -7,9 +7,9 @@ Shapes: K classes, C channels, (H, W) sides of the picture the network sees.
 """
 
 import hashlib
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -37,9 +37,9 @@ WEIGHTS, LABELS, CARD = "model.safetensors", "labels.txt", "README.md"
 LOG = "training.csv"  # the run's results.csv; a model need not have one
 FITTED = "preprocess.safetensors"  # the preprocessing's arrays, float32; only models that whiten have one
 FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for, always
-_REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, "model.onnx")  # an export of older weights goes with them
+REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, "model.onnx")  # all that there may be; an export of older weights goes too
 _SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
-_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")  # of a file in the manifest: it cannot leave the folder
+_TEXTS = (".json", ".txt", ".md", ".csv")
 _CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
 
 
@@ -89,7 +89,7 @@ def write_bundle(
     stored = {name: _as(np.asarray(array), np.dtype(dtype)) for name, array in weights.items()}
     _expect_fit(network, classes, preprocess, stored, folder)
     text = card or model_card(network, classes, preprocess, calibration, metrics, provenance)
-    with replace_folder(folder, may_hold=_REPLACEABLE) as new:
+    with replace_folder(folder, may_hold=REPLACEABLE) as new:
         write_tensors(new / WEIGHTS, stored, {"format": "pt"})
         write_text(new / LABELS, _labels(classes))
         write_text(new / CARD, text)
@@ -151,15 +151,9 @@ def read_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     try:
-        config = _read_config(folder)
-        ours = _part(config, "nin", dict, folder)
-        if ours.get("format") != FORMAT:
-            raise ModelError(
-                f"{escape_name(folder)} has the model format {escape_name(ours.get('format'))[:20]} and this program "
-                f"reads {FORMAT}; upgrade: pip install -U network-in-network"
-            )
-        files = _part(ours, "files", dict, folder)
-        _verify_files(folder, files)
+        files = verified_files(partial(read_file, folder), folder)
+        config = open_sealed_json(files[CONFIG], folder / CONFIG)
+        ours = config["nin"]
         stored, _ = read_tensors(folder / WEIGHTS, limit=_LARGE, follow=False)
         fitted = read_tensors(folder / FITTED, limit=_LARGE, follow=False)[0] if FITTED in files else {}
     except ArtifactError as error:
@@ -180,35 +174,48 @@ def read_bundle(folder: str | Path) -> Bundle:
     return Bundle(folder, network, tuple(classes), preprocess, calibration, metrics, provenance, stored)
 
 
-def _read_config(folder: Path) -> dict[str, Any]:
-    path = folder / CONFIG
-    if not path.is_file():
+def verified_files(read: Callable[[str, int], bytes], place: Path) -> dict[str, bytes]:
+    """The files of a model by name, config.json first, each one what config.json vouches for.
+
+    `read(name, limit)` gives a file's content from wherever the model lies, or raises; it shall not give more than
+    `limit` bytes. `place` is what messages call it. Raises ModelError when it is not ours, incomplete, damaged or too
+    new.
+    """
+    files = {CONFIG: read(CONFIG, _SMALL)}
+    if b'"nin": {' not in files[CONFIG]:
+        raise ModelError(
+            f"{escape_name(place / CONFIG)} was not written by nin, or is damaged; expected the folder of a nin model"
+        )
+    ours = _part(open_sealed_json(files[CONFIG], place / CONFIG), "nin", dict, place)
+    if ours.get("format") != FORMAT:
+        raise ModelError(
+            f"{escape_name(place)} has the model format {escape_name(ours.get('format'))[:20]} and this program "
+            f"reads {FORMAT}; upgrade: pip install -U network-in-network"
+        )
+    digests = _part(ours, "files", dict, place)
+    if not set(FILES) <= set(digests) <= set(REPLACEABLE) - {CONFIG}:
+        raise ModelError(f"{escape_name(place / CONFIG)} has a list of files that nin does not write; train again")
+    for name in sorted(digests):
+        files[name] = read(name, _SMALL if name.endswith(_TEXTS) else _LARGE)
+        if hashlib.sha256(files[name]).hexdigest() != digests[name]:
+            raise ModelError(
+                f"{escape_name(place / name)} is damaged or was changed (SHA-256 differs from the one in config.json); "
+                "copy the whole folder again"
+            )
+    return files
+
+
+def read_file(folder: Path, name: str, limit: int) -> bytes:
+    """One file of a model folder, of at most `limit` bytes; ModelError when it is not there."""
+    path = folder / name
+    if name == CONFIG and not path.is_file():
         found = "has no config.json" if folder.is_dir() else "is a file" if folder.exists() else "does not exist"
         raise ModelError(
             f"{escape_name(folder)} {found}; expected the model folder that nin train wrote (runs/.../model)"
         )
-    data = read_bytes(path, limit=_SMALL, follow=False)
-    if b'"nin": {' not in data:
-        raise ModelError(
-            f"{escape_name(path)} was not written by nin, or is damaged; expected the folder of a nin model"
-        )
-    return open_sealed_json(data, path)
-
-
-def _verify_files(folder: Path, digests: Mapping[str, Any]) -> None:
-    """Compare every file with the SHA-256 that config.json has of it."""
-    for name in sorted({*digests, *FILES}):
-        path = folder / name
-        if not _NAME.fullmatch(name) or name not in digests:
-            raise ModelError(f"{escape_name(folder / CONFIG)} has a list of files that nin does not write; train again")
-        if not path.exists():
-            raise ModelError(f"{escape_name(path)} is missing; copy the whole folder again")
-        data = read_bytes(path, limit=_LARGE if name in (WEIGHTS, FITTED) else _SMALL, follow=False)
-        if hashlib.sha256(data).hexdigest() != digests[name]:
-            raise ModelError(
-                f"{escape_name(path)} is damaged or was changed (SHA-256 differs from the one in config.json); "
-                "copy the whole folder again"
-            )
+    if not path.exists():
+        raise ModelError(f"{escape_name(path)} is missing; copy the whole folder again")
+    return read_bytes(path, limit=limit, follow=False)
 
 
 def _part(config: Mapping[str, Any], name: str, kind: type, folder: Path) -> Any:

@@ -53,7 +53,10 @@ def _run(words: list[str], screen: Screen) -> int:
         return 1
 
 
-EXTRAS = dict.fromkeys(("torch", "matplotlib", "sklearn"), "train")  # package -> the extra that brings it
+EXTRAS = {
+    **dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"),
+    "huggingface_hub": "hub",
+}  # package -> the extra that brings it
 
 
 def _missing_extra(error: Exception) -> str | None:

@@ -27,6 +27,7 @@ from nin.cli.parameters import (
     check_pictures,
 )
 from nin.cli.screen import Screen, other_rank, safe
+from nin.cli.sharing import add_sharing
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.workflows.options import Listener, TrainOptions, option
 
@@ -326,6 +327,7 @@ app.command(
     usage="nin reproduce NAME... --data DIR [options]",
     help_epilogue="Examples\n  nin reproduce table4 --data mnist\n  nin reproduce table5 --data cifar --resume",
 )(reproduce)
+add_sharing(app)
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)

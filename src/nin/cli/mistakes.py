@@ -34,6 +34,9 @@ SYNONYMS = {
     "info": "summary",
     "check": "data check",
     "checks": "doctor",
+    "upload": "push",
+    "share": "push",
+    "download": "pull",
     "help": "--help",
     "version": "--version",
 }

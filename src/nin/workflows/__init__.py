@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         summary,
         train,
     )
+    from nin.workflows.sharing import Shared, pull, push
     from nin.workflows.using import Classifier
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Measured",
     "Prediction",
     "RunResult",
+    "Shared",
     "TrainOptions",
     "bench",
     "check",
@@ -54,6 +56,8 @@ __all__ = [
     "import_model",
     "load",
     "predict",
+    "pull",
+    "push",
     "reproduce",
     "resume",
     "summary",
@@ -64,6 +68,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Bench", "Explanation", "Export", "Imported", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
+    **dict.fromkeys(("Shared", "pull", "push"), "sharing"),
     "Classifier": "using",
     "bench": "benching",
 }

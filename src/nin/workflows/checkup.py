@@ -41,7 +41,8 @@ def doctor() -> tuple[Finding, ...]:
 PACKAGES = {
     "numpy": "",
     "pillow": "",
-    "torch": "training and using networks",
+    "onnxruntime": "predicting",
+    "torch": "training, nin.load and exporting",
     "matplotlib": "the pictures of the report",
     "scikit-learn": "the digits of nin demo",
 }

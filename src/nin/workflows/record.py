@@ -230,7 +230,7 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
     metrics = {k: summary[k] for k in ("split", "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece")}
     provenance = {
         "data": run.source.path.name,
-        **({"begun with": run.options.from_} if run.options.from_ else {}),
+        **({"begun with": "/".join(Path(run.options.from_).parts[-2:])} if run.options.from_ else {}),  # no home folder
         "pictures": len(run.trainer.data),
         "fingerprint": run.source.fingerprint,
         "parameters": summary["parameters"],
