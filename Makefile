@@ -11,6 +11,7 @@ help:
 	@echo "make test        all checks: style, types, tests"
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
+	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make lint        style and types only"
 	@echo "make lock        write pylock.toml: every package that is installed with nin, with version and SHA-256"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
@@ -35,6 +36,9 @@ lock: $(VENV)/installed
 
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train_throughput.py --busy
+
+bench-infer: $(VENV)/installed-dev
+	$(BIN)/python benchmarks/infer.py $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(PEERS),--peers $(PEERS))
 
 browser:
 	@sh tests/browser/ensure.sh

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
-
 from nin.artifacts import escape_name
 from nin.data.preprocess import Preprocess
 from nin.errors import UsageError
@@ -44,6 +42,8 @@ def model_card(
     provenance: Mapping[str, Any],
 ) -> str:
     """README.md of the folder: what the model knows, how well, from what, and how to use it."""
+    import yaml  # reading a model does without
+
     front = {
         "library_name": "network-in-network",
         "license": licence(provenance),

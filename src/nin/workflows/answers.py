@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from nin.training.evaluate import Evaluation
+if TYPE_CHECKING:
+    from nin.training.evaluate import Evaluation
 
 
 @dataclass(frozen=True)
@@ -13,7 +14,7 @@ class RunResult:
 
     folder: Path
     model: Path
-    evaluation: Evaluation
+    evaluation: "Evaluation"
     split: str
     warnings: tuple[str, ...]
     commands: tuple[str, ...]
@@ -47,7 +48,7 @@ class Explanation:
 class Measured:
     """An evaluation and the split it was made on."""
 
-    evaluation: Evaluation
+    evaluation: "Evaluation"
     split: str
     notes: tuple[str, ...]
 

@@ -15,17 +15,14 @@ import numpy as np
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model, shipped
-from nin.data.cache import decode_split
-from nin.data.check import Check
-from nin.data.check import check as check_data
 from nin.data.images import is_picture_name
-from nin.data.sources import Source, open_source
-from nin.data.stream import StreamedImages
 from nin.errors import DataError, MissingExtra, UsageError
 from nin.workflows.answers import Explanation, Export, Imported, Measured, Prediction, RunResult
 from nin.workflows.options import ExportOptions, ImportOptions, Listener, TrainOptions
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # what only some journeys need is imported by those: a prediction begins in half a second
+    from nin.data.check import Check
+    from nin.data.splits import Source
     from nin.network.anatomy import Anatomy
     from nin.training.distributed import Team
     from nin.workflows.using import Classifier
@@ -59,6 +56,8 @@ def train(
     state saved for `resume`.
     """
     options = _chosen(options or TrainOptions(), choices)
+    from nin.data.sources import open_source
+
     with _team() as team:
         source = open_source(path, seed=options.seed, holdout=options.holdout)
         begin = _bundle(options.from_) if options.from_ else None
@@ -86,7 +85,7 @@ def _team() -> Iterator["Team | None"]:
         yield team
 
 
-def _go_on(source: Source, options: TrainOptions, team: "Team") -> bool:
+def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
     """Whether torchrun has started a run again that has left a checkpoint: rank 0 looks, for all."""
     from nin.workflows.training import begun
 
@@ -162,6 +161,10 @@ def evaluate(
     device: str = "auto",
 ) -> Measured:
     """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything."""
+    from nin.data.cache import decode_split
+    from nin.data.sources import open_source
+    from nin.data.stream import StreamedImages
+
     source = open_source(Path(data), split=False)
     name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
     if name not in source.splits:
@@ -220,8 +223,10 @@ def export(model: str | Path, options: ExportOptions | None = None, **choices: A
     return export_now(bundle, options)
 
 
-def check(path: str | Path) -> Check:
+def check(path: str | Path) -> "Check":
     """Look through a data set before training: see nin.data.check."""
+    from nin.data.check import check as check_data
+
     return check_data(Path(path))
 
 

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -15,10 +15,11 @@ from nin.data.preprocess import Preprocess
 from nin.data.stream import Images, StreamedImages, expect
 from nin.deploy.engine import Answers
 from nin.errors import DataError, NinError
-from nin.lab.plots import explain_png
-from nin.lab.report import Example
-from nin.training.evaluate import Evaluation, evaluate_probabilities
 from nin.workflows.answers import Explanation, Prediction
+
+if TYPE_CHECKING:  # imported where they are used: a prediction needs none of them
+    from nin.lab.report import Example
+    from nin.training.evaluate import Evaluation
 
 BATCH = 64
 IDENTITY_LIMIT = 1e-6  # of max(1, |logit|): float32 rounding of a mean; more means the maps are not the logits
@@ -92,14 +93,18 @@ class Classifier:
         label, score = ranked[0]
         return Prediction(name, label, score, score < self.calibration.unknown_below, ranked, ms)
 
-    def see(self, source: Path | bytes, name: str) -> Example:
+    def see(self, source: Path | bytes, name: str) -> "Example":
         """One picture with its logits, probabilities and class maps."""
+        from nin.lab.report import Example
+
         pixels = self.preprocess.load(source)
         seen = self.runner.run(pixels[None])
         return Example(pixels, name, None, seen.probabilities[0], seen.logits[0], seen.maps[0])
 
-    def evaluate(self, images: Images, labels: np.ndarray) -> Evaluation:
+    def evaluate(self, images: Images, labels: np.ndarray) -> "Evaluation":
         """Measure on decoded or streamed pictures (N, H, W, C) uint8 with labels (N,); unreadable ones do not count."""
+        from nin.training.evaluate import evaluate_probabilities
+
         probabilities = self.probabilities(images)
         if isinstance(images, StreamedImages):
             left_out = list(images.unreadable)
@@ -118,6 +123,8 @@ def explanations(
     classifier: Classifier, sources: Sequence[Path | bytes], names: Sequence[str], folder: Path, top: int
 ) -> Iterator[Explanation]:
     """Write one PNG for every picture into `folder`: the picture and the class maps of its top classes."""
+    from nin.lab.plots import explain_png
+
     for source, name in zip(sources, names, strict=True):
         try:
             example = classifier.see(source, Path(name).name)
