@@ -16,9 +16,9 @@ from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_varia
 from nin.cli.models import bench, export, import_
 from nin.cli.parameters import (
     DATA,
+    AtWork,
     Data,
     Json,
-    Model,
     Pictures,
     Processor,
     Skip,
@@ -131,7 +131,7 @@ def train(
     ),
 )
 def evaluate(
-    model: Model,
+    model: AtWork,
     path: Data,
     /,
     *,
@@ -170,7 +170,7 @@ def evaluate(
     ),
 )
 def predict(
-    model: Model,
+    model: AtWork,
     /,
     *input: Pictures,
     json: Json = False,
@@ -216,7 +216,7 @@ def predict(
     ),
 )
 def explain(
-    model: Model,
+    model: AtWork,
     /,
     *image: Pictures,
     out: Annotated[Path | None, Parameter(help="Where the pictures go; by default explained.")] = None,

@@ -37,7 +37,6 @@ RARE = {
 RARE_ELSEWHERE = ("--device",)
 METAVARS: dict[object, str] = {
     "--max-time": "TIME",
-    "--out": "DIR",
     "--resume": "RUN",
     "--split": "NAME",
     "--input": "CxHxW",
@@ -74,10 +73,7 @@ def page(app: App, chain: Sequence[str], *, everything: bool = False) -> str:
         parts += [_title("Commands"), *_rows(_commands(command), width), ""]
     rows = _options(command, everything)
     if not chain:
-        rows += [
-            ("--version", "Show the version."),
-            ("--install-completion", "Complete commands and options with TAB."),
-        ]
+        rows += TOP
     if everything or not chain:
         rows += ANYWHERE
     parts += [_title("Options"), *_rows(rows, width), "", *_epilogue(command)]

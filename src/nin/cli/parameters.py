@@ -19,6 +19,7 @@ MODEL = f"A model folder, the run folder that holds it, or a model of the packag
 NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
 
 Model = Annotated[str, Parameter(help=MODEL)]
+AtWork = Annotated[str, Parameter(help=MODEL.replace("or a model", "an exported .onnx file, or a model"))]
 Data = Annotated[Path, Parameter(help=DATA)]
 Pictures = Annotated[str, Parameter(help="Pictures, folders, globs in quotes, or - for one picture on standard input.")]
 Top = Annotated[int, Parameter(help="How many classes to show for a picture, likeliest first.")]

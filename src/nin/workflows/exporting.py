@@ -17,6 +17,7 @@ from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.sources import Split, open_source
 from nin.data.stream import StreamedImages
 from nin.deploy import pt2
+from nin.deploy.engine import facts_of_bundle
 from nin.deploy.export import Exported, Exporter
 from nin.errors import DataError, UsageError
 from nin.workflows.answers import Export
@@ -39,6 +40,7 @@ class Material:
 
 def export(bundle: Bundle, options: ExportOptions) -> Export:
     """Make the file, prove it, and only then write it and its certificate; see `nin.export`."""
+    path, certificate = _places(bundle, options)
     material = _material(bundle, options)
     runner = TorchRunner(bundle, "cpu")
     exporter = Exporter(bundle, runner.run, material.pictures)
@@ -48,16 +50,6 @@ def export(bundle: Bundle, options: ExportOptions) -> Export:
         made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, bundle.calibration.temperature), pt2.run)
     else:
         made = exporter.onnx()
-    return _write(made, bundle, options, material.origin)
-
-
-def _write(made: Exported, bundle: Bundle, options: ExportOptions, origin: str) -> Export:
-    endings = {"onnx": ".onnx", "onnx-int8": "-int8.onnx", "pt2": ".pt2"}
-    path = options.out or Path(made.facts.name + endings[options.format])
-    certificate = path.with_name(path.name + ".parity.json")
-    for each in (path, certificate):
-        if each.exists() and not options.overwrite:
-            raise UsageError(f"{escape_name(each)} exists; choose another --out, or replace it with --overwrite")
     said = {
         "file": path.name,
         "format": options.format,
@@ -66,7 +58,7 @@ def _write(made: Exported, bundle: Bundle, options: ExportOptions, origin: str) 
         "sha256_of_weights": hashlib.sha256(read_bytes(bundle.folder / WEIGHTS)).hexdigest(),
         "nin": __version__,
         "torch": torch.__version__,
-        "proven_on": origin,
+        "proven_on": material.origin,
         **made.parity,
     }
     write_bytes(path, made.data)
@@ -76,6 +68,19 @@ def _write(made: Exported, bundle: Bundle, options: ExportOptions, origin: str) 
         remove(path)  # a file without its proof is not done
         raise
     return Export(path, certificate, options.format, len(made.data), said)
+
+
+def _places(bundle: Bundle, options: ExportOptions) -> tuple[Path, Path]:
+    """Where the file and its certificate will lie; UsageError, before any work, where something lies already."""
+    endings = {"onnx": ".onnx", "onnx-int8": "-int8.onnx", "pt2": ".pt2"}
+    path = options.out or Path(facts_of_bundle(bundle).name + endings[options.format])
+    certificate = path.with_name(path.name + ".parity.json")
+    for each in (path, certificate):
+        if each.is_dir():
+            raise UsageError(f"{escape_name(each)} is a folder; choose the name of a file as --out")
+        if each.exists() and not options.overwrite:
+            raise UsageError(f"{escape_name(each)} exists; choose another --out, or replace it with --overwrite")
+    return path, certificate
 
 
 def _in_eight_bits(exporter: Exporter, bundle: Bundle, material: Material) -> Exported:
