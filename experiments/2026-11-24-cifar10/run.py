@@ -5,8 +5,8 @@
 Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --seed ...`: 49,000 pictures to
 train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each. The rate falls to
 zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Finished runs are
-kept, and stopped ones go on. `--together 2` lets two seeds run side by side on one thread each: the pair is done
-sooner than one after the other, and each one's minutes are more than it would need with both cores.
+kept, and stopped ones go on. `--threads 1` leaves the other cores to others; `--together 2` lets two seeds run side by
+side: with one thread each the pair is done sooner than one after the other, and each needs more minutes than alone.
 """
 
 import argparse
@@ -22,14 +22,14 @@ ROOT = HERE.parents[1]
 OPTIONS = ("--network", "nin-large", "--holdout", "0.02")
 
 
-def start(data: Path, folder: Path, epochs: int, seed: int, together: int) -> subprocess.Popen | None:
+def start(data: Path, folder: Path, epochs: int, seed: int, threads: int | None) -> subprocess.Popen | None:
     """Begin a run, or go on with it; None when it is finished."""
     if (folder / "summary.json").exists():
         return None
     begun = (folder / "args.yaml").exists()
     new = [str(data), "--out", str(folder), "--seed", str(seed), "--epochs", str(epochs), *OPTIONS]
-    if together > 1:
-        new += ["--threads", "1"]
+    if threads:
+        new += ["--threads", str(threads)]
     return subprocess.Popen([sys.executable, "-m", "nin", "train", *(["--resume", str(folder)] if begun else new)])
 
 
@@ -53,7 +53,8 @@ def main() -> None:
     parser.add_argument("cifar", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/cifar10"))
     parser.add_argument("--plan", nargs="+", default=["6:2", "40:2"], help="EPOCHS:SEEDS ...")
-    parser.add_argument("--together", type=int, default=1, help="runs side by side, one thread each when more than one")
+    parser.add_argument("--together", type=int, default=1, help="runs side by side")
+    parser.add_argument("--threads", type=int, help="of each run; by default one a core")
     arguments = parser.parse_args()
     path = HERE / "result.json"
     result = json.loads(path.read_text()) if path.exists() else {"runs": {}}
@@ -62,7 +63,7 @@ def main() -> None:
         folders = {arguments.runs / f"{epochs}-{seed}": seed for seed in range(seeds)}
         for first in range(0, seeds, arguments.together):
             group = list(folders.items())[first : first + arguments.together]
-            running = [start(arguments.cifar, folder, epochs, seed, arguments.together) for folder, seed in group]
+            running = [start(arguments.cifar, folder, epochs, seed, arguments.threads) for folder, seed in group]
             if any(process.wait() for process in running if process):
                 raise SystemExit("a run failed")
         for folder, seed in folders.items():

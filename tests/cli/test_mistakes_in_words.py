@@ -63,8 +63,8 @@ MISTAKES = {
         "try: nin import --help",
     ),
     "predict": (
-        "nin: nin predict needs MODEL: a model folder, the run folder that holds it, or a model of the package: "
-        + ", ".join(shipped()),
+        "nin: nin predict needs MODEL: a model folder, the run folder that holds it, an exported .onnx file, or a model of "
+        "the package: " + ", ".join(shipped()),
         PREDICT,
     ),
     "predict model": (

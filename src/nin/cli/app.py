@@ -150,6 +150,7 @@ def evaluate(
         meant = f"; did you mean {fail_under / 100:g}?" if 1 < fail_under <= 100 else ""
         raise UsageError(f"--fail-under is {fail_under:g}; expected an accuracy from 0 to 1{meant}")
     measured = workflows.evaluate(model, path, split=split, skip_unreadable=skip_unreadable, device=device)
+    screen.detail(measured.computed_by)
     for note in measured.notes:
         screen.note(f"note: {safe(note)}")
     if json:
@@ -185,7 +186,7 @@ def predict(
     if len(formats) > 1:
         raise UsageError(f"{' and '.join(formats)} cannot go together; choose one")
     check_pictures("predict", "INPUT", input, top, screen)
-    predictions = workflows.predict(model, input, device=device)
+    predictions = workflows.predict(model, input, device=device, say=screen.detail)
     failed, objects = 0, []
     for number, prediction in enumerate(predictions):
         if csv:
@@ -233,7 +234,7 @@ def explain(
 
     check_pictures("explain", "IMAGE", image, top, screen)
     objects = []
-    for explanation in workflows.explain(model, image, out=out, top=top, device=device):
+    for explanation in workflows.explain(model, image, out=out, top=top, device=device, say=screen.detail):
         if json:
             names = ("label", "logit", "probability")
             classes = [dict(zip(names, values, strict=True)) for values in explanation.classes]

@@ -87,6 +87,11 @@ class Screen:
         if not self.quiet:
             self.say(text)
 
+    def detail(self, text: str) -> None:
+        """What only those like to know who ask for more."""
+        if self.verbose:
+            self.say(text)
+
     def warn(self, text: str) -> None:
         """What a user must not overlook, -q or not."""
         self.say(f"{paint('warning:', 'yellow', sys.stderr)} {safe(text)}")

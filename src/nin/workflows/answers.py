@@ -46,11 +46,12 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation and the split it was made on."""
+    """An evaluation, the split it was made on, and what computed."""
 
     evaluation: "Evaluation"
     split: str
     notes: tuple[str, ...]
+    computed_by: str
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from glob import glob
@@ -187,26 +187,42 @@ def evaluate(
     notes = [f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed)]
     if name == "train":
         notes.append("no test or validation split was found: measured on everything in the folder")
-    return Measured(evaluation, name, tuple(notes))
+    return Measured(evaluation, name, tuple(notes), at_work.runner.in_words())
 
 
-def predict(model: str | Path, inputs: Sequence[str], *, device: str = "auto") -> Iterator[Prediction]:
-    """Answer for files, folders, globs, or '-' (one picture on standard input), in a stable order."""
+def predict(
+    model: str | Path, inputs: Sequence[str], *, device: str = "auto", say: Callable[[str], None] = lambda _: None
+) -> Iterator[Prediction]:
+    """Answer for files, folders, globs, or '-' (one picture on standard input), in a stable order.
+
+    `say` is told what computes.
+    """
     sources, names = _pictures(inputs)
-    return classifier(model, device).predict(sources, names)
+    at_work = classifier(model, device)
+    say(at_work.runner.in_words())
+    return at_work.predict(sources, names)
 
 
 def explain(
-    model: str | Path, images: Sequence[str], *, out: str | Path | None = None, top: int = 3, device: str = "auto"
+    model: str | Path,
+    images: Sequence[str],
+    *,
+    out: str | Path | None = None,
+    top: int = 3,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Explanation]:
     """Write, for every picture, one PNG into `out` ("explained"): the picture and the maps of its top classes.
 
-    The maps are exact: the logit of a class is the mean of its map, checked to 1e-6 on every picture.
+    The maps are exact: the logit of a class is the mean of its map, checked to 1e-6 on every picture. `say` is told
+    what computes.
     """
     sources, names = _pictures(images)
+    at_work = classifier(model, device)
+    say(at_work.runner.in_words())
     from nin.workflows.using import explanations
 
-    return explanations(classifier(model, device), sources, names, Path(out or "explained"), top)
+    return explanations(at_work, sources, names, Path(out or "explained"), top)
 
 
 def export(model: str | Path, options: ExportOptions | None = None, **choices: Any) -> Export:
