@@ -27,6 +27,7 @@ from nin.cli.parameters import (
     check_pictures,
 )
 from nin.cli.screen import Screen, other_rank, safe
+from nin.cli.serving import EXAMPLES, USAGE, serve
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.workflows.options import ImportOptions, Listener, TrainOptions, option
 
@@ -345,6 +346,8 @@ app.command(
     usage="nin reproduce NAME... --data DIR [options]",
     help_epilogue="Examples\n  nin reproduce table4 --data mnist\n  nin reproduce table5 --data cifar --resume",
 )(reproduce)
+
+app.command(usage=USAGE, help_epilogue=EXAMPLES)(serve)
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)

@@ -6,7 +6,7 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.workflows.options import ImportOptions, Listener, TrainOptions
+from nin.workflows.options import ImportOptions, Listener, ServeOptions, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows.answers import Explanation, Imported, Measured, Prediction, RunResult
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         summary,
         train,
     )
+    from nin.workflows.serving import serve
     from nin.workflows.using import Classifier
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "Measured",
     "Prediction",
     "RunResult",
+    "ServeOptions",
     "TrainOptions",
     "check",
     "claims",
@@ -49,6 +51,7 @@ __all__ = [
     "predict",
     "reproduce",
     "resume",
+    "serve",
     "summary",
     "train",
 ]
@@ -58,6 +61,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
     "Classifier": "using",
+    "serve": "serving",
 }
 
 
