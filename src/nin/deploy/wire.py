@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
             self.waiting.clear()
         self.last = self.last or not request.keep or self.site.draining
         bodiless = request.method == "HEAD"
-        self.transport.write(self._head(response, close=self.last) + (b"" if bodiless else response.body))
+        self.transport.write(self._head(response, close=self.last and not self.waiting) + (b"" if bodiless else response.body))
         self.site.application.answered(request, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
             self._enter("send")
@@ -344,6 +344,7 @@ class Connection(asyncio.Protocol):
             self.transport.get_extra_info("socket").setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
+        self.site.connections.pop(self, None)  # connection_lost comes later
         self.transport.abort()
 
     def _enter(self, state: State) -> None:
