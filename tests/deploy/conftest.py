@@ -1,4 +1,4 @@
-"""Makes tests/plausible.py, tests/data/picture_corpus.py and tests/cli/nin_program.py importable; a server, pictures."""
+"""Makes other rooms' helpers importable (pictures, the real program); a server, and pictures for it."""
 
 import sys
 from io import BytesIO

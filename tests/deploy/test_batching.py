@@ -77,7 +77,9 @@ def test_a_failure_reaches_the_one_who_caused_it():
     bad = np.full((1, 8, 8, 3), 9, np.uint8)
 
     async def work(batcher):
-        return await asyncio.gather(batcher.run(picture(1)), batcher.run(bad), batcher.run(picture(2)), return_exceptions=True)
+        return await asyncio.gather(
+            batcher.run(picture(1)), batcher.run(bad), batcher.run(picture(2)), return_exceptions=True
+        )
 
     (first, second, third), _ = run(work, broken=9)
     assert isinstance(second, ModelError)

@@ -39,6 +39,12 @@ def test_every_route_is_described_and_every_schema_is_one():
         jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
 
 
+@schemathesis.serializer("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
+def picture(_context, value):
+    """What stands for a picture goes out as it is."""
+    return value if isinstance(value, bytes) else str(getattr(value, "data", value)).encode("utf-8", "replace")
+
+
 schema = openapi.from_dict(DOCUMENT)
 CHECKS = (
     schemathesis.checks.not_a_server_error,
@@ -54,8 +60,8 @@ CHECKS = (
 def test_generated_requests_get_what_is_described(case, served):
     response = case.call(base_url=f"http://127.0.0.1:{served.port}", timeout=5)
     case.validate_response(response, checks=CHECKS)
-    for secret in ("Traceback", ".py", "site-packages", "httptools"):
-        assert secret not in response.text or case.path == "/docs"
+    for secret in (b"Traceback", b".py", b"site-packages", b"httptools"):
+        assert secret not in response.content
 
 
 def test_bytes_that_are_nearly_requests_never_fail_the_server(served, pictures):

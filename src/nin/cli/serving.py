@@ -50,12 +50,12 @@ def serve(
     if not model:
         raise UsageError(f"nin serve needs MODEL: {MODEL[0].lower()}{MODEL[1:-1]}")
     handler = Log(screen)
-    for name in ("nin.serve", "asyncio"):
+    access = logging.INFO if options.access_log else logging.WARNING
+    for name, level in (("nin.serve", logging.INFO), ("nin.access", access), ("asyncio", logging.WARNING)):
         log = logging.getLogger(name)
+        log.setLevel(level)
         log.addHandler(handler)
         log.propagate = False
-    logging.getLogger("nin.serve").setLevel(logging.INFO)
-    logging.getLogger("nin.serve.access").setLevel(logging.INFO if options.access_log else logging.WARNING)
 
     def begun(url: str, models: list[str]) -> None:
         for line in models:

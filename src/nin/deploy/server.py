@@ -33,7 +33,7 @@ from nin.deploy.serving import Served
 from nin.errors import NinError
 
 LOG = logging.getLogger("nin.serve")
-ACCESS = logging.getLogger("nin.serve.access")
+ACCESS = logging.getLogger("nin.access")
 T = TypeVar("T")
 TOP, MOST_TOP, MOST_MAPS = 3, 1_000, 20  # classes shown: by default as nin predict, at most, and with their maps
 PIXELS = 16 * 2**20  # of one picture as decoded; ours: a phone's 12 MP and some more

@@ -32,6 +32,7 @@ class Served:
         self.engine, self.metadata = engine, describe(name, engine)
         self.current: Batcher
         self._old: set[asyncio.Task[None]] = set()
+        self._said = ""  # why the folder could not be used, so that it is said once
 
     def start(self, most: int, metrics: Metrics) -> None:
         """Begin to answer; needs a running loop."""
@@ -39,13 +40,15 @@ class Served:
         self.current = Batcher(self.engine, most=most, observe=metrics.batch)
 
     async def watch(self) -> None:
-        """Follow the folder, for ever."""
+        """Follow the folder, for ever. It is read once it has stopped changing."""
+        last = self._seen
         while True:
             await asyncio.sleep(POLL)
-            seen = await asyncio.to_thread(fingerprint, self.place)
-            if seen != self._seen:
-                self._seen = seen
+            now = await asyncio.to_thread(fingerprint, self.place)
+            if now == last != self._seen:
+                self._seen = now
                 await self._reload()
+            last = now
 
     async def _reload(self) -> None:
         name = escape_name(self.name)
@@ -54,8 +57,11 @@ class Served:
         except Exception as error:  # noqa: BLE001  a server does not end because of a folder
             self._metrics.reload(self.name, "failed")
             reason = str(error) if isinstance(error, NinError) else repr(error)
-            LOG.warning("%s: what is there now cannot be used; the model in memory goes on (%s)", name, reason)
+            if reason != self._said:
+                LOG.warning("%s: what is there now cannot be used; the model in memory goes on (%s)", name, reason)
+            self._said = reason
             return
+        self._said = ""
         if engine.digest == self.engine.digest:
             return
         old = self.current

@@ -17,6 +17,7 @@ import socket
 import struct
 import time
 from collections import deque
+from contextlib import suppress
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any, Literal
@@ -291,7 +292,7 @@ class Connection(asyncio.Protocol):
         if self.transport.is_closing():
             return
         self._enter("linger")
-        if self.transport.can_write_eof():
+        with suppress(OSError):  # the other side may have gone this very moment
             self.transport.write_eof()
 
     # Refusals and deadlines
