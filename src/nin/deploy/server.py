@@ -85,7 +85,7 @@ class Server:
             options.decoders or min(4, os.cpu_count() or 1), thread_name_prefix="nin-decode"
         )
         self._openapi = to_json(200, openapi(tuple(self.models), options.bounds.body_bytes))
-        self._docs = _docs_page()
+        self._docs = docs_page(resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8"))
         self._full = error(503, "the queue is full; try again", "queue")
 
     def start(self) -> None:
@@ -331,9 +331,8 @@ def _expect_json(request: Request) -> None:
         raise Refused(415, "a compressed body is not read; send the JSON as it is")
 
 
-def _docs_page() -> Response:
+def docs_page(page: str) -> Response:
     """The page, with a policy that lets it run its own script and style, ask this server, and nothing else."""
-    page = resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8")
 
     def allowed(tag: str) -> str:
         found = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)

@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
         self.waiting: deque[Request] = deque()  # complete, to be answered
         self.task: asyncio.Task[None] | None = None
         self.last = False  # nothing more is read
+        self.ended = False  # the other side has said that nothing more comes
         self._raw = self._chunks = self._held = 0
         self._completed = False  # a request ended in the bytes being parsed
 
@@ -118,7 +119,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.state == "linger" or not (self.waiting or self.task):
             return False
-        self.last, self.draft = True, None
+        self.last, self.ended, self.draft = True, True, None
         return True  # half closed: the answers under way are still sent
 
     def resume_writing(self) -> None:
@@ -273,7 +274,9 @@ class Connection(asyncio.Protocol):
             self.waiting.clear()
         self.last = self.last or not request.keep or self.site.draining
         bodiless = request.method == "HEAD"
-        self.transport.write(self._head(response, close=self.last and not self.waiting) + (b"" if bodiless else response.body))
+        self.transport.write(
+            self._head(response, close=self.last and not self.waiting) + (b"" if bodiless else response.body)
+        )
         self.site.application.answered(request, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
             self._enter("send")
@@ -289,7 +292,8 @@ class Connection(asyncio.Protocol):
 
     def _finish(self) -> None:
         """Say that nothing more comes, and read on for a while: closing at once could destroy the answer on its way."""
-        if self.transport.is_closing():
+        if self.ended or self.transport.is_closing():
+            self.transport.close()
             return
         self._enter("linger")
         with suppress(OSError):  # the other side may have gone this very moment
