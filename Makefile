@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint browser bench-train clean
+.PHONY: help demo test test-heavy lint browser bench-train bench-serve clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
 	@echo "make test        all checks: style, types, tests"
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
+	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
 	@echo "make lint        style and types only"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
 	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
@@ -32,6 +33,9 @@ lint: $(VENV)/installed-dev
 bench-train: $(VENV)/installed
 	$(BIN)/python benchmarks/train_throughput.py --busy
 
+bench-serve: $(VENV)/installed
+	$(BIN)/python benchmarks/serve_load.py
+
 browser:
 	@sh tests/browser/ensure.sh
 
@@ -47,7 +51,7 @@ $(VENV)/pip:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
+	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train,serve]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -25,6 +25,7 @@ TORCH_FREE = (
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     "nin.data.whiten",
     *("nin.deploy.engine", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
+    *("nin.deploy.running", "nin.workflows.serving"),
 )
 
 THIRD_PARTY = {
@@ -36,7 +37,7 @@ THIRD_PARTY = {
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnx", "onnxruntime"},
+    "deploy": {"numpy", "torch", "onnx", "onnxruntime", "httptools"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs"},
     "cli": {"cyclopts", "rich"},

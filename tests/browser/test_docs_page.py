@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from live_server import Live, StandIn
 from PIL import Image
+from test_report import CHROMIUM, DARK, QUIET, Visit, subprocess
 
 from nin.deploy.openapi import WORDS
 from nin.deploy.routes import ROUTES
 from nin.deploy.server import docs_page
 from plausible import HOSTILE
-from test_report import CHROMIUM, DARK, QUIET, Visit, subprocess
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
 PAGE = resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8")
@@ -61,6 +61,7 @@ def test_a_picture_is_asked_about_and_hostile_labels_stay_text(live, tmp_path):
     assert len(re.findall(r"<meter", visit.page)) == 3 and '<img src="blob:http://127.0.0.1' in visit.page
     assert "Unknown: the best score" in visit.page
     assert "&lt;script&gt;document.documentElement" in visit.page
+    assert "\\u{202e}evil gnp.exe" in visit.page and "\u202e" not in visit.page
     assert "data-owned" not in visit.page.split("<head>")[0]
 
 

@@ -53,7 +53,7 @@ def _run(words: list[str], screen: Screen) -> int:
         return 1
 
 
-EXTRAS = dict.fromkeys(("torch", "matplotlib", "sklearn"), "train")  # package -> the extra that brings it
+EXTRAS = {**dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"), "httptools": "serve"}  # package -> its extra
 
 
 def _missing_extra(error: Exception) -> str | None:

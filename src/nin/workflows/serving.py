@@ -1,13 +1,11 @@
 """Trained models behind HTTP (torch-free)."""
 
 import asyncio
-import io
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from nin.artifacts import escape_name
 from nin.deploy.engine import Answers, open_engine
@@ -17,7 +15,7 @@ from nin.deploy.server import Allowance, Server
 from nin.deploy.serving import Served, fingerprint
 from nin.errors import NinError, UsageError
 from nin.lab.heat import overlay
-from nin.lab.plots import explain_png
+from nin.lab.plots import explain_png, picture_png
 from nin.lab.report import Example
 from nin.workflows.options import ServeOptions
 
@@ -29,9 +27,7 @@ class Drawn:
 
     def overlay(self, pixels: np.ndarray, values: np.ndarray, limit: float) -> bytes:
         """A map (h, w) over its picture (H, W, C) uint8, as PNG."""
-        held = io.BytesIO()
-        Image.fromarray(overlay(pixels, values, limit)).save(held, "PNG")
-        return held.getvalue()
+        return picture_png(overlay(pixels, values, limit))
 
     def sheet(self, pixels: np.ndarray, answers: Answers, classes: Sequence[str], top: int) -> bytes:
         """The picture and the maps of its `top` likeliest classes, as PNG."""
