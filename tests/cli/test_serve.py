@@ -195,7 +195,8 @@ def test_what_the_documentation_types_works(nin):
             assert done.returncode == 0, (line, done.stderr)
             assert "-o maps.png" in line or done.stdout.startswith(("[{", "{", "# HELP"))
     assert len(lines) == 8
-    assert Image.open(nin.folder / "maps.png").format == "PNG"
+    with Image.open(nin.folder / "maps.png") as maps:
+        assert maps.format == "PNG"
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
