@@ -17,14 +17,27 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
 
-ORDER = ("errors", "artifacts", "network data", "bundle", "training", "deploy", "lab", "workflows", "cli", " __main__")
+ORDER = (
+    "errors",
+    "artifacts protobuf",
+    "network data",
+    "bundle",
+    "training",
+    "deploy",
+    "lab",
+    "workflows",
+    "cli",
+    " __main__",
+)
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split(" ")}  # "" is nin/__init__.py
 
 TORCH_FREE = (
     *("nin", "nin.errors", "nin.artifacts", "nin.bundle", "nin.training.evaluate", "nin.lab", "nin.cli"),
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     "nin.data.whiten",
-    *("nin.deploy.engine", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
+    *("nin.protobuf", "nin.network.config"),
+    *("nin.deploy.engine", "nin.deploy.export", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
+    "nin.workflows.using",
     *("nin.deploy.running", "nin.workflows.serving"),
 )
 
@@ -33,13 +46,14 @@ THIRD_PARTY = {
     "__main__": set(),
     "errors": set(),
     "artifacts": {"numpy", "safetensors"},
+    "protobuf": set(),
     "network": {"torch"},
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnx", "onnxruntime", "httptools"},
+    "deploy": {"numpy", "torch", "onnxruntime", "httptools"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
-    "workflows": {"numpy", "torch", "yaml", "platformdirs"},
+    "workflows": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "cli": {"cyclopts", "rich"},
 }
 
@@ -205,8 +219,8 @@ def in_memory(node: ast.Call, tree: ast.AST) -> bool:
     made = [inner for inner in ast.walk(tree) if isinstance(inner, ast.Assign)]
     made = [inner for inner in made if re.fullmatch(r"(io\.)?(Bytes|String)IO\(.*\)", ast.unparse(inner.value))]
     buffers = {ast.unparse(target) for inner in made for target in inner.targets}
-    target = ast.unparse(node.args[0]) if node.args else ""
-    return target in buffers or ast.unparse(node.func).split(".")[0] in own_names(tree)
+    given = {ast.unparse(argument) for argument in node.args}
+    return bool(given & buffers) or ast.unparse(node.func).split(".")[0] in own_names(tree)
 
 
 def own_names(tree: ast.AST) -> set[str]:

@@ -19,6 +19,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nin.bundle.shipped import shipped
+    from nin.deploy.engine import Engine, open_engine
     from nin.network.architecture import NIN, create_model, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
         check,
         evaluate,
         explain,
+        export,
         import_model,
         load,
         predict,
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NIN",
     "BlockConfig",
+    "Engine",
     "GlobalAveragePool2d",
     "MLPConv",
     "NINConfig",
@@ -50,10 +53,12 @@ __all__ = [
     "create_model",
     "evaluate",
     "explain",
+    "export",
     "fully_connect",
     "import_model",
     "list_models",
     "load",
+    "open_engine",
     "predict",
     "resume",
     "shipped",
@@ -63,6 +68,7 @@ __all__ = [
 
 _ELSEWHERE = {
     "shipped": "nin.bundle.shipped",
+    **dict.fromkeys(("Engine", "open_engine"), "nin.deploy.engine"),
     **dict.fromkeys(("NIN", "create_model", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),

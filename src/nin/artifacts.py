@@ -31,7 +31,7 @@ from nin.errors import ArtifactError
 AnyPath = str | os.PathLike[str]
 
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
-_BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
+BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
 _TENSOR_DIGEST = re.compile(
     rb'"sha256":"([0-9a-f]{64})"'
 )  # as a JSON key: inside a string the quotes carry backslashes
@@ -293,7 +293,7 @@ def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
 
 def _blanked_digest(data: bytes, start: int) -> bytes:
     """SHA-256, in hexadecimal digits, of `data` with the 64 bytes at `start` read as zeros."""
-    digest = hashlib.sha256(data[:start] + _BLANK)
+    digest = hashlib.sha256(data[:start] + BLANK)
     digest.update(memoryview(data)[start + 64 :])
     return digest.hexdigest().encode()
 
@@ -309,13 +309,13 @@ def write_tensors(path: AnyPath, tensors: Mapping[str, np.ndarray], metadata: Ma
     try:
         data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
         length = 8 + int.from_bytes(data[:8], "little")
-        own = {"sha256": _BLANK.decode(), **dict(sorted(metadata.items()))}
+        own = {"sha256": BLANK.decode(), **dict(sorted(metadata.items()))}
         header = {"__metadata__": own, **json.loads(data[8:length])}
         text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
     except (SafetensorError, ValueError) as error:
         raise ArtifactError(f"{escape_name(path)} cannot be written ({escape_name(error)})") from error
     text += b" " * (-len(text) % 8)  # the data of every tensor stays aligned
-    write_bytes(path, _seal(len(text).to_bytes(8, "little") + text + data[length:], _TENSOR_DIGEST))
+    write_bytes(path, seal(len(text).to_bytes(8, "little") + text + data[length:], _TENSOR_DIGEST))
 
 
 def read_tensors(
@@ -327,7 +327,7 @@ def read_tensors(
     if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
         raise _damaged(path, "not a safetensors file, or cut short")
     if require_digest or _TENSOR_DIGEST.search(data, 8, end):
-        _verify(data, _TENSOR_DIGEST, path, end)
+        expect_seal(data, _TENSOR_DIGEST, path, end)
     try:
         tensors = safetensors.numpy.load(data)
         metadata = dict(json.loads(data[8:end]).get("__metadata__", {}))
@@ -337,13 +337,14 @@ def read_tensors(
     return tensors, metadata
 
 
-def _seal(data: bytes, place: re.Pattern[bytes]) -> bytes:
-    """`data` with the digest put where `place` finds its zeros."""
+def seal(data: bytes, place: re.Pattern[bytes]) -> bytes:
+    """`data` with its SHA-256 put where `place` finds BLANK; whoever checks it reads zeros there."""
     start = next(place.finditer(data)).start(1)
     return data[:start] + _blanked_digest(data, start) + data[start + 64 :]
 
 
-def _verify(data: bytes, place: re.Pattern[bytes], name: object, end: int) -> None:
+def expect_seal(data: bytes, place: re.Pattern[bytes], name: object, end: int) -> None:
+    """Raise ArtifactError unless the digest that `place` finds before `end` is right; `name` is for the message."""
     found = place.search(data, 0, end)
     if found is None:
         raise _damaged(name, "it does not carry the SHA-256 that nin writes, or is cut short")
@@ -355,12 +356,12 @@ def seal_json(value: Mapping[str, Any]) -> bytes:
     """A JSON object as readable UTF-8 whose last member, "sha256", is over the file with 64 zeros in its place."""
     if "sha256" in value:
         raise ArtifactError('the object cannot be sealed (its member name "sha256" is taken); rename the member')
-    return _seal(_to_json({**value, "sha256": _BLANK.decode()}, "the object"), _JSON_DIGEST)
+    return seal(_to_json({**value, "sha256": BLANK.decode()}, "the object"), _JSON_DIGEST)
 
 
 def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:
     """The object that `seal_json` wrote, without its digest; `name` is for the message when it was changed."""
-    _verify(data, _JSON_DIGEST, name, len(data))
+    expect_seal(data, _JSON_DIGEST, name, len(data))
     try:
         value: dict[str, Any] = json.loads(data)  # an object: `_verify` saw that it ends with a brace
     except (ValueError, RecursionError) as error:

@@ -12,7 +12,20 @@ from pathlib import Path
 import pytest
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
-COMMANDS = ("train", "evaluate", "predict", "explain", "summary", "import", "serve", "data check", "doctor", "demo")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "explain",
+    "summary",
+    "import",
+    "export",
+    "bench",
+    "serve",
+    "data check",
+    "doctor",
+    "demo",
+)
 HEAD = """# The command line
 
 Made from the program's own help pages by `python tests/cli/test_help.py > docs/reference/cli.md`; a test compares them.
@@ -32,6 +45,8 @@ OPTIONS = {
     "predict": "json jsonl csv top help help-all",
     "explain": "out top json help help-all",
     "summary": "input json help",
+    "export": "format out data overwrite json help",
+    "bench": "data threads json help",
     "import": "out labels layout size mean std colours overwrite json help",
     "serve": "host port public threads queue max-batch max-body access-log help",
     "data check": "json help",

@@ -65,7 +65,7 @@ def without_torch(tmp_path):
     return {"PYTHONPATH": str(blocked)}
 
 
-@pytest.mark.parametrize("words", ["train photos", "predict model photos", "demo"])
+@pytest.mark.parametrize("words", ["train photos", "export model", "demo"])
 def test_a_missing_torch_is_one_line_with_what_to_type(words, nin, model, photos, without_torch):
     before = nin.left()
     outcome = nin(*words.split(), **without_torch)
@@ -79,7 +79,12 @@ def test_a_missing_torch_is_one_line_with_what_to_type(words, nin, model, photos
 
 @pytest.mark.parametrize(
     "words",
-    ["data check photos", "doctor", "train -h"],
+    [
+        "data check photos",
+        "doctor",
+        "train -h",
+        *(f"{word} model photos" for word in ("predict", "explain", "evaluate")),
+    ],
 )
 def test_what_needs_no_torch_does_without(words, nin, photos, without_torch):
     outcome = nin(*words.split(), **without_torch)

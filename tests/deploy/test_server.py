@@ -11,8 +11,8 @@ from io import BytesIO
 import numpy as np
 import pytest
 from live_server import CLASSES, QUICK, Live, StandIn, expected
-from PIL import Image
 from picture_corpus import corpus
+from PIL import Image
 
 from nin.lab.heat import overlay
 from nin.workflows.serving import Drawn

@@ -99,8 +99,8 @@ NAME = "f has a layer whose name is not UTF-8 of at most 1,000 bytes; it is dama
 DAMAGED = [
     (b"", "f holds no layer with weights; expected a .caffemodel of Caffe's binary format"),
     (caffemodel({}), "f holds no layer with weights; expected a .caffemodel of Caffe's binary format"),
-    (b"\x00", "f is no Caffe weights, or is damaged (field 0 of type 0 in it)"),
-    (b"\x0b", "f is no Caffe weights, or is damaged (field 1 of type 3 in it)"),
+    (b"\x00", "f is damaged, or another kind of file (field 0 of type 0 in it)"),
+    (b"\x0b", "f is damaged, or another kind of file (field 1 of type 3 in it)"),
     (b"\x0a\x05abc", "f is cut short (5 bytes announced, 3 there); get it again"),
     (b"\x0d\x00", "f is cut short (4 bytes announced, 1 there); get it again"),
     (
@@ -108,7 +108,7 @@ DAMAGED = [
         "f is cut short (9,223,372,036,854,775,807 bytes announced, 0 there); get it again",
     ),
     (b"\xff", "f is cut short in the middle of a number; get it again"),
-    (b"\xff" * 11, "f is no Caffe weights, or is damaged (a number of more than 64 bits in it)"),
+    (b"\xff" * 11, "f is damaged, or another kind of file (a number of more than 64 bits in it)"),
     (entry(100, entry(1, b"\xff") + entry(7, FLOATS)), NAME),
     (entry(100, entry(1, "x" * 1001)), NAME),
     (entry(100, LAYER + entry(7, entry(5, b"123"))), "f holds 3 bytes of numbers of 4 bytes each; it is damaged"),

@@ -17,6 +17,7 @@ from PIL import Image
 import nin
 from nin import workflows
 from nin.artifacts import read_tensors
+from nin.bundle.folder import read_bundle
 from nin.errors import Interrupted, ModelError, UsageError
 from nin.workflows.options import Listener, TrainOptions, seconds
 
@@ -113,7 +114,7 @@ def test_the_model_rebuilt_by_hand_gives_the_same_logits(finished, photos):
 
     model = nin.load(finished.folder)
     tensors, _ = read_tensors(finished.model / "model.safetensors")
-    twin = nin.NIN(nin.NINConfig.from_dict(model.bundle.network))
+    twin = nin.NIN(nin.NINConfig.from_dict(read_bundle(finished.model).network))
     twin.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in tensors.items()})
     pixels = model.preprocess.load(photos / "test" / "개" / "1.png")
     by_hand = (pixels.astype(np.float32) / 255 - model.preprocess.mean) / model.preprocess.std

@@ -13,9 +13,9 @@ from nin.cli import help as pages
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
 from nin.cli.lab import claims, reproduce, summary
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
+from nin.cli.models import bench, export, import_
 from nin.cli.parameters import (
     DATA,
-    FOREIGN,
     Data,
     Json,
     Model,
@@ -29,14 +29,14 @@ from nin.cli.parameters import (
 from nin.cli.screen import Screen, other_rank, safe
 from nin.cli.serving import EXAMPLES, USAGE, serve
 from nin.errors import ArtifactError, BelowThreshold, UsageError
-from nin.workflows.options import ImportOptions, Listener, TrainOptions, option
+from nin.workflows.options import Listener, TrainOptions, option
 
 if TYPE_CHECKING:
     from nin.workflows import RunResult
 
 Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
-DEFAULTS, IMPORT_DEFAULTS = TrainOptions(), ImportOptions()
+DEFAULTS = TrainOptions()
 
 app = App(
     name="nin",
@@ -252,40 +252,21 @@ app.command(
 )(summary)
 
 
-@app.command(
+app.command(
     name="import",
     usage="nin import FILE... [options]",
     help_epilogue=(
         "Examples\n  nin import cifar-10_def cifar-10_params\n  nin import nin_cifar10.pth --out model --labels cifar10"
     ),
-)
-def import_(
-    *file: Annotated[Path, Parameter(help=FOREIGN)],
-    options: Annotated[ImportOptions, Parameter(name="*")] = IMPORT_DEFAULTS,
-    json: Json = False,
-    screen: Words,
-) -> int:
-    """Bring in somebody else's network.
-
-    Shows what its files say and what that is here, and makes a model folder of its weights. No code in a file is run.
-    """
-    if not file:
-        raise UsageError(f"nin import needs FILE: {FOREIGN[0].lower()}{FOREIGN[1:-1]}")
-    found = workflows.import_model(file, options)
-    for warning in found.warnings:
-        screen.warn(warning)
-    for note in found.notes:
-        screen.note(f"note: {safe(note)}")
-    if json:
-        screen.result(to_json(found))
-    else:
-        from nin.cli.tables import import_lines
-
-        screen.result("\n".join(import_lines(found)))
-    if options.out is None or found.model is not None:
-        return 0
-    screen.error(f"nothing was written to {options.out}: {found.missing}")
-    return 1
+)(import_)
+app.command(
+    usage="nin export MODEL [options]",
+    help_epilogue="Examples\n  nin export runs/photos\n  nin export runs/photos --format onnx-int8 --out small.onnx",
+)(export)
+app.command(
+    usage="nin bench MODEL... [options]",
+    help_epilogue="Examples\n  nin bench nin-cifar10\n  nin bench runs/photos photos-int8.onnx --data photos",
+)(bench)
 
 
 @data.command(

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
     from nin.network.walk import Layer
     from nin.training.evaluate import Evaluation
-    from nin.workflows import Explanation, Finding, Imported, Measured, Prediction, RunResult
+    from nin.workflows import Bench, Explanation, Export, Finding, Imported, Measured, Prediction, RunResult
 
 NAME_WIDTH = 32  # terminal cells that a label may take
 MOST_CONFUSED = 5
@@ -194,6 +194,48 @@ def import_lines(found: "Imported") -> Iterator[str]:
     yield from (f"{digest}  {safe(name)}" for name, digest in found.files)
     last = f"no model: {safe(found.missing)}" if found.model is None else f"model: {safe(found.model)}"
     yield from textwrap.wrap(last, 78, subsequent_indent="    ") if found.model is None else [last]
+
+
+def export_lines(done: "Export") -> Iterator[str]:
+    """How an exported file was proven, and where its certificate lies."""
+    parity = done.parity
+    yield f"{done.bytes:,} bytes; compared with torch on {parity['pictures']} pictures ({safe(parity['proven_on'])})"
+    yield f"probabilities differ by at most {parity['probability_difference']:.1e}"
+    if gate := parity.get("gate"):
+        before, after = 100 * gate["accuracy_in_float32"], 100 * gate["accuracy"]
+        yield (
+            f"on {gate['pictures']:,} unseen pictures {100 * gate['agreement']:.2f} % keep their class; accuracy "
+            f"{after:.2f} % ({before:.2f} % in float32)"
+        )
+        if gate["float32"]:
+            yield f"left in float32: {', '.join(gate['float32'])}"
+    yield f"certificate: {safe(done.certificate)}"
+
+
+def bench_lines(found: Sequence["Bench"]) -> list[str]:
+    """One row a form of a model: milliseconds, pictures a second, megabytes, accuracy."""
+    batches = list(found[0].images_per_second)
+    header = (
+        "model",
+        "computed by",
+        "ms p50",
+        "p95",
+        "p99",
+        *(f"img/s x{batch}" for batch in batches),
+        "MB",
+        "accuracy",
+    )
+    rows = [
+        (
+            *(one.model, one.computed_by.replace("ONNX Runtime", "ORT")),
+            *(f"{one.milliseconds[part]:.2f}" for part in ("p50", "p95", "p99")),
+            *(f"{one.images_per_second[batch]:,.0f}" for batch in batches),
+            f"{one.bytes / 1e6:.1f}",
+            "" if one.accuracy is None else f"{100 * one.accuracy:.2f} %",
+        )
+        for one in found
+    ]
+    return table(header, rows, left=2)
 
 
 def findings_lines(findings: Sequence["Finding"]) -> Iterator[str]:

@@ -71,8 +71,8 @@ class Preprocess:
         if self.fit == "crop":
             scale = max(ratios)
             rows, columns = self.size[0] / scale, self.size[1] / scale
-            top, left = (height - rows) / 2, (width - columns) / 2
-            return _bilinear(pixels, self.size, (left, top, left + columns, top + rows))
+            top, left = max(0.0, (height - rows) / 2), max(0.0, (width - columns) / 2)
+            return _bilinear(pixels, self.size, (left, top, min(left + columns, width), min(top + rows, height)))
         scale = min(ratios)
         inner = max(1, round(height * scale)), max(1, round(width * scale))
         canvas = np.empty((*self.size, self.channels), np.uint8)
@@ -158,8 +158,15 @@ class Preprocess:
 def _bilinear(
     pixels: np.ndarray, size: tuple[int, int], box: tuple[float, float, float, float] | None = None
 ) -> np.ndarray:
-    """(H0, W0, C) uint8, or its `box` (left, top, right, bottom), as (*size, C) uint8; alpha weighs colours."""
-    single = pixels.shape[-1] == 1
+    """(H0, W0, C) uint8, or its `box` (left, top, right, bottom), as (*size, C) uint8; alpha weighs colours.
+
+    Across and then down, in two steps: the order decides the last bit, and versions of Pillow differ in it.
+    """
+    single, alpha = pixels.shape[-1] == 1, pixels.shape[-1] == 4
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if single else pixels))
-    small = np.asarray(image.resize((size[1], size[0]), Image.Resampling.BILINEAR, box=box))
+    (height, width), (left, top, right, bottom) = size, box or (0, 0, image.width, image.height)
+    image = image.convert("RGBa") if alpha else image
+    image = image.resize((width, image.height), Image.Resampling.BILINEAR, box=(left, 0, right, image.height))
+    image = image.resize((width, height), Image.Resampling.BILINEAR, box=(0, top, width, bottom))
+    small = np.asarray(image.convert("RGBA") if alpha else image)
     return small[..., None] if single else small

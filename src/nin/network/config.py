@@ -1,4 +1,4 @@
-"""What decides a network: frozen, validated configurations, and the sizes of maps that follow from them.
+"""What decides a network: frozen, validated configurations, and the sizes of maps that follow from them (torch-free).
 
 Sides are counted in places of a map (pixels for the picture itself); height and width follow the same formulas.
 """
@@ -11,8 +11,9 @@ from reprlib import repr as short
 from typing import Any, Self
 
 from nin.errors import UsageError
-from nin.network.layers import ACTIVATIONS, DROPOUT_KINDS
 
+ACTIVATIONS = ("relu", "gelu", "silu", "identity")
+DROPOUT_KINDS = ("inverted", "classic")
 INITS = ("kaiming", "normal", "torch")
 MIN_SIDE = 8  # pixels; below this two poolings leave a single place and nothing to average
 
@@ -132,7 +133,7 @@ class NINConfig:
         expect_whole("num_classes", self.num_classes, 1)
         expect_whole("in_channels", self.in_channels, 1)
         _expect_one_of("norm", self.norm, (None, "batch"))
-        _expect_one_of("activation", self.activation, tuple(ACTIVATIONS))
+        _expect_one_of("activation", self.activation, ACTIVATIONS)
         _expect_one_of("dropout_kind", self.dropout_kind, DROPOUT_KINDS)
         _expect_one_of("init", self.init, INITS)
         _expect_bool("last_activation", self.last_activation)

@@ -1,6 +1,6 @@
-"""Caffe's binary weights (`.caffemodel`) and mean pictures (`.binaryproto`): a small reader of protocol buffers.
+"""Caffe's binary weights (`.caffemodel`) and mean pictures (`.binaryproto`).
 
-It knows the few fields that carry names and numbers and passes over the rest; it copies nothing but those numbers, and
+The reader knows the few fields that carry names and numbers and passes over the rest; it copies only numbers, and
 every length is compared with the bytes that are there before anything is made of it. Fields (Caffe's public
 caffe.proto): a net holds layers (100, or 2 in older files, where 1 in a layer holds one of the first format); a layer
 its name (1, 4, 1) and blobs (7, 6, 50); a blob its numbers (5, or 8 in double precision) and its shape (7, or four
@@ -8,8 +8,8 @@ numbers 1 to 4).
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import torch
 from torch import Tensor
@@ -17,49 +17,9 @@ from torch import Tensor
 from nin.artifacts import escape_name
 from nin.errors import ModelError
 from nin.network.foreign import ConvWeights
+from nin.protobuf import BYTES, VARINT, fields, varints
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
 MOST_LAYERS, MOST_BLOBS, MOST_SIDES, LONGEST_NAME = 2_000, 16, 8, 1_000
-Field = tuple[int, int, int | memoryview]  # number, wire type, value
-
-
-def fields(data: memoryview, what: str) -> Iterator[Field]:
-    """The fields of one message: varints as whole numbers, the others as the bytes they are.
-
-    Raises ModelError when a field does not end inside `data`, or is of a type that Caffe does not write; `what` names
-    the file, for messages.
-    """
-    place, end = 0, len(data)
-    while place < end:
-        key, place = _varint(data, place, what)
-        number, kind = key >> 3, key & 7
-        if not 1 <= number < 2**29 or kind not in (VARINT, FIXED64, BYTES, FIXED32):
-            raise ModelError(f"{what} is no Caffe weights, or is damaged (field {number} of type {kind} in it)")
-        if kind == VARINT:
-            value, place = _varint(data, place, what)
-            yield number, kind, value
-            continue
-        length = 8 if kind == FIXED64 else 4
-        if kind == BYTES:
-            length, place = _varint(data, place, what)
-        if length > end - place:
-            raise ModelError(f"{what} is cut short ({length:,} bytes announced, {end - place:,} there); get it again")
-        yield number, kind, data[place : place + length]
-        place += length
-
-
-def _varint(data: memoryview, place: int, what: str) -> tuple[int, int]:
-    """A whole number of up to 64 bits, seven bits a byte, and the place after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if place >= len(data):
-            raise ModelError(f"{what} is cut short in the middle of a number; get it again")
-        byte = data[place]
-        place += 1
-        value |= (byte & 127) << shift
-        if byte < 128:
-            return value & (2**64 - 1), place
-    raise ModelError(f"{what} is no Caffe weights, or is damaged (a number of more than 64 bits in it)")
 
 
 @dataclass(frozen=True)
@@ -173,10 +133,7 @@ def _shape(data: memoryview, what: str) -> list[int]:
         if number == 1 and isinstance(value, int):
             sides.append(value)
         elif number == 1 and kind == BYTES and isinstance(value, memoryview):
-            place = 0
-            while place < len(value) and len(sides) <= MOST_SIDES:
-                side, place = _varint(value, place, what)
-                sides.append(side)
+            sides += islice(varints(value, what), MOST_SIDES + 1)
     if len(sides) > MOST_SIDES:
         raise ModelError(f"{what} holds numbers of more than {MOST_SIDES} dimensions; expected weights of convolutions")
     return sides

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.errors import UsageError
+from nin.network.config import DROPOUT_KINDS
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {
     "relu": nn.ReLU,  # the paper's choice, Lin et al. 2013, equation 2
@@ -17,7 +18,6 @@ ACTIVATIONS: dict[str, type[nn.Module]] = {
     "silu": nn.SiLU,
     "identity": nn.Identity,  # what the non-linearity is worth: the whole layer collapses to one linear filter
 }
-DROPOUT_KINDS = ("inverted", "classic")
 
 
 class MLPConv(nn.Module):

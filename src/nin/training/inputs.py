@@ -19,8 +19,13 @@ def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
 
     In float32 throughout, also where the network computes in bfloat16.
     """
-    x = torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device).permute(0, 3, 1, 2)
-    with torch.autocast(torch.device(device).type, enabled=False):
+    return normalised(torch.from_numpy(np.require(images, requirements=["C", "W"])).to(device), preprocess)
+
+
+def normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
+    """(N, H, W, C) uint8 on any device -> (N, C, H, W) float32 there, as `to_input`."""
+    x, device = images.permute(0, 3, 1, 2), images.device
+    with torch.autocast(device.type, enabled=False):
         if preprocess.normalisation == "lcn":
             return _local_contrast(_global_contrast(x, SVHN))
         if preprocess.normalisation != "standard":
@@ -43,13 +48,13 @@ def _global_contrast(pixels: Tensor, how: Contrast) -> Tensor:
     return x / divisor.where(divisor >= MIN_DIVISOR, torch.ones_like(divisor))
 
 
-def _whiten(x: Tensor, zca: Zca, device: str) -> Tensor:
+def _whiten(x: Tensor, zca: Zca, device: torch.device) -> Tensor:
     mean, matrix = _on_device(zca, device)
     return ((x.flatten(1) - mean) @ matrix).view(x.shape)
 
 
 @lru_cache(maxsize=1)  # the matrix in use stays on the device: copying it for every batch would cost more than using it
-def _on_device(zca: Zca, device: str) -> tuple[Tensor, Tensor]:
+def _on_device(zca: Zca, device: torch.device) -> tuple[Tensor, Tensor]:
     mean, matrix = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (zca.mean, zca.matrix))
     return mean.to(device), matrix.to(device)
 

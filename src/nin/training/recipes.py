@@ -90,8 +90,6 @@ def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None =
     vary = Augmentation(flip=flip, shift=0.1)
     recipe = Recipe(epochs, augmentation=vary)
     if count >= SMALL:
-        if not colour:
-            return recipe
         recipe = replace(recipe, optimizer="muon", batch_size=256, lr=0.03, warmup=0.1)
         return replace(recipe, lr=0.02, augmentation=replace(vary, erase=0.25)) if epochs >= LONG else recipe
     if epochs >= LONG:

@@ -6,10 +6,11 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.workflows.options import ImportOptions, Listener, ServeOptions, TrainOptions
+from nin.workflows.options import ExportOptions, ImportOptions, Listener, ServeOptions, TrainOptions
 
 if TYPE_CHECKING:
-    from nin.workflows.answers import Explanation, Imported, Measured, Prediction, RunResult
+    from nin.workflows.answers import Bench, Explanation, Export, Imported, Measured, Prediction, RunResult
+    from nin.workflows.benching import bench
     from nin.workflows.checkup import Finding, doctor
     from nin.workflows.claiming import claims, claims_page, reproduce
     from nin.workflows.journeys import (
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
         demo,
         evaluate,
         explain,
+        export,
         import_model,
         load,
         predict,
@@ -28,8 +30,11 @@ if TYPE_CHECKING:
     from nin.workflows.using import Classifier
 
 __all__ = [
+    "Bench",
     "Classifier",
     "Explanation",
+    "Export",
+    "ExportOptions",
     "Finding",
     "ImportOptions",
     "Imported",
@@ -39,6 +44,7 @@ __all__ = [
     "RunResult",
     "ServeOptions",
     "TrainOptions",
+    "bench",
     "check",
     "claims",
     "claims_page",
@@ -46,6 +52,7 @@ __all__ = [
     "doctor",
     "evaluate",
     "explain",
+    "export",
     "import_model",
     "load",
     "predict",
@@ -57,10 +64,11 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
-    **dict.fromkeys(("Explanation", "Imported", "Measured", "Prediction", "RunResult"), "answers"),
+    **dict.fromkeys(("Bench", "Explanation", "Export", "Imported", "Measured", "Prediction", "RunResult"), "answers"),
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
     "Classifier": "using",
+    "bench": "benching",
     "serve": "serving",
 }
 

@@ -71,3 +71,28 @@ class Imported:
     warnings: tuple[str, ...]
     missing: str | None = None
     model: Path | None = None
+
+
+@dataclass(frozen=True)
+class Export:
+    """A file that was exported and proven: where it and its certificate lie, and what the certificate says."""
+
+    file: Path
+    certificate: Path
+    format: str
+    bytes: int
+    parity: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """How fast one form of a model answers here: what computed, bytes of its weights or file, milliseconds of single
+    pictures by percentile, pictures a second by pictures at a time, and its accuracy on n pictures if measured."""
+
+    model: str
+    computed_by: str
+    bytes: int
+    milliseconds: dict[str, float]
+    images_per_second: dict[int, float]
+    accuracy: float | None
+    n: int

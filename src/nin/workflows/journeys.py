@@ -22,8 +22,8 @@ from nin.data.images import is_picture_name
 from nin.data.sources import Source, open_source
 from nin.data.stream import StreamedImages
 from nin.errors import DataError, MissingExtra, UsageError
-from nin.workflows.answers import Explanation, Imported, Measured, Prediction, RunResult
-from nin.workflows.options import ImportOptions, Listener, TrainOptions
+from nin.workflows.answers import Explanation, Export, Imported, Measured, Prediction, RunResult
+from nin.workflows.options import ExportOptions, ImportOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
 DEMO_EPOCHS = 30  # the whole demo took 92 s on two cores: docs/log.md
-Options = TypeVar("Options", TrainOptions, ImportOptions)
+Options = TypeVar("Options", TrainOptions, ImportOptions, ExportOptions)
 MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights, mean picture
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
@@ -131,12 +131,26 @@ def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
 
 
 def load(model: str | Path, device: str = "auto") -> "Classifier":
-    """Load a model folder, the run folder that holds one in `model/`, or a model of the package: "nin-cifar10"."""
+    """Load a model folder, the run folder that holds one in `model/`, or a model of the package: "nin-cifar10".
+
+    It computes with torch; its `model` is the torch module. To compute without torch: `nin.open_engine`.
+    """
     bundle = _bundle(model)
     need("torch")
+    from nin.workflows.loaded import TorchRunner
     from nin.workflows.using import Classifier
 
-    return Classifier(bundle, device)
+    return Classifier(TorchRunner(bundle, device))
+
+
+def classifier(model: str | Path, device: str = "auto") -> "Classifier":
+    """A model, or an .onnx file, at work: on a processor without torch, on a GPU that is asked for with it."""
+    if device not in ("auto", "cpu"):
+        return load(model, device)
+    from nin.deploy.engine import open_engine
+    from nin.workflows.using import Classifier
+
+    return Classifier(open_engine(model))
 
 
 def evaluate(
@@ -152,21 +166,20 @@ def evaluate(
     name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
     if name not in source.splits:
         raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
-    classes = _bundle(model).classes
-    columns = {label: index for index, label in enumerate(classes)}
+    at_work = classifier(model, device)
+    columns = {label: index for index, label in enumerate(at_work.classes)}
     strangers = [label for label in source.classes if label not in columns]
     if strangers:
-        known = ", ".join(escape_name(c) for c in classes[:5]) + (" ..." if len(columns) > 5 else "")
+        known = ", ".join(escape_name(c) for c in at_work.classes[:5]) + (" ..." if len(columns) > 5 else "")
         raise DataError(
             f"{data} has the class {escape_name(strangers[0])!r}, which the model does not know (it knows {known}); "
             "name the folders as the model's labels.txt does"
         )
-    classifier = load(model, device)
     decoded = decode_split(
-        source.splits[name], classifier.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
+        source.splits[name], at_work.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
     )
     labels = np.array([columns[label] for label in source.classes])[decoded.labels]
-    evaluation = classifier.evaluate(decoded.images, labels)
+    evaluation = at_work.evaluate(decoded.images, labels)
     streamed = decoded.images.unreadable.values() if isinstance(decoded.images, StreamedImages) else ()
     notes = [f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed)]
     if name == "train":
@@ -177,7 +190,7 @@ def evaluate(
 def predict(model: str | Path, inputs: Sequence[str], *, device: str = "auto") -> Iterator[Prediction]:
     """Answer for files, folders, globs, or '-' (one picture on standard input), in a stable order."""
     sources, names = _pictures(inputs)
-    return load(model, device).predict(sources, names)
+    return classifier(model, device).predict(sources, names)
 
 
 def explain(
@@ -188,11 +201,23 @@ def explain(
     The maps are exact: the logit of a class is the mean of its map, checked to 1e-6 on every picture.
     """
     sources, names = _pictures(images)
-    classifier = load(model, device)
-    need("matplotlib")
     from nin.workflows.using import explanations
 
-    return explanations(classifier, sources, names, Path(out or "explained"), top)
+    return explanations(classifier(model, device), sources, names, Path(out or "explained"), top)
+
+
+def export(model: str | Path, options: ExportOptions | None = None, **choices: Any) -> Export:
+    """Write a model as one file that other programs run, proven equal to torch first, and its certificate beside it.
+
+    `choices` are fields of ExportOptions: `export("runs/photos", format="onnx-int8")`. Raises ModelError, and writes
+    nothing, when the file's answers are not the model's.
+    """
+    options = _chosen(options or ExportOptions(), choices)
+    bundle = _bundle(model)
+    need("torch", "sklearn")
+    from nin.workflows.exporting import export as export_now
+
+    return export_now(bundle, options)
 
 
 def check(path: str | Path) -> Check:

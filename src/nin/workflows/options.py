@@ -17,6 +17,7 @@ Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Colours = Literal["rgb", "bgr"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Format = Literal["onnx", "onnx-int8", "pt2"]
 Lang = Literal["en", "ko", "both"]
 CLAIM_SEEDS = 2  # of every training of nin claims; the whole list takes under 5 minutes on two cores: docs/log.md
 ProtocolName = Literal["short", "full"]
@@ -224,3 +225,17 @@ class Listener:
     def should_stop(self) -> bool:
         """True when the user asked to stop; looked at after every step."""
         return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions:
+    """What `nin export` lets a user choose."""
+
+    format: Format = "onnx"
+    """onnx in float32, onnx-int8 in eight bits, or pt2 for torch.export."""
+    out: Path | None = None
+    """File to write; by default the model's name here, with the ending of the format."""
+    data: Path | None = None
+    """Pictures to prove the file with, and to calibrate eight bits with; by default those of the model's run."""
+    overwrite: bool = False
+    """Replace the file that is there."""

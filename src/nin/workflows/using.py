@@ -1,58 +1,75 @@
-"""A trained network at work: pictures in, answers, class maps and measurements out (torch)."""
+"""A trained network at work: pictures in, answers, class maps and measurements out (torch-free)."""
 
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 
 from nin.artifacts import make_folder, write_bytes
-from nin.bundle.folder import Bundle
+from nin.bundle.card import Calibration
 from nin.data.images import PictureError
-from nin.data.stream import Images, StreamedImages
-from nin.errors import DataError, ModelError, NinError
+from nin.data.preprocess import Preprocess
+from nin.data.stream import Images, StreamedImages, expect
+from nin.deploy.engine import Answers
+from nin.errors import DataError, NinError
 from nin.lab.plots import explain_png
 from nin.lab.report import Example
-from nin.network.architecture import NIN
-from nin.network.class_maps import class_maps
-from nin.network.config import NINConfig
-from nin.training import hardware
-from nin.training.evaluate import Evaluation, evaluate_probabilities, softmax
-from nin.training.inputs import to_input
-from nin.training.loop import predict_logits
+from nin.training.evaluate import Evaluation, evaluate_probabilities
 from nin.workflows.answers import Explanation, Prediction
 
 BATCH = 64
 IDENTITY_LIMIT = 1e-6  # of max(1, |logit|): float32 rounding of a mean; more means the maps are not the logits
 
 
+class Runner(Protocol):
+    """What computes: the engine without torch, or torch itself. Attributes as those of `nin.deploy.engine.Engine`."""
+
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    calibration: Calibration
+    threads: int
+
+    def run(self, images: np.ndarray) -> Answers:
+        """Answers for (N, H, W, C) uint8 of the network's own size; ModelError when a number is not finite."""
+
+    def in_words(self) -> str:
+        """What computes, for people."""
+
+
 class Classifier:
     """A trained network with its labels and its preprocessing: pictures in, answers out."""
 
-    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
-        self.bundle = bundle
-        self.classes, self.preprocess, self.calibration = bundle.classes, bundle.preprocess, bundle.calibration
-        self.hardware = hardware.choose(device, precision="float32")
-        hardware.apply(self.hardware)
-        self.model = _network(bundle).to(self.hardware.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+        self.classes, self.preprocess, self.calibration = runner.classes, runner.preprocess, runner.calibration
+
+    @property
+    def model(self) -> Any:
+        """The network itself, a torch module; of what `nin.load` gives, which computes with torch."""
+        return self.runner.model  # type: ignore[attr-defined]
 
     def logits(self, images: Images) -> np.ndarray:
         """(N, H, W, C) uint8 pictures of the network's own size -> (N, K) float32."""
-        return predict_logits(self.model, images, self.preprocess, self.hardware)
+        return np.concatenate([np.empty((0, len(self.classes)), np.float32), *(a.logits for a in self._parts(images))])
 
     def probabilities(self, images: Images) -> np.ndarray:
-        """(N, H, W, C) uint8 -> (N, K) calibrated probabilities; ModelError when a logit is not finite."""
-        logits = self.logits(images)
-        if not np.isfinite(logits).all():
-            raise ModelError(f"the network in {self.bundle.folder} gives numbers that are not finite; train it again")
-        return softmax(logits, self.calibration.temperature)
+        """(N, H, W, C) uint8 -> (N, K) float32, calibrated; ModelError when a number is not finite."""
+        none = np.empty((0, len(self.classes)), np.float32)
+        return np.concatenate([none, *(answers.probabilities for answers in self._parts(images))])
+
+    def _parts(self, images: Images) -> Iterator[Answers]:
+        expect(images, np.arange(len(images)))
+        for start in range(0, len(images), BATCH):
+            yield self.runner.run(images[start : start + BATCH])
 
     def predict(self, sources: Sequence[Path | bytes], names: Sequence[str] | None = None) -> Iterator[Prediction]:
         """Answer for every picture, in order; an unreadable one gives a Prediction with `error`."""
         names = names or [str(s) if isinstance(s, Path) else "picture" for s in sources]
-        with ThreadPoolExecutor(self.hardware.threads) as pool:
+        with ThreadPoolExecutor(self.runner.threads) as pool:
             for start in range(0, len(sources), BATCH):
                 end = start + BATCH
                 chunk = list(zip(sources[start:end], names[start:end], strict=True))
@@ -60,9 +77,9 @@ class Classifier:
 
     def _predict_chunk(self, chunk: list[tuple[Path | bytes, str]], pool: ThreadPoolExecutor) -> Iterator[Prediction]:
         start = time.perf_counter()
-        loaded = list(pool.map(lambda item: _load(self, item[0]), chunk))
+        loaded = list(pool.map(lambda item: _load(self.preprocess, item[0]), chunk))
         good = [pixels for pixels in loaded if isinstance(pixels, np.ndarray)]
-        rows = iter(self.probabilities(np.stack(good)) if good else ())
+        rows = iter(self.runner.run(np.stack(good)).probabilities if good else ())
         ms = (time.perf_counter() - start) * 1000 / len(chunk)
         for (_, name), pixels in zip(chunk, loaded, strict=True):
             if isinstance(pixels, np.ndarray):
@@ -78,9 +95,8 @@ class Classifier:
     def see(self, source: Path | bytes, name: str) -> Example:
         """One picture with its logits, probabilities and class maps."""
         pixels = self.preprocess.load(source)
-        seen = class_maps(self.model, to_input(pixels[None], self.preprocess, self.hardware.device))
-        logits, maps = seen.logits[0].cpu().numpy(), seen.maps[0].cpu().numpy()
-        return Example(pixels, name, None, softmax(logits, self.calibration.temperature), logits, maps)
+        seen = self.runner.run(pixels[None])
+        return Example(pixels, name, None, seen.probabilities[0], seen.logits[0], seen.maps[0])
 
     def evaluate(self, images: Images, labels: np.ndarray) -> Evaluation:
         """Measure on decoded or streamed pictures (N, H, W, C) uint8 with labels (N,); unreadable ones do not count."""
@@ -91,22 +107,11 @@ class Classifier:
         return evaluate_probabilities(probabilities, labels, self.classes)
 
 
-def _load(classifier: Classifier, source: Path | bytes) -> np.ndarray | str:
+def _load(preprocess: Preprocess, source: Path | bytes) -> np.ndarray | str:
     try:
-        return classifier.preprocess.load(source)
+        return preprocess.load(source)
     except PictureError as error:
         return error.reason
-
-
-def _network(bundle: Bundle) -> NIN:
-    model = NIN(NINConfig.from_dict(bundle.network))
-    weights = {name: torch.from_numpy(array.copy()) for name, array in bundle.weights().items()}
-    try:
-        model.load_state_dict(weights)
-    except RuntimeError as error:
-        reason = str(error).splitlines()[-1].strip()
-        raise ModelError(f"the weights in {bundle.folder} do not fit its config.json: {reason}") from None
-    return model
 
 
 def explanations(

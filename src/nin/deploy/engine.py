@@ -1,0 +1,186 @@
+"""A trained network at work without torch: ONNX Runtime over the graph of a model folder, or over an exported file.
+
+Shapes: N pictures (H, W, C) uint8 of the network's own size, K classes, (h, w) sides of the class maps.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from nin import __version__
+from nin.artifacts import escape_name, read_bytes
+from nin.bundle.card import Calibration
+from nin.bundle.folder import Bundle, read_bundle
+from nin.bundle.shipped import find_model
+from nin.data.preprocess import Preprocess
+from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
+from nin.deploy.onnx_file import Graph, from_bytes, to_bytes
+from nin.errors import ArtifactError, ModelError, UsageError
+
+FACTS = "nin"  # the metadata entry that says what a file is
+FORMAT = 1  # raised when an older program could misread what a newer one writes
+BATCH = 64  # pictures computed at a time: 60 MB for the author's network; larger ones were no faster (docs/log.md)
+LARGEST = 2**30  # bytes of a file
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What a network says of N pictures.
+
+    probabilities (N, K): calibrated. logits (N, K): the means of maps (N, K, h, w). All float32.
+    """
+
+    probabilities: np.ndarray
+    logits: np.ndarray
+    maps: np.ndarray
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a graph is of: everything about a model but its numbers. precision: "float32" or "int8"."""
+
+    name: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    calibration: Calibration
+    precision: str = "float32"
+
+    def to_json(self) -> str:
+        """For a file's metadata; `facts_of` reads it back."""
+        parts = {"classes": list(self.classes), "preprocess": self.preprocess.to_dict()}
+        parts |= {"calibration": asdict(self.calibration), "name": self.name, "precision": self.precision}
+        return json.dumps({"format": FORMAT, **parts}, ensure_ascii=False)
+
+
+def facts_of(graph: Graph, what: str) -> Facts:
+    """The facts in the metadata of a file; ModelError when they are missing or make no sense."""
+    try:
+        found: Mapping[str, Any] = json.loads(graph.metadata[FACTS])
+        if found["format"] != FORMAT:
+            raise ModelError(
+                f"{what} has the format {str(found['format'])[:20]}; upgrade: pip install -U network-in-network"
+            )
+        preprocess = Preprocess.from_dict(found["preprocess"], graph.constants)
+        classes = tuple(str(label) for label in found["classes"])
+        calibration = Calibration(**found["calibration"])
+        return Facts(str(found["name"]), classes, preprocess, calibration, str(found["precision"]))
+    except ModelError:
+        raise
+    except (KeyError, TypeError, ValueError, UsageError) as error:
+        raise ModelError(
+            f"{what} does not say what it is ({escape_name(error)[:200]}); export the model again"
+        ) from error
+
+
+class Engine:
+    """A network ready to answer; any number of threads may ask it at once.
+
+    name, classes, preprocess, calibration, precision: as `Facts`. digest: SHA-256 of exactly what runs. threads: that
+    one call uses.
+    """
+
+    def __init__(self, facts: Facts, graph: Graph, threads: int | None = None) -> None:
+        self.name, self.classes, self.preprocess = facts.name, facts.classes, facts.preprocess
+        self.calibration, self.precision = facts.calibration, facts.precision
+        self.threads = threads or usable_cores()
+        data = to_bytes(graph, __version__)
+        self.digest = hashlib.sha256(data).hexdigest()
+        self._session = session(data, self.threads, facts.name)
+        self._expect_ports(facts)
+
+    def run(self, images: np.ndarray) -> Answers:
+        """Answers for (N, H, W, C) uint8; UsageError for another shape, ModelError when a number is not finite."""
+        expected = (*self.preprocess.size, self.preprocess.channels)
+        if images.dtype != np.uint8 or images.shape[1:] != expected or not len(images):
+            raise UsageError(
+                f"pictures are {images.dtype} {images.shape}; expected uint8 (N, {', '.join(map(str, expected))})"
+            )
+        parts = [
+            self._session.run(OUTPUTS, {RESIZED: np.ascontiguousarray(images[start : start + BATCH])})
+            for start in range(0, len(images), BATCH)
+        ]
+        answers = Answers(*(part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)))
+        if not (np.isfinite(answers.logits).all() and np.isfinite(answers.probabilities).all()):
+            raise ModelError(f"{self.name} gives numbers that are not finite; train it again or get it again")
+        return answers
+
+    def in_words(self) -> str:
+        """What computes, for people: "ONNX Runtime 1.32.0, float32, 2 threads"."""
+        threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
+        return f"ONNX Runtime {onnxruntime.__version__}, {self.precision}, {threads}"
+
+    def _expect_ports(self, facts: Facts) -> None:
+        classes, shapes = len(facts.classes), {port.name: port.shape for port in self._session.get_outputs()}
+        fits = set(shapes) == set(OUTPUTS) and all(shape[1] == classes for shape in shapes.values())
+        (taken,) = self._session.get_inputs() if len(self._session.get_inputs()) == 1 else (None,)
+        size = [*self.preprocess.size, self.preprocess.channels]
+        if not fits or taken is None or (taken.name, list(taken.shape[1:])) != (RESIZED, size):
+            raise ModelError(
+                f"{escape_name(facts.name)} has another input or other outputs than it says; export it again"
+            )
+
+
+def open_engine(model: str | Path, *, threads: int | None = None) -> Engine:
+    """The engine of a model folder, the run folder around it, a model of the package, or an exported .onnx file.
+
+    threads: that one call uses; by default as many as there are cores to use. Raises ModelError in one line.
+    """
+    path = Path(model)
+    if path.suffix == ".onnx" and path.is_file():
+        facts, graph = read_exported(path)
+        return Engine(facts, without_resizing(graph), threads)
+    bundle = read_bundle(find_model(model))
+    return Engine(facts_of_bundle(bundle), core(bundle), threads)
+
+
+def read_exported(path: Path) -> tuple[Facts, Graph]:
+    """An .onnx file that nin export wrote, verified; ModelError for any other."""
+    what = escape_name(path)
+    try:
+        graph = from_bytes(read_bytes(path, limit=LARGEST, follow=False), what)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    return facts_of(graph, what), graph
+
+
+def facts_of_bundle(bundle: Bundle, precision: str = "float32") -> Facts:
+    """The facts of a model folder, which is named by the folder, or by the run folder around it."""
+    folder = bundle.folder.resolve()
+    name = folder.parent.name if folder.name == "model" else folder.name
+    return Facts(name or "model", bundle.classes, bundle.preprocess, bundle.calibration, precision)
+
+
+def without_resizing(graph: Graph) -> Graph:
+    """An exported graph that takes pictures of the network's own size: what comes before them is left away."""
+    nodes = tuple(node for node in graph.nodes if not node.name.startswith("resize/") and RESIZED not in node.outputs)
+    if len(nodes) == len(graph.nodes) or [port.name for port in graph.inputs] != [PICTURES]:
+        raise ModelError(f"{escape_name(graph.name)} has no resizing of its own; export the model again")
+    used = {name for node in nodes for name in node.inputs}
+    facts = facts_of(graph, graph.name)
+    port = replace(graph.inputs[0], name=RESIZED, shape=("batch", *facts.preprocess.size, facts.preprocess.channels))
+    constants = {name: array for name, array in graph.constants.items() if name in used}
+    return Graph(graph.name, nodes, constants, (port,), graph.outputs, {})
+
+
+def usable_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def session(data: bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
+    """ONNX Runtime over the bytes of a file; ModelError where it refuses them. `name` is for the message."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # what goes wrong is an exception
+    try:
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+    except Exception as error:
+        reason = escape_name(str(error).splitlines()[0])[:200]
+        raise ModelError(f"{escape_name(name)} is no network that can be run ({reason}); get it again") from error

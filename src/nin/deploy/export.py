@@ -1,0 +1,175 @@
+"""Exporting: one file that holds everything, proven equal to torch before anything is written.
+
+onnx: any number of pictures of any size (N, H0, W0, C) uint8 in; probabilities and logits (N, K) and class maps
+(N, K, h, w) out. onnx-int8: the same with eight-bit convolutions. pt2: torch.export of the network with its
+normalisation, for pictures of the network's own size.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnxruntime
+
+from nin import __version__
+from nin.bundle.folder import Bundle
+from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle, session, usable_cores
+from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
+from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
+from nin.deploy.quantise import Ranged, calibrate, convolutions, quantised, tapped
+from nin.deploy.resize import resizing
+from nin.errors import ModelError
+
+CLOSE = 1e-5  # of a probability, between float32 files and torch
+AGREE = 0.995  # share of pictures whose likeliest class may not change in eight bits
+LOSS = 0.002  # of accuracy that eight bits may cost
+BATCH = 64
+_ALLOWED = {"probability_difference": CLOSE}
+Reference = Callable[[np.ndarray], Answers]
+
+
+@dataclass(frozen=True, eq=False)
+class Exported:
+    """A file ready to be written and how it was proven: `parity` holds the numbers of the certificate."""
+
+    data: bytes
+    facts: Facts
+    parity: dict[str, Any]
+
+
+def whole(bundle: Bundle, inner: Graph, facts: Facts) -> Graph:
+    """The graph of a file: resizing, then `inner`, with all that a reader wants to know in its metadata."""
+    build = resizing(bundle.preprocess)
+    pictures = Port(PICTURES, "uint8", ("batch", "height", "width", bundle.preprocess.channels))
+    metadata = {
+        FACTS: facts.to_json(),
+        "labels": "\n".join(bundle.classes),
+        "preprocessing": bundle.preprocess.in_words(),
+        "input": f"{PICTURES}: uint8 (batch, height, width, channels), any size; not resized, not normalised",
+        "licence": str(bundle.provenance.get("license", "unknown")),
+    }
+    constants = {**build.constants, **inner.constants}
+    return Graph(inner.name, (*build.nodes, *inner.nodes), constants, (pictures,), inner.outputs, metadata)
+
+
+class Exporter:
+    """What a file is made of and proven with; `reference` answers as torch does for pictures of the network's size.
+
+    pictures: real ones of any size, (H0, W0, C) uint8, that the proof is made on.
+    """
+
+    def __init__(self, bundle: Bundle, reference: Reference, pictures: Sequence[np.ndarray]) -> None:
+        self.bundle, self.pictures = bundle, pictures
+        self.sized = np.stack([bundle.preprocess.resize(picture) for picture in pictures])
+        self.expected = reference(self.sized)
+        self.inner = core(bundle)
+
+    def onnx(self) -> Exported:
+        """The float32 file; ModelError unless its probabilities are torch's to 1e-5 on every picture."""
+        facts = facts_of_bundle(self.bundle)
+        data = to_bytes(whole(self.bundle, self.inner, facts), __version__)
+        parity = self._measured(data)
+        _expect_close(parity)
+        return Exported(data, facts, {**parity, "allowed": _ALLOWED, "passed": True})
+
+    def pt2(self, program: bytes, run: Callable[[bytes, np.ndarray], Answers]) -> Exported:
+        """The torch.export program, loaded again and run; ModelError unless its probabilities are torch's to 1e-5."""
+        found = run(program, self.sized)
+        parity = {
+            "pictures": len(self.sized),
+            "probability_difference": _apart(found.probabilities, self.expected.probabilities),
+        }
+        _expect_close(parity)
+        return Exported(program, facts_of_bundle(self.bundle), {**parity, "allowed": _ALLOWED, "passed": True})
+
+    def int8(self, calibration: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Exported:
+        """The eight-bit file that passes the gate with the fewest convolutions left in float32.
+
+        calibration: training pictures (n, H, W, C) uint8 that ranges come from; images (m, H, W, C), labels (m,):
+        pictures it has not seen. ModelError when no choice of ranges keeps the likeliest class and the accuracy.
+        """
+        before = self._answers(self.inner, images)
+        right = (before.logits.argmax(1) == labels).mean()
+        tried: list[dict[str, Any]] = []
+        for ranges, in_float in self._choices(calibration):
+            graph = quantised(self.inner, ranges, in_float)
+            after = self._answers(graph, images).logits.argmax(1)
+            agreement, accuracy = (after == before.logits.argmax(1)).mean(), (after == labels).mean()
+            tried.append({"float32": sorted(in_float), "agreement": float(agreement), "accuracy": float(accuracy)})
+            if agreement >= AGREE and accuracy >= right - LOSS:
+                facts = facts_of_bundle(self.bundle, "int8")
+                data = to_bytes(whole(self.bundle, graph, facts), __version__)
+                gate = {"pictures": len(images), "accuracy_in_float32": float(right), "tried": tried, **tried[-1]}
+                allowed = {"agreement": AGREE, "loss_of_accuracy": LOSS}
+                return Exported(data, facts, {**self._measured(data), "gate": gate, "allowed": allowed, "passed": True})
+        best = max(tried, key=lambda one: one["agreement"])
+        raise ModelError(
+            f"in eight bits the likeliest class stays the same for {100 * best['agreement']:.2f} % of {len(images):,} "
+            f"pictures at best (needed: {100 * AGREE:g} %, accuracy at most {100 * LOSS:g} points lower); "
+            "nothing was written"
+        )
+
+    def _choices(self, calibration: np.ndarray) -> Iterator[tuple[dict[str, tuple[float, float]], frozenset[str]]]:
+        """Ranges and convolutions left in float32, the fastest choice first; each next one is more careful."""
+        found = self._ranges(calibration)
+        names = [node.name for node in convolutions(self.inner)[:-1]]
+        first = frozenset(names[:1])
+        yield from ((found.extremes, frozenset()), (found.fitted, frozenset()))
+        yield from ((found.extremes, first), (found.fitted, first))
+        worst = sorted(names[1:], key=lambda name: -self._harm(name, found.fitted, calibration[:BATCH]))
+        for count in (1, 2, 4, len(worst) // 2):
+            yield found.fitted, first | frozenset(worst[:count])
+
+    def _harm(self, name: str, ranges: dict[str, tuple[float, float]], images: np.ndarray) -> float:
+        """How far logits move when this convolution alone is in eight bits."""
+        others = frozenset(node.name for node in convolutions(self.inner)) - {name}
+        alone = self._answers(quantised(self.inner, ranges, others), images).logits
+        return float(np.abs(alone - self._answers(self.inner, images).logits).mean())
+
+    def _ranges(self, calibration: np.ndarray) -> Ranged:
+        graph, names = tapped(self.inner)
+        running = session(to_bytes(graph, __version__), usable_cores(), graph.name)
+        parts = [
+            running.run(list(names), {RESIZED: calibration[start : start + BATCH]})
+            for start in range(0, len(calibration), BATCH)
+        ]
+        return calibrate(
+            {name: np.concatenate(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)}
+        )
+
+    def _answers(self, graph: Graph, images: np.ndarray) -> Answers:
+        return Engine(facts_of_bundle(self.bundle), graph).run(images)
+
+    def _measured(self, data: bytes) -> dict[str, Any]:
+        """The file as it will be read: pictures of any size one by one, and all at once in the network's size."""
+        from_bytes(data, "the exported file")
+        running = session(data, usable_cores(), "the exported file")
+        single = [running.run(OUTPUTS, {PICTURES: picture[None]}) for picture in self.pictures]
+        together = running.run(OUTPUTS, {PICTURES: self.sized})
+        found = Answers(*(np.concatenate(part) for part in zip(*single, strict=True)))
+        same = (found.logits.argmax(1) == self.expected.logits.argmax(1)).mean()
+        return {
+            "pictures": len(self.pictures),
+            "sizes": len({picture.shape[:2] for picture in self.pictures}),
+            "probability_difference": _apart(found.probabilities, self.expected.probabilities),
+            "probability_difference_in_a_batch": _apart(together[0], self.expected.probabilities),
+            "logit_difference": _apart(found.logits, self.expected.logits),
+            "map_difference": _apart(found.maps, self.expected.maps),
+            "mean_of_map_less_logit": _apart(found.maps.mean((2, 3), dtype=np.float64), found.logits),
+            "same_class": float(same),
+            "onnxruntime": onnxruntime.__version__,
+        }
+
+
+def _expect_close(parity: dict[str, Any]) -> None:
+    off = max(value for name, value in parity.items() if name.startswith("probability_difference"))
+    if not off <= CLOSE:
+        raise ModelError(
+            f"the exported file gives other probabilities than torch (off by {off:.1e}, allowed {CLOSE:g}); "
+            "nothing was written"
+        )
+
+
+def _apart(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.abs(np.asarray(a, np.float64) - b).max())

@@ -1,0 +1,117 @@
+"""Eight-bit whole numbers instead of floats: static, per channel, calibrated on pictures (torch-free).
+
+Weights become int8 with one scale a channel, what flows between layers uint8 with one scale a tensor, fixed beforehand
+from what calibration pictures gave: QuantizeLinear and DequantizeLinear around every convolution, which ONNX Runtime
+fuses into whole-number ones. Never dynamic: scales that follow each picture are slow and ruin convolutional networks.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from nin.deploy.graph import Builder
+from nin.deploy.onnx_file import Graph, Node, Port
+
+LEVELS = 255
+INT32 = -(2**31), 2**31 - 1
+KEPT = 100_000  # values of a tensor that its range is chosen from
+CANDIDATES = np.linspace(0.3, 1.0, 36)  # shares of the largest value at which a range may end
+Run = Callable[[Graph, tuple[str, ...]], Mapping[str, np.ndarray]]  # a graph and tensors of it -> their values
+Ranges = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class Ranged:
+    """What calibration found: for every tensor between layers, its extremes and the range of least squared error."""
+
+    extremes: dict[str, tuple[float, float]]
+    fitted: dict[str, tuple[float, float]]
+
+
+def convolutions(graph: Graph) -> list[Node]:
+    """The network's own convolutions in order; those that blur (LCN) are not among them."""
+    return [node for node in graph.nodes if node.op == "Conv" and node.name.startswith("blocks.")]
+
+
+def calibrate(values: Mapping[str, np.ndarray]) -> Ranged:
+    """Ranges from the values of each tensor that a convolution reads, whatever their shape."""
+    extremes, fitted = {}, {}
+    for name, array in values.items():
+        flat = array.reshape(-1)
+        low, high = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
+        extremes[name] = low, high
+        some = flat[:: -(-flat.size // KEPT)]
+        errors = [_error(some, low * share, high * share) for share in CANDIDATES]
+        share = float(CANDIDATES[int(np.argmin(errors))])
+        fitted[name] = low * share, high * share
+    return Ranged(extremes, fitted)
+
+
+def tapped(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
+    """The graph with all that its convolutions read among its outputs, and those names."""
+    names = tuple(dict.fromkeys(node.inputs[0] for node in convolutions(graph)))
+    ports = tuple(Port(name, "float32", ("any", "channels", "rows", "columns")) for name in names)
+    return replace(graph, outputs=(*graph.outputs, *ports)), names
+
+
+def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset()) -> Graph:
+    """The graph with convolutions in eight bits, except the last one, which makes the maps, and those `in_float`."""
+    chosen = {node.name for node in convolutions(graph)[:-1]} - in_float
+    build = Builder([], dict(graph.constants))
+    eaten = {node.inputs[0] for node in graph.nodes if node.name in chosen}
+    for node in graph.nodes:
+        if node.op == "MaxPool" and node.outputs[0] in eaten:
+            node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.outputs[0]]),))
+        if node.name in chosen:
+            node = _in_eight_bits(build, node, ranges[node.inputs[0]])
+        build.nodes.append(node)
+    used = {name for node in build.nodes for name in node.inputs}
+    constants = {name: array for name, array in build.constants.items() if name in used}
+    return replace(graph, nodes=tuple(build.nodes), constants=constants)
+
+
+def _in_eight_bits(build: Builder, node: Node, interval: tuple[float, float]) -> Node:
+    """A convolution of rounded numbers, with weights and bias that are whole numbers times their scales."""
+    source, weight, bias = node.inputs
+    scale, _ = _scale(interval)
+    x = _rounded(build, source, interval)
+    values = build.constants[weight].astype(np.float64)
+    scales = np.maximum(np.abs(values).max((1, 2, 3)), 1e-12) / 127
+    whole = np.rint(values / scales[:, None, None, None]).clip(-127, 127)
+    zeros, both = np.zeros(len(scales), np.int8), scales * scale
+    names = [
+        build.constant(f"{weight}/int8", whole, "int8"),
+        build.constant(f"{weight}/scale", scales),
+        build.constant(f"{weight}/zero", zeros, "int8"),
+        build.constant(f"{bias}/int32", np.rint(build.constants[bias] / both).clip(*INT32), "int32"),
+        build.constant(f"{bias}/scale", both),
+        build.constant(f"{bias}/zero", zeros, "int32"),
+    ]
+    w = build.add(f"{weight}/float", "DequantizeLinear", *names[:3], axis=0)
+    b = build.add(f"{bias}/float", "DequantizeLinear", *names[3:], axis=0)
+    return replace(node, inputs=(x, w, b))
+
+
+def _rounded(build: Builder, x: str, interval: tuple[float, float]) -> str:
+    """x as the nearest of 256 numbers in the interval; made once a tensor."""
+    name = f"{x}/rounded"
+    if any(name in node.outputs for node in build.nodes):
+        return name
+    scale, zero = _scale(interval)
+    how = build.constant(f"{x}/scale", scale), build.constant(f"{x}/zero", zero, "uint8")
+    return build.add(name, "DequantizeLinear", build.add(f"{x}/uint8", "QuantizeLinear", x, *how), *how)
+
+
+def _scale(interval: tuple[float, float]) -> tuple[float, int]:
+    """Step and zero point of 256 numbers over an interval around zero, zero being one of them."""
+    low, high = min(0.0, interval[0]), max(0.0, interval[1])
+    scale = max(high - low, 1e-12) / LEVELS
+    return scale, int(np.clip(round(-low / scale), 0, LEVELS))
+
+
+def _error(values: np.ndarray, low: float, high: float) -> float:
+    """Mean squared error of rounding values to 256 numbers from low to high."""
+    scale, zero = _scale((low, high))
+    rounded = (np.rint(values / scale) + zero).clip(0, LEVELS) - zero
+    return float(np.square(rounded * scale - values).mean())

@@ -1,0 +1,141 @@
+"""`nin export`: a model as one file that other programs run, with the certificate of its proof beside it (torch)."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from nin import __version__
+from nin.artifacts import escape_name, read_bytes, remove, seal_json, write_bytes
+from nin.bundle.folder import WEIGHTS, Bundle
+from nin.data.images import PictureError, read_picture, to_channels
+from nin.data.sources import Split, open_source
+from nin.data.stream import StreamedImages
+from nin.deploy import pt2
+from nin.deploy.export import Exported, Exporter
+from nin.errors import DataError, UsageError
+from nin.workflows.answers import Export
+from nin.workflows.loaded import TorchRunner
+from nin.workflows.options import ExportOptions
+
+PROVEN, CALIBRATED, GATED = 64, 512, 10_000  # pictures: of the proof, for the ranges, for the gate
+CROPS = (17, 33, 64, 100, 224, 333)  # sides of what is cut out of the photographs where there are no other pictures
+
+
+@dataclass(frozen=True)
+class Material:
+    """Pictures (H0, W0, C) uint8 of any size to prove with, where they come from, and the data set, if there is one."""
+
+    pictures: list[np.ndarray]
+    origin: str
+    train: Split | None = None
+    unseen: Split | None = None
+
+
+def export(bundle: Bundle, options: ExportOptions) -> Export:
+    """Make the file, prove it, and only then write it and its certificate; see `nin.export`."""
+    material = _material(bundle, options)
+    runner = TorchRunner(bundle, "cpu")
+    exporter = Exporter(bundle, runner.run, material.pictures)
+    if options.format == "onnx-int8":
+        made = _in_eight_bits(exporter, bundle, material)
+    elif options.format == "pt2":
+        made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, bundle.calibration.temperature), pt2.run)
+    else:
+        made = exporter.onnx()
+    return _write(made, bundle, options, material.origin)
+
+
+def _write(made: Exported, bundle: Bundle, options: ExportOptions, origin: str) -> Export:
+    endings = {"onnx": ".onnx", "onnx-int8": "-int8.onnx", "pt2": ".pt2"}
+    path = options.out or Path(made.facts.name + endings[options.format])
+    certificate = path.with_name(path.name + ".parity.json")
+    for each in (path, certificate):
+        if each.exists() and not options.overwrite:
+            raise UsageError(f"{escape_name(each)} exists; choose another --out, or replace it with --overwrite")
+    said = {
+        "file": path.name,
+        "format": options.format,
+        "sha256_of_file": hashlib.sha256(made.data).hexdigest(),
+        "bytes": len(made.data),
+        "sha256_of_weights": hashlib.sha256(read_bytes(bundle.folder / WEIGHTS)).hexdigest(),
+        "nin": __version__,
+        "torch": torch.__version__,
+        "proven_on": origin,
+        **made.parity,
+    }
+    write_bytes(path, made.data)
+    try:
+        write_bytes(certificate, seal_json(said))
+    except BaseException:
+        remove(path)  # a file without its proof is not done
+        raise
+    return Export(path, certificate, options.format, len(made.data), said)
+
+
+def _in_eight_bits(exporter: Exporter, bundle: Bundle, material: Material) -> Exported:
+    if material.train is None or material.unseen is None:
+        raise UsageError("--format onnx-int8 needs labelled pictures to calibrate with; name the data set: --data PATH")
+    rows = np.linspace(0, len(material.train) - 1, min(CALIBRATED, len(material.train))).astype(np.int64)
+    unseen = material.unseen.take(np.arange(min(GATED, len(material.unseen))))
+    calibration, images = (
+        StreamedImages(split, bundle.preprocess, skip_unreadable=True)[:]
+        for split in (material.train.take(rows), unseen)
+    )
+    return exporter.int8(calibration, images, unseen.labels)
+
+
+def _material(bundle: Bundle, options: ExportOptions) -> Material:
+    """Pictures of the data set that is named, or that the model was trained on if it is still there, or photographs."""
+    path, chosen = _data(bundle, options)
+    if path is None:
+        pictures = [to_channels(picture, bundle.preprocess.channels) for picture in _photographs()]
+        return Material(pictures, "cuts of the two photographs that come with scikit-learn")
+    divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
+    source = open_source(path, **divided)
+    if list(source.classes) != list(bundle.classes):
+        known = ", ".join(escape_name(label) for label in bundle.classes[:5])
+        raise DataError(f"{path} has other classes than the model ({known} ...); name the data that it was trained on")
+    unseen = next(source.splits[name] for name in ("test", "validation", "train") if name in source.splits)
+    rows = np.linspace(0, len(unseen) - 1, min(PROVEN, len(unseen))).astype(np.int64)
+    pictures = list(_whole(unseen.take(rows), bundle.preprocess.channels))
+    return Material(pictures, f"{len(pictures)} pictures of {path.resolve().name}", source.splits["train"], unseen)
+
+
+def _data(bundle: Bundle, options: ExportOptions) -> tuple[Path | None, dict[str, Any]]:
+    """The data set to prove with, and how the run that made the model divided it."""
+    recorded = bundle.folder.parent / "args.yaml"
+    if options.data is None and not recorded.is_file():
+        return None, {}
+    said = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
+    path = options.data or Path(str(said.get("data", "")))
+    if options.data is None and not path.exists():
+        return None, {}
+    return path, dict(said.get("options", {}))
+
+
+def _whole(split: Split, channels: int) -> Iterator[np.ndarray]:
+    """Pictures in their own sizes; those that cannot be read are not needed."""
+    for row in range(len(split)):
+        try:
+            pixels = split.images[row] if split.images is not None else read_picture(split.encoded(row)).pixels
+        except PictureError:
+            continue
+        yield np.ascontiguousarray(to_channels(pixels, channels))
+
+
+def _photographs() -> Iterator[np.ndarray]:
+    """Cuts of real photographs, in six sizes and in shapes from tall to wide."""
+    from sklearn.datasets import load_sample_images
+
+    for photograph in load_sample_images().images:
+        height, width = photograph.shape[:2]
+        for number, side in enumerate(CROPS * 5):
+            tall, wide = side, min(width, side * (1 + number // 2 % 3))
+            top, left = (number * 61) % (height - tall), (number * 97) % (width - wide + 1)
+            yield photograph[top : top + tall, left : left + wide]

@@ -1,0 +1,53 @@
+"""A model folder as a torch network: what `nin.load` gives, and what a GPU computes with."""
+
+import numpy as np
+import torch
+
+from nin.bundle.folder import Bundle
+from nin.deploy.engine import Answers
+from nin.errors import ModelError
+from nin.network.architecture import NIN
+from nin.network.config import NINConfig
+from nin.training import hardware
+from nin.training.evaluate import softmax
+from nin.training.inputs import to_input
+
+
+class TorchRunner:
+    """The network of a model folder in torch, in float32; `model` is the module, the rest as the engine has it."""
+
+    precision = "float32"
+
+    def __init__(self, bundle: Bundle, device: str = "auto") -> None:
+        self.name = str(bundle.folder)
+        self.classes, self.preprocess, self.calibration = bundle.classes, bundle.preprocess, bundle.calibration
+        self.hardware = hardware.choose(device, precision="float32")
+        hardware.apply(self.hardware)
+        self.threads = self.hardware.threads
+        self.model = _network(bundle).to(self.hardware.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+    def run(self, images: np.ndarray) -> Answers:
+        """Answers for (N, H, W, C) uint8 of the network's own size; ModelError when a number is not finite."""
+        x = to_input(np.asarray(images), self.preprocess, self.hardware.device)
+        with torch.inference_mode():
+            maps = self.model.forward_maps(x.contiguous(memory_format=torch.channels_last))
+            logits = self.model.gap(maps).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise ModelError(f"the network in {self.name} gives numbers that are not finite; train it again")
+        probabilities = softmax(logits, self.calibration.temperature).astype(np.float32)
+        return Answers(probabilities, logits, maps.float().cpu().numpy())
+
+    def in_words(self) -> str:
+        """What computes, for people."""
+        return f"torch {torch.__version__}, {self.hardware}"
+
+
+def _network(bundle: Bundle) -> NIN:
+    model = NIN(NINConfig.from_dict(bundle.network))
+    weights = {name: torch.from_numpy(array.copy()) for name, array in bundle.weights().items()}
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise ModelError(f"the weights in {bundle.folder} do not fit its config.json: {reason}") from None
+    return model
