@@ -2,11 +2,13 @@
 
 import base64
 import json
+import logging
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -16,6 +18,7 @@ from PIL import Image
 
 from nin.lab.heat import overlay
 from nin.workflows.serving import Drawn
+from plausible import HOSTILE
 
 
 def form(*parts: tuple[str, bytes]) -> tuple[bytes, str]:
@@ -335,6 +338,73 @@ def test_answers_say_nothing_of_what_serves(live, pictures):
         assert not {"server", "x-powered-by", "via"} & {name.lower() for name in reply.headers}
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
     assert live.ask("GET", "/v2").json == {"name": "nin", "version": "1.0", "extensions": []}
+
+
+INJECTIONS = (
+    *HOSTILE,
+    *(f"{start}cmd|' /C calc'!A0" for start in "=+-@\t\r"),
+    *(f"a{chr(code)}b" for code in (0, 7, 8, 9, 10, 13, 27, 127, 0x85, 0x200E, 0x200F, 0x202A, 0x202E, 0x2028, 0xFEFF)),
+    *(
+        "../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "....//x",
+        "/etc/passwd",
+        "C:\\x",
+        "\\\\host\\share",
+        "~root",
+        "a/b",
+        ".",
+    ),
+    *(
+        "..",
+        "%00",
+        "%s%n",
+        "{0.__class__}",
+        "{{7*7}}",
+        "${jndi:ldap://127.0.0.1:9/a}",
+        "`id`",
+        "$(id)",
+        "; id",
+        "| id",
+        "&& id",
+    ),
+    *(
+        "http://127.0.0.1:9/",
+        "file:///etc/passwd",
+        "gopher://127.0.0.1:9/",
+        "//127.0.0.1:9/x",
+        "' OR 1=1 --",
+        "__proto__",
+    ),
+    *(
+        "x\r\nX-Injected: 1",
+        "x\r\n\r\n<h1>",
+        "\x1b]0;owned\x07",
+        "\x1b[2J",
+        "<svg onload=1>",
+        "javascript:alert(1)",
+        "NaN",
+    ),
+)
+
+
+def test_names_in_requests_are_never_interpreted_or_said_again(live, pictures, caplog):
+    """R38: as model, in the path, as file name and as header: a refusal, or the answer of the picture; nothing else."""
+    assert len(set(INJECTIONS)) >= 60
+    _, png = pictures[0]
+    good = live.ask("POST", "/predict", png)
+    caplog.set_level(logging.INFO, "nin.access")
+    for text in INJECTIONS:
+        quoted = quote(text, safe="", errors="surrogatepass")
+        for path in (f"/predict?model={quoted}", f"/models/{quoted}/predict", f"/{quoted}", f"/v2/models/{quoted}"):
+            reply = live.ask("POST", path, png)
+            assert reply.status in (400, 404, 405), path
+            assert text not in reply.json["error"] or len(text) < 3
+            assert set(reply.headers) <= {*good.headers, "Allow"}
+        clean = re.sub(r"[\r\n\0]", "", text)
+        named = form((f'name="file"; filename="{clean}"', png))
+        assert live.ask("POST", "/predict", *named).json == good.json
+    assert all(message.isprintable() for message in caplog.messages)
 
 
 def test_labels_are_text_and_nothing_else(live, pictures):

@@ -10,6 +10,7 @@ import ipaddress
 import logging
 import signal
 import socket
+import sys
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -20,6 +21,7 @@ from nin.errors import NinError, UsageError
 
 LOG = logging.getLogger("nin.serve")
 GRACE, FINISH = 0.5, 8.0  # seconds
+SWITCH = 0.0005  # seconds after which a thread gives way: decoding must not keep the sockets waiting (docs/log.md)
 BACKLOG = 1024  # connections that the kernel keeps until they are accepted
 
 
@@ -66,6 +68,7 @@ def url_of(listener: socket.socket) -> str:
 async def run(server: Server, listener: socket.socket, begun: Callable[[], None]) -> int:
     """Answer until SIGTERM or SIGINT; how many requests were left unanswered. A second signal ends it at once."""
     loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    sys.setswitchinterval(SWITCH)  # of the process, which is the server's
     site = Site(server, server.options.bounds)
     server.connections = lambda: len(site.connections)
     server.start()

@@ -245,7 +245,11 @@ class Connection(asyncio.Protocol):
         """Answer the next complete request, or wait for more of one."""
         if self.waiting:
             self._enter("work")
-            self.task = asyncio.get_running_loop().create_task(self._answer(self.waiting.popleft()))
+            request = self.waiting.popleft()
+            if request.refusal is not None:  # at once: refusing must cost little
+                self._send(request, request.refusal)
+            else:
+                self.task = asyncio.get_running_loop().create_task(self._answer(request))
         elif self.last:
             self._finish()
         elif self.draft is not None:
@@ -257,13 +261,11 @@ class Connection(asyncio.Protocol):
                 self._finish()
 
     async def _answer(self, request: Request) -> None:
-        response = request.refusal
-        if response is None:
-            try:
-                response = await self.site.application.handle(request)
-            except Exception:
-                LOG.exception("an answer failed")
-                response = error(500, UNWELL)
+        try:
+            response = await self.site.application.handle(request)
+        except Exception:
+            LOG.exception("an answer failed")
+            response = error(500, UNWELL)
         self.task = None
         self._send(request, response)
 
