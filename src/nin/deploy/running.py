@@ -1,7 +1,7 @@
 """A server's life: it binds, answers, and on SIGTERM or Ctrl-C stops without losing a request (torch-free).
 
 Stopping: readiness turns to 503; for GRACE seconds everything is answered as before, each answer the last of its
-connection; then nothing new is let in, and what was begun is finished, for at most FINISH seconds.
+connection; then nobody new is let in, and who is in is answered, for at most FINISH seconds.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from nin.errors import NinError, UsageError
 
 LOG = logging.getLogger("nin.serve")
 GRACE, FINISH = 0.5, 8.0  # seconds
+SILENT = 1.0  # seconds without a byte after which a connection without a request is closed: one may be on its way
 SWITCH = 0.0005  # seconds after which a thread gives way: decoding must not keep the sockets waiting (docs/log.md)
 BACKLOG = 1024  # connections that the kernel keeps until they are accepted
 
@@ -93,24 +94,29 @@ async def run(server: Server, listener: socket.socket, begun: Callable[[], None]
 
 
 async def _drain(server: Server, site: Site, listener: socket.socket, accepting: asyncio.Server) -> int:
+    loop = asyncio.get_running_loop()
     server.ready, site.draining = False, True
     await asyncio.sleep(GRACE)
-    await _accept_waiting(site, listener)
-    accepting.close()
-    site.close_idle()
-    until = asyncio.get_running_loop().time() + FINISH
-    while (busy := [c for c in site.connections if c.busy]) and asyncio.get_running_loop().time() < until:
+    arrived = _arrived(listener)
+    accepting.close()  # at once after that: whom the kernel has let in since, it cuts off
+    for one in arrived:
+        await loop.connect_accepted_socket(lambda: Connection(site), one)
+    for _ in range(20):  # turns of the loop, in which those whom it has let in become connections of the site
+        await asyncio.sleep(0.005)
+    until = loop.time() + FINISH
+    while site.connections and loop.time() < until:
+        site.close_silent(SILENT)
         await asyncio.sleep(0.02)
-        site.close_idle()
+    busy = list(site.connections)
     for connection in busy:
         connection.abort()
-    return len(busy)
+    return sum(connection.state != "linger" for connection in busy)
 
 
-async def _accept_waiting(site: Site, listener: socket.socket) -> None:
-    """Let in who has connected already: the kernel would cut them off when the listening socket closes."""
-    with suppress(OSError):
+def _arrived(listener: socket.socket) -> list[socket.socket]:
+    """Who has connected and is not let in yet."""
+    found = []
+    with suppress(OSError):  # BlockingIOError: nobody
         while True:
-            arrived, _ = listener.accept()
-            await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(site), arrived)
-    await asyncio.sleep(0.05)  # for what they have sent
+            found.append(listener.accept()[0])
+    return found

@@ -71,9 +71,10 @@ class Site:
             for connection in [c for c in self.connections if c.deadline <= now]:
                 connection.expire()
 
-    def close_idle(self) -> None:
-        """Close every connection on which nothing has come."""
-        for connection in [c for c in self.connections if c.state == "idle"]:
+    def close_silent(self, seconds: float) -> None:
+        """Close every connection on which nothing has come for so long, nor is anything under way."""
+        now = time.monotonic() + self.bounds.idle
+        for connection in [c for c in self.connections if c.state == "idle" and now - c.deadline >= seconds]:
             connection.abort()
 
 
@@ -94,11 +95,6 @@ class Connection(asyncio.Protocol):
         self.ended = False  # the other side has said that nothing more comes
         self._raw = self._chunks = self._held = 0
         self._completed = False  # a request ended in the bytes being parsed
-
-    @property
-    def busy(self) -> bool:
-        """Whether something has been asked here that is not yet answered and taken."""
-        return self.state != "idle"
 
     # What asyncio calls
 
