@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint lock browser bench-train clean
+.PHONY: help demo test test-heavy lint lock browser bench-train bench-infer bench-serve clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -12,6 +12,7 @@ help:
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
+	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
 	@echo "make lint        style and types only"
 	@echo "make lock        write pylock.toml: every package that is installed with nin, with version and SHA-256"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
@@ -40,6 +41,9 @@ bench-train: $(VENV)/installed
 bench-infer: $(VENV)/installed-dev
 	$(BIN)/python benchmarks/infer.py $(if $(PHOTOS),--photos $(PHOTOS)) $(if $(PEERS),--peers $(PEERS))
 
+bench-serve: $(VENV)/installed
+	$(BIN)/python benchmarks/serve_load.py
+
 browser:
 	@sh tests/browser/ensure.sh
 
@@ -55,7 +59,7 @@ $(VENV)/pip:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
+	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train,serve]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -31,6 +31,7 @@ ROOMS = (
 )
 OTHER = {  # files that are not modules
     "report.css": "the looks of the report: light, dark, phone and paper",
+    "docs.html": "The server's page: every address of its interface, and a form to try a picture",
     "claims.toml": "The words of the claims in English and Korean",
 }
 

@@ -86,7 +86,6 @@ def test_nothing_else_is_sent_to_the_engine():
     assert let_through("src/nin/errors.py")
 
 
-@pytest.mark.xfail(strict=False, reason="nin serve lands with the server")
 def test_the_program_knows_the_words_of_the_server():
     from nin.cli.app import app
 

@@ -38,6 +38,7 @@ TORCH_FREE = (
     *("nin.protobuf", "nin.network.config"),
     *("nin.deploy.engine", "nin.deploy.export", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
     "nin.workflows.using",
+    *("nin.deploy.running", "nin.workflows.serving"),
 )
 
 THIRD_PARTY = {
@@ -50,7 +51,7 @@ THIRD_PARTY = {
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnxruntime"},
+    "deploy": {"numpy", "torch", "onnxruntime", "httptools"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "cli": {"cyclopts", "rich"},

@@ -26,6 +26,7 @@ CONTENTS = (  # of the package, as regular expressions; whatever is new and no m
     r"nin/(\w+/)*\w+\.py",
     r"nin/py\.typed",
     r"nin/lab/report\.css",
+    r"nin/deploy/docs\.html",
     r"nin/lab/claims/claims\.toml",
     r"nin/weights/[\w-]+/(config\.json|model\.safetensors|labels\.txt|README\.md|training\.csv)",
 )

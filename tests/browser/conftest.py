@@ -1,6 +1,7 @@
-"""Makes tests/plausible.py importable."""
+"""Makes tests/plausible.py and the server of tests/deploy importable."""
 
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "deploy")]

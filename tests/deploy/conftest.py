@@ -1,11 +1,14 @@
-"""Model folders of every kind that can be exported, with weights and normalisation statistics that matter."""
+"""Model folders of every kind that can be exported, with weights and statistics that matter; a server, its pictures."""
 
+import sys
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from sklearn.datasets import load_sample_images
 
 from nin.bundle.card import Calibration
@@ -15,6 +18,30 @@ from nin.data.whiten import fit_zca
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training.inputs import to_input
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "cli")]
+
+
+def png(pixels: np.ndarray) -> bytes:
+    held = BytesIO()
+    Image.fromarray(pixels).save(held, "PNG")
+    return held.getvalue()
+
+
+@pytest.fixture(scope="session")
+def pictures() -> list[tuple[np.ndarray, bytes]]:
+    """Pixels (8, 8, 3) and their PNG; the engine sees exactly these."""
+    drawn = np.random.default_rng(0).integers(0, 256, (64, 8, 8, 3), np.uint8)
+    return [(pixels, png(pixels)) for pixels in drawn]
+
+
+@pytest.fixture(scope="module")
+def live():
+    from live_server import Live
+
+    with Live() as running:
+        yield running
 
 
 def make_bundle(folder: Path, config: NINConfig, preprocess: Preprocess, temperature: float = 1.3) -> Bundle:

@@ -27,6 +27,7 @@ from nin.cli.parameters import (
     check_pictures,
 )
 from nin.cli.screen import Screen, other_rank, safe
+from nin.cli.serving import EXAMPLES, USAGE, serve
 from nin.cli.sharing import add_sharing
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.workflows.options import Listener, TrainOptions, option
@@ -329,6 +330,8 @@ app.command(
     help_epilogue="Examples\n  nin reproduce table4 --data mnist\n  nin reproduce table5 --data cifar --resume",
 )(reproduce)
 add_sharing(app)
+
+app.command(usage=USAGE, help_epilogue=EXAMPLES)(serve)
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)

@@ -37,6 +37,7 @@ RARE = {
 RARE_ELSEWHERE = ("--device",)
 METAVARS: dict[object, str] = {
     "--max-time": "TIME",
+    "--host": "HOST",
     "--resume": "RUN",
     "--split": "NAME",
     "--input": "CxHxW",

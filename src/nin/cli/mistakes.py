@@ -115,8 +115,9 @@ def _positionals(app: App) -> str:
     return f"one {' and one '.join(names)}" if names else ""
 
 
-def assignment(word: str, options: dict[str, Argument]) -> str | None:
-    """What `epochs=10`, the habit of another program, was probably meant to be; None when `word` is no assignment."""
+def assignment(word: str, options: dict[str, Argument], *, named: bool = False) -> str | None:
+    """What `epochs=10`, the habit of another program, was probably meant to be; None when `word` is no assignment, or
+    where NAME=MODEL may stand (`named`) and no option is meant."""
     match = re.fullmatch(r"-*([A-Za-z]\w*)=(.*)", word, re.DOTALL)
     if match is None or Path(word).exists():
         return None
@@ -125,6 +126,8 @@ def assignment(word: str, options: dict[str, Argument]) -> str | None:
     if meant is not None:
         typed = meant if options[meant].hint is bool else f"{meant} {value}"
         return f'options are not written "{word}"; did you mean {typed}?'
+    if named:
+        return None
     if key in PLACES:
         return f'"{word}" is not a path; did you mean {value}?'
     return f'"{word}" is neither a path nor an option; options are written --name value'
@@ -160,7 +163,7 @@ def expected(argument: Argument) -> str:
 def settings(app: App, chain: Sequence[str], arguments: ArgumentCollection) -> None:
     """Fill in options from the environment, and refuse what cyclopts lets pass: 1.5 epochs (it rounds), NaN, epochs=10
     in the place of a path. Called by cyclopts between splitting the words and converting the values."""
-    options = _options(arguments)
+    options, named = _options(arguments), app.name[0] == "serve"
     for name, argument in options.items():
         source = variable((*chain[:-1], app.name[0]), name)
         if os.environ.get(source) and not argument.tokens:
@@ -178,7 +181,7 @@ def settings(app: App, chain: Sequence[str], arguments: ArgumentCollection) -> N
                 raise UsageError(_wrong_value(argument, token.keyword, token.value))
             if float in kinds and re.fullmatch(r"[+-]?(nan|inf|infinity)", token.value, re.IGNORECASE):
                 raise UsageError(f'{token.keyword or argument.name} is "{token.value}"; expected a finite number')
-            if token.keyword is None and (meant := assignment(token.value, options)):
+            if token.keyword is None and (meant := assignment(token.value, options, named=named)):
                 raise UsageError(meant)
 
 

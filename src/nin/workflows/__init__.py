@@ -6,7 +6,7 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.workflows.options import ExportOptions, ImportOptions, Listener, TrainOptions
+from nin.workflows.options import ExportOptions, ImportOptions, Listener, ServeOptions, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows.answers import Bench, Explanation, Export, Imported, Measured, Prediction, RunResult
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         summary,
         train,
     )
+    from nin.workflows.serving import serve
     from nin.workflows.sharing import Shared, pull, push
     from nin.workflows.using import Classifier
 
@@ -42,6 +43,7 @@ __all__ = [
     "Measured",
     "Prediction",
     "RunResult",
+    "ServeOptions",
     "Shared",
     "TrainOptions",
     "bench",
@@ -60,6 +62,7 @@ __all__ = [
     "push",
     "reproduce",
     "resume",
+    "serve",
     "summary",
     "train",
 ]
@@ -71,6 +74,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Shared", "pull", "push"), "sharing"),
     "Classifier": "using",
     "bench": "benching",
+    "serve": "serving",
 }
 
 

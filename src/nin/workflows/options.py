@@ -141,6 +141,41 @@ class ImportOptions:
         return values
 
 
+@dataclass(frozen=True, kw_only=True)
+class ServeOptions:
+    """What `nin serve` lets a user choose."""
+
+    host: str = "127.0.0.1"
+    """Address to listen at."""
+    port: int = 8000
+    """Port to listen at; 0 takes a free one."""
+    public: bool = False
+    """Let other machines in, through an address of --host that they reach."""
+    threads: int | None = None
+    """CPU threads of a model."""
+    queue: int = 256
+    """Requests that may wait; more are refused with 503."""
+    max_batch: int = 32
+    """Pictures computed together."""
+    max_body: int = 10
+    """Largest body, in megabytes."""
+    access_log: bool = False
+    """Write a line for every request."""
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in SERVE_RANGES.items():
+            value = getattr(self, name)
+            if value is not None and not low <= value <= high:
+                raise UsageError(f"{option(name)} is {value}; expected {low} to {high}")
+
+
+SERVE_RANGES = {
+    "port": (0, 65535),
+    "threads": (1, 1024),
+    "queue": (1, 100_000),
+    "max_batch": (1, 1024),
+    "max_body": (1, 64),
+}
 RANGES: dict[str, tuple[float, float]] = {
     "epochs": (1, 1_000_000),
     "size": (8, 512),

@@ -1,0 +1,232 @@
+"""The interface of the server in OpenAPI 3.1, as it is served at /openapi.json."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from nin.deploy.routes import ROUTES, Route
+
+API_VERSION = "1.0"  # of the interface, not of the program: what serves is nobody's business
+JSON, PNG, PAGE, TEXT = (
+    "application/json",
+    "image/png",
+    "text/html; charset=utf-8",
+    "text/plain; version=0.0.4; charset=utf-8",
+)
+ERRORS = {
+    400: "The request is not as this page says; the answer says what is wrong.",
+    404: "There is no such model, or version of it.",
+    405: "This address takes another method.",
+    408: "The request did not come in time.",
+    411: "The request says nothing of a body.",
+    413: "The body is too large.",
+    415: "A body of this type is not read.",
+    422: "The picture cannot be read; the answer says why.",
+    431: "The head of the request is too large.",
+    500: "The server failed; its log says why.",
+    503: "There is no room now, or the server is stopping; Retry-After says when to try again.",
+}
+WORDS: Mapping[str, tuple[str, str]] = {  # handler -> summary, description
+    "predict": (
+        "What is in a picture",
+        "Classes with probabilities, likeliest first. Under the model's own threshold every entry also says "
+        '"unknown": true. With maps=1 each entry has its class map, laid over the picture, as PNG in base64.',
+    ),
+    "explain": (
+        "Where the network sees each class",
+        "One PNG: the picture beside the exact class maps of its likeliest classes, whose means are the logits.",
+    ),
+    "list_models": ("The models that are served", "The first one answers where no model is named."),
+    "live": ("Whether the server lives", "Always 200 while the process answers."),
+    "is_ready": ("Whether requests are welcome", "503 from the moment the server is asked to stop."),
+    "show_metrics": ("Counters for Prometheus", "Answers, times, batches, queue, refusals, reloads, models."),
+    "show_openapi": ("This interface in OpenAPI 3.1", "What this page is made of."),
+    "show_docs": ("A page to read and try", "Works without any other server."),
+    "home": ("The way to the page", "Leads to /docs."),
+    "oip_server": ("Open Inference Protocol: the server", "The version is that of this interface."),
+    "oip_live": ("Open Inference Protocol: live", "Always 200 while the process answers."),
+    "oip_ready": ("Open Inference Protocol: ready", "503 from the moment the server is asked to stop."),
+    "oip_model": ("Open Inference Protocol: a model", "Inputs and outputs; -1 stands for what varies."),
+    "oip_model_ready": ("Open Inference Protocol: a model is ready", "503 once the server is asked to stop."),
+    "oip_infer": (
+        "Open Inference Protocol: answers",
+        "One input: pictures (UINT8, [N, height, width, channels], any size) or files (BYTES, [N], base64 of encoded "
+        "pictures). Outputs by name: probabilities, logits, class_maps; all where none is named.",
+    ),
+}
+
+
+def _object(required: str, **properties: Any) -> dict[str, Any]:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+def _list(items: Any, **more: Any) -> dict[str, Any]:
+    return {"type": "array", "items": items, **more}
+
+
+STRING, NUMBER, BOOLEAN = {"type": "string"}, {"type": "number"}, {"type": "boolean"}
+SHARE = {"type": "number", "minimum": 0, "maximum": 1}
+COUNT = {"type": "integer", "minimum": 1}
+TENSOR = _object("name datatype shape", name=STRING, datatype=STRING, shape=_list({"type": "integer", "minimum": -1}))
+OUTPUT_NAME = {"type": "string", "enum": ["probabilities", "logits", "class_maps"]}
+SCHEMAS: dict[str, Any] = {
+    "error": {**_object("error", error=STRING), "additionalProperties": False},
+    "class": {
+        **_object(
+            "label score",
+            label=STRING,
+            score=SHARE,
+            unknown={"const": True, "description": "The best score is under the model's threshold."},
+            map={"type": "string", "contentEncoding": "base64", "contentMediaType": PNG},
+        ),
+        "additionalProperties": False,
+    },
+    "model": _object(
+        "name classes size channels unknown_below precision sha256",
+        name=STRING,
+        classes=_list(STRING),
+        size=_list(COUNT, minItems=2, maxItems=2, description="Height and width that the network sees."),
+        channels={"type": "integer", "enum": [1, 3, 4]},
+        unknown_below=SHARE,
+        precision=STRING,
+        sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
+    ),
+    "infer": _object(
+        "inputs",
+        id=STRING,
+        parameters={"type": "object"},
+        inputs=_list({"$ref": "#/components/schemas/input"}, minItems=1, maxItems=1),
+        outputs=_list(_object("name", name=OUTPUT_NAME, parameters={"type": "object"})),
+    ),
+    "input": _object(
+        "name shape datatype data",
+        name={"type": "string", "enum": ["pictures", "files"]},
+        shape=_list(COUNT, minItems=1, maxItems=4),
+        datatype={"type": "string", "enum": ["UINT8", "BYTES"]},
+        parameters={"type": "object"},
+        data=_list({}),
+    ),
+    "answers": _object(
+        "model_name outputs",
+        model_name=STRING,
+        model_version=STRING,
+        id=STRING,
+        outputs=_list(
+            _object(
+                "name shape datatype data",
+                name=OUTPUT_NAME,
+                shape=_list(COUNT),
+                datatype={"const": "FP32"},
+                data=_list(NUMBER),
+            )
+        ),
+    ),
+}
+STATUS = _object("status", status=STRING)
+LIVE = _object("live", live=BOOLEAN, ready=BOOLEAN)
+REPLIES: Mapping[str, tuple[str, Any]] = {  # handler -> media type and schema of its 200
+    "predict": (JSON, _list({"$ref": "#/components/schemas/class"}, minItems=1)),
+    "explain": (PNG, {"type": "string", "contentMediaType": PNG}),
+    "list_models": (JSON, _list({"$ref": "#/components/schemas/model"}, minItems=1)),
+    "live": (JSON, STATUS),
+    "is_ready": (JSON, STATUS),
+    "show_metrics": (TEXT, STRING),
+    "show_openapi": (JSON, {"type": "object"}),
+    "show_docs": (PAGE, STRING),
+    "oip_server": (JSON, _object("name version extensions", name=STRING, version=STRING, extensions=_list(STRING))),
+    "oip_live": (JSON, LIVE),
+    "oip_ready": (JSON, LIVE),
+    "oip_model": (
+        JSON,
+        _object(
+            "name versions platform inputs outputs",
+            name=STRING,
+            versions=_list(STRING),
+            platform=STRING,
+            inputs=_list(TENSOR),
+            outputs=_list(TENSOR),
+        ),
+    ),
+    "oip_model_ready": (JSON, _object("name ready", name=STRING, ready=BOOLEAN)),
+    "oip_infer": (JSON, {"$ref": "#/components/schemas/answers"}),
+}
+
+
+def openapi(models: Sequence[str], body_bytes: int) -> dict[str, Any]:
+    """The document for a server of these models."""
+    paths: dict[str, Any] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
+    about = (
+        "Send a picture, get its classes and where in the picture they are. Bodies have at most "
+        f'{body_bytes:,} bytes; JPEG, PNG, WebP, BMP and GIF are read. Every error is {{"error": "why"}}.'
+    )
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "nin", "version": API_VERSION, "description": about, "license": {"name": "Apache-2.0"}},
+        "paths": paths,
+        "components": {"schemas": SCHEMAS},
+    }
+
+
+def _operation(route: Route, models: Sequence[str]) -> dict[str, Any]:
+    summary, description = WORDS[route.name]
+    identity = re.sub(r"\W+", "_", f"{route.method.lower()} {route.path}".rstrip("/") or "home").strip("_")
+    operation: dict[str, Any] = {"operationId": identity, "summary": summary, "description": description}
+    operation["tags"] = ["Open Inference Protocol" if route.name.startswith("oip") else "nin"]
+    parameters = [_in("path", name, STRING, required=True) for name in re.findall(r"{(\w+)}", route.path)]
+    if parameters:
+        parameters[0]["examples"] = {name: {"value": name} for name in models[:10]}
+    parameters += _query_parameters(route)
+    if parameters:
+        operation["parameters"] = parameters
+    if route.takes != "nothing":
+        operation["requestBody"] = {"required": True, "content": _bodies(route)}
+    return {**operation, "responses": _responses(route)}
+
+
+def _in(place: str, name: str, schema: Any, *, required: bool = False, what: str = "") -> dict[str, Any]:
+    return {
+        "in": place,
+        "name": name,
+        "required": required,
+        "schema": schema,
+        **({"description": what} if what else {}),
+    }
+
+
+def _query_parameters(route: Route) -> list[dict[str, Any]]:
+    if route.takes != "picture":
+        return []
+    most = 20 if route.name == "explain" else 1_000
+    found = [
+        _in("query", "top", {"type": "integer", "minimum": 1, "maximum": most, "default": 3}, what="How many classes.")
+    ]
+    if route.name == "predict":
+        maps = {"type": "integer", "enum": [0, 1], "default": 0}
+        found.append(_in("query", "maps", maps, what="1: with class maps; top is then at most 20."))
+    if "{model}" not in route.path:
+        found.append(_in("query", "model", STRING, what="Which model; by default the first."))
+    return found
+
+
+def _bodies(route: Route) -> dict[str, Any]:
+    if route.takes == "json":
+        return {JSON: {"schema": {"$ref": "#/components/schemas/infer"}}}
+    file = {"type": "string", "format": "binary"}
+    raw = {kind: {"schema": file} for kind in ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")}
+    form = {"schema": {**_object("file", file=file), "additionalProperties": False}}
+    return {**raw, "application/octet-stream": {"schema": file}, "multipart/form-data": form}
+
+
+def _responses(route: Route) -> dict[str, Any]:
+    statuses = {400, 405, 408, 413, 431, 500, 503}  # what any request can meet
+    statuses |= {411, 415} if route.takes != "nothing" else set()
+    statuses |= {422} if route.takes == "picture" else set()
+    statuses |= {404} if "{" in route.path or route.takes == "picture" else set()
+    problem = {JSON: {"schema": {"$ref": "#/components/schemas/error"}}}
+    found: dict[str, Any] = {str(s): {"description": ERRORS[s], "content": problem} for s in sorted(statuses)}
+    if route.name == "home":
+        return {"307": {"description": "The page is at /docs.", "headers": {"Location": {"schema": STRING}}}, **found}
+    kind, schema = REPLIES[route.name]
+    return {"200": {"description": "Done.", "content": {kind: {"schema": schema}}}, **found}

@@ -1,0 +1,345 @@
+"""The server: pictures in over HTTP, classes and class maps out (torch-free).
+
+One event loop reads and writes (wire.py); a few threads decode, draw and read JSON; every model has a thread of its
+own for its engine (batching.py). At most `queue` requests are admitted at a time; the others hear 503 at once.
+"""
+
+import asyncio
+import base64
+import hashlib
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from importlib import resources
+from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qsl
+
+import numpy as np
+
+from nin.data.images import Limits, PictureError, read_picture
+from nin.data.preprocess import Preprocess
+from nin.deploy import metrics, oip
+from nin.deploy.engine import Answers, Engine
+from nin.deploy.forms import expect_picture, picture_in
+from nin.deploy.messages import Bounds, Refused, Request, Response, error, to_json
+from nin.deploy.openapi import API_VERSION, openapi
+from nin.deploy.routes import Route, find
+from nin.deploy.serving import Served
+from nin.errors import NinError
+
+LOG = logging.getLogger("nin.serve")
+ACCESS = logging.getLogger("nin.access")
+T = TypeVar("T")
+TOP, MOST_TOP, MOST_MAPS = 3, 1_000, 20  # classes shown: by default as nin predict, at most, and with their maps
+PIXELS = 16 * 2**20  # of one picture as decoded; ours: a phone's 12 MP and some more
+JPEG_PIXELS = 64_000_000  # of a JPEG that is decoded smaller
+UNKNOWN_MODEL = "there is no model of this name; GET /models lists them"
+
+
+class Drawing(Protocol):
+    """Class maps as PNG; what draws lives to the right of this room."""
+
+    def overlay(self, pixels: np.ndarray, values: np.ndarray, limit: float) -> bytes:
+        """A map (h, w) over its picture (H, W, C) uint8; `limit` is the end of the colour scale."""
+
+    def sheet(self, pixels: np.ndarray, answers: Answers, classes: Sequence[str], top: int) -> bytes:
+        """The picture beside the maps of its `top` likeliest classes; answers of that one picture."""
+
+
+@dataclass(frozen=True)
+class Allowance:
+    """What a server allows. queue: requests that wait or are computed at one time; most: pictures of one batch."""
+
+    queue: int = 256
+    most: int = 32
+    decoders: int = 0  # threads that decode; 0 for as many as there are cores, at most 4
+    bounds: Bounds = field(default_factory=Bounds)
+
+
+@dataclass(frozen=True)
+class _Match:
+    """Where a request goes: its route, its model, and what its query asks."""
+
+    route: Route
+    served: Served | None
+    query: dict[str, str]
+
+
+class Server:
+    """Answers requests about some models; the first of them where no name is given."""
+
+    def __init__(self, models: Sequence[Served], drawing: Drawing, options: Allowance) -> None:
+        self.models = {served.name: served for served in models}
+        self.options, self._drawing = options, drawing
+        self.metrics = metrics.Metrics()
+        self.limits = Limits(options.bounds.body_bytes, PIXELS, JPEG_PIXELS)
+        self.ready = False
+        self.admitted = 0
+        self.connections: Callable[[], int] = lambda: 0
+        self._pool = ThreadPoolExecutor(
+            options.decoders or min(4, os.cpu_count() or 1), thread_name_prefix="nin-decode"
+        )
+        self._openapi = to_json(200, openapi(tuple(self.models), options.bounds.body_bytes))
+        self._docs = docs_page(resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8"))
+        self._full = error(503, "the queue is full; try again", "queue")
+
+    def start(self) -> None:
+        """Begin to answer; needs a running loop."""
+        for served in self.models.values():
+            served.start(self.options.most, self.metrics)
+        self.ready = True
+
+    # What the wire asks
+
+    def look(self, request: Request) -> Response | None:
+        """Refuse what the head alone shows to be wrong, and everything that there is no room for."""
+        try:
+            request.route = match = self._match(request)
+            if match.route.takes == "picture":
+                expect_picture(request)
+            if match.route.takes == "json":
+                _expect_json(request)
+        except Refused as refused:
+            return refused.response
+        return self._full if match.route.queues and self.admitted >= self.options.queue else None
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to a complete request that `look` let pass."""
+        match: _Match = request.route
+        answer = getattr(self, match.route.name)
+        try:
+            if not match.route.queues:
+                return answer(match)  # type: ignore[no-any-return]
+            with self._admission():
+                return await answer(match, request)  # type: ignore[no-any-return]
+        except Refused as refused:
+            return refused.response
+        except PictureError as unreadable:
+            return error(422, f"the picture cannot be read: {unreadable.reason}")
+        except NinError as failed:
+            LOG.error("a picture could not be answered: %s", failed)
+            return error(500, "the model gives no usable answer for this picture")
+
+    def answered(self, request: Request, response: Response, seconds: float) -> None:
+        """Count an answer, and write a line when that is wanted."""
+        route = request.route.route.path if request.route is not None else "none"
+        self.metrics.request(route, response.status, seconds, response.reason)
+        if ACCESS.isEnabledFor(logging.INFO):
+            asked = f"{request.method or '-'} {request.target or '-'}"
+            ACCESS.info("%s %d %d bytes %.1f ms", asked, response.status, len(response.body), 1000 * seconds)
+
+    def _match(self, request: Request) -> _Match:
+        routes, names = find(request.path)
+        if not routes:
+            raise Refused(404, "there is nothing at this address; GET /docs shows what there is")
+        route = routes.get("GET" if request.method == "HEAD" else request.method)
+        if route is None:
+            allowed = ", ".join(
+                method for known in routes for method in ((known, "HEAD") if known == "GET" else (known,))
+            )
+            raise Refused(405, f"this address takes {allowed}", headers=(("Allow", allowed),))
+        if route.queues and not request.announced:
+            raise Refused(411, "the request says nothing of a body; send a Content-Length")
+        query = _query(request.query) if route.takes == "picture" else {}
+        if "model" in query and "model" in names:
+            raise Refused(400, "the model is named twice")
+        name = names.get("model", query.get("model"))
+        served = next(iter(self.models.values())) if name is None else self.models.get(name)
+        if served is None:
+            raise Refused(404, UNKNOWN_MODEL)
+        if names.get("version", oip.version_of(served.engine)) != oip.version_of(served.engine):
+            raise Refused(404, "the model has no such version; GET /v2/models/NAME shows the one it has")
+        return _Match(route, served, query)
+
+    @contextmanager
+    def _admission(self) -> Iterator[None]:
+        """A place among the requests that are worked on."""
+        if self.admitted >= self.options.queue:
+            raise Refused(503, "the queue is full; try again", "queue")
+        self.admitted += 1
+        try:
+            yield
+        finally:
+            self.admitted -= 1
+
+    async def _aside(self, work: Callable[..., T], *arguments: Any) -> T:
+        """Let a thread do it, so that the others are still heard."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
+
+    # The simple interface
+
+    async def predict(self, match: _Match, request: Request) -> Response:
+        """[{label, score}, ...], likeliest first; with maps=1 each with its class map as PNG."""
+        maps = match.query.get("maps") == "1"
+        top = _top(match.query, MOST_MAPS if maps else MOST_TOP)
+        engine, pixels, answers = await self._see(match, request)
+        probabilities = answers.probabilities[0]
+        best = np.argsort(-probabilities, kind="stable")[:top]
+        found: list[dict[str, Any]] = [{"label": engine.classes[i], "score": float(probabilities[i])} for i in best]
+        if probabilities[best[0]] < engine.calibration.unknown_below:
+            for entry in found:
+                entry["unknown"] = True
+        if maps:
+            limit = float(np.abs(answers.maps[0, best]).max()) or 1.0
+            for entry, index in zip(found, best, strict=True):
+                png = await self._aside(self._drawing.overlay, pixels, answers.maps[0, index], limit)
+                entry["map"] = base64.b64encode(png).decode("ascii")
+        return to_json(200, found)
+
+    async def explain(self, match: _Match, request: Request) -> Response:
+        """One PNG: the picture, and where the network sees each of its likeliest classes."""
+        top = _top(match.query, MOST_MAPS)
+        if "maps" in match.query:
+            raise Refused(400, "the query has maps; an explanation has them always")
+        engine, pixels, answers = await self._see(match, request)
+        return Response(200, await self._aside(self._drawing.sheet, pixels, answers, engine.classes, top), "image/png")
+
+    async def _see(self, match: _Match, request: Request) -> tuple[Engine, np.ndarray, Answers]:
+        """The engine that answered, the picture (H, W, C) as it saw it, and what it says."""
+        assert match.served is not None
+        batcher = match.served.current
+        with batcher.expecting():
+            pixels = await self._aside(_decode, picture_in(request), batcher.engine.preprocess, self.limits)
+        return batcher.engine, pixels, await batcher.run(pixels[None])
+
+    def list_models(self, _match: _Match) -> Response:
+        """Every model with its classes and what it looks at."""
+        return to_json(200, [_facts(served) for served in self.models.values()])
+
+    # What describes the server
+
+    def live(self, _match: _Match) -> Response:
+        """Whether the process lives."""
+        return to_json(200, {"status": "ok"})
+
+    def is_ready(self, _match: _Match) -> Response:
+        """Whether requests are welcome: not any more once it is asked to stop."""
+        if self.ready:
+            return to_json(200, {"status": "ready"})
+        return error(503, "the server is stopping")
+
+    def show_metrics(self, _match: _Match) -> Response:
+        """Counters for Prometheus."""
+        gauges = {
+            "nin_queue_depth": ("Requests that wait or are computed.", float(self.admitted)),
+            "nin_connections": ("Open connections.", float(self.connections())),
+            "nin_ready": ("1 while requests are welcome.", float(self.ready)),
+        }
+        facts = {
+            name: {"sha256": served.engine.digest, "precision": served.engine.precision}
+            for name, served in self.models.items()
+        }
+        return Response(200, self.metrics.text(gauges, facts).encode(), metrics.KIND)
+
+    def show_openapi(self, _match: _Match) -> Response:
+        """This interface in OpenAPI 3.1."""
+        return self._openapi
+
+    def show_docs(self, _match: _Match) -> Response:
+        """The same as a page to read and try, which needs nothing from elsewhere."""
+        return self._docs
+
+    def home(self, _match: _Match) -> Response:
+        """The way to the page."""
+        return Response(307, b"", "text/plain", (("Location", "/docs"),))
+
+    # The Open Inference Protocol
+
+    def oip_server(self, _match: _Match) -> Response:
+        """The server's metadata; the version is that of this interface."""
+        return to_json(200, {"name": "nin", "version": API_VERSION, "extensions": []})
+
+    def oip_live(self, _match: _Match) -> Response:
+        """Whether the process lives."""
+        return to_json(200, {"live": True})
+
+    def oip_ready(self, _match: _Match) -> Response:
+        """Whether requests are welcome; the protocol's text names this `live` too."""
+        return to_json(200, {"live": True, "ready": True}) if self.ready else error(503, "the server is stopping")
+
+    def oip_model(self, match: _Match) -> Response:
+        """The model's metadata."""
+        assert match.served is not None
+        return to_json(200, match.served.metadata)
+
+    def oip_model_ready(self, match: _Match) -> Response:
+        """Whether requests for this model are welcome."""
+        assert match.served is not None
+        ready = {"name": match.served.name, "ready": True}
+        return to_json(200, ready) if self.ready else error(503, "the server is stopping")
+
+    async def oip_infer(self, match: _Match, request: Request) -> Response:
+        """Tensors or encoded pictures in, tensors out."""
+        served = match.served
+        assert served is not None
+        batcher = served.current
+        with batcher.expecting():
+            asked = await self._aside(oip.read_infer, bytes(request.body), batcher.engine.preprocess, self.limits)
+        answers = await batcher.run(asked.images)
+        return await self._aside(lambda: to_json(200, oip.reply(served.name, batcher.engine, asked, answers)))
+
+
+def _decode(data: bytes, preprocess: Preprocess, limits: Limits) -> np.ndarray:
+    """(H, W, C) uint8 of the network's own size; PictureError."""
+    return preprocess.resize(read_picture(data, near=max(preprocess.size), limits=limits).pixels)
+
+
+def _facts(served: Served) -> dict[str, Any]:
+    engine = served.engine
+    return {
+        "name": served.name,
+        "classes": list(engine.classes),
+        "size": list(engine.preprocess.size),
+        "channels": engine.preprocess.channels,
+        "unknown_below": engine.calibration.unknown_below,
+        "precision": engine.precision,
+        "sha256": engine.digest,
+    }
+
+
+def _query(text: str) -> dict[str, str]:
+    """The query of a picture's request: model, top and maps, each once."""
+    try:
+        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=8)
+    except ValueError:
+        raise Refused(400, "the query is not readable; it is written ?top=3&maps=1") from None
+    query = dict(pairs)
+    if len(query) < len(pairs) or not set(query) <= {"model", "top", "maps"}:
+        raise Refused(400, "the query has a name twice, or another one than model, top and maps")
+    if query.get("maps", "0") not in ("0", "1"):
+        raise Refused(400, "maps is neither 0 nor 1")
+    return query
+
+
+def _top(query: dict[str, str], most: int) -> int:
+    text = query.get("top", str(TOP))
+    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= most:
+        raise Refused(400, f"top is not a whole number from 1 to {most}{' with maps' if most == MOST_MAPS else ''}")
+    return int(text)
+
+
+def _expect_json(request: Request) -> None:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in ("", "application/json"):
+        raise Refused(415, "a body of this type is not read; send Content-Type: application/json")
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        raise Refused(415, "a compressed body is not read; send the JSON as it is")
+
+
+def docs_page(page: str) -> Response:
+    """The page, with a policy that lets it run its own script and style, ask this server, and nothing else."""
+
+    def allowed(tag: str) -> str:
+        found = re.findall(rf"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
+        return " ".join(f"'sha256-{base64.b64encode(hashlib.sha256(t.encode()).digest()).decode()}'" for t in found)
+
+    policy = (
+        f"default-src 'none'; script-src {allowed('script')}; style-src {allowed('style')}; img-src data: blob:; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    return Response(200, page.encode(), "text/html; charset=utf-8", (("Content-Security-Policy", policy),))

@@ -1,0 +1,86 @@
+"""Trained models behind HTTP (torch-free)."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from nin.artifacts import escape_name
+from nin.deploy.engine import Answers, open_engine
+from nin.deploy.messages import Bounds
+from nin.deploy.running import bind, is_loopback, run, url_of
+from nin.deploy.server import Allowance, Server
+from nin.deploy.serving import Served, fingerprint
+from nin.errors import NinError, UsageError
+from nin.lab.heat import overlay
+from nin.lab.plots import explain_png, picture_png
+from nin.lab.report import Example
+from nin.workflows.options import ServeOptions
+
+DEFAULTS = ServeOptions()
+
+
+class Drawn:
+    """Class maps as `nin explain` draws them."""
+
+    def overlay(self, pixels: np.ndarray, values: np.ndarray, limit: float) -> bytes:
+        """A map (h, w) over its picture (H, W, C) uint8, as PNG."""
+        return picture_png(overlay(pixels, values, limit))
+
+    def sheet(self, pixels: np.ndarray, answers: Answers, classes: Sequence[str], top: int) -> bytes:
+        """The picture and the maps of its `top` likeliest classes, as PNG."""
+        said = answers.probabilities[0], answers.logits[0], answers.maps[0]
+        return explain_png(Example(pixels, "picture", None, *said), classes, top)
+
+
+def serve(
+    models: Sequence[str],
+    options: ServeOptions = DEFAULTS,
+    begun: Callable[[str, list[str]], None] = lambda _url, _lines: None,
+) -> None:
+    """Answer over HTTP until SIGTERM or Ctrl-C.
+
+    models: model folders, run folders, names of the package's models or exported .onnx files, each alone or as
+    NAME=MODEL; the first one answers where a request names none. `begun` hears the address and a line on every model.
+    Raises ModelError, UsageError or NinError in one line before anything is answered, NinError when a request was lost.
+    """
+    if not is_loopback(options.host) and not options.public:
+        raise UsageError(
+            f"--host {escape_name(options.host)} lets other machines in, and the server asks nobody for a password; "
+            "add --public when that is meant"
+        )
+    served = _open(models, options.threads)
+    bounds = Bounds(body_bytes=options.max_body * 2**20)
+    server = Server(served, Drawn(), Allowance(queue=options.queue, most=options.max_batch, bounds=bounds))
+    listener = bind(options.host, options.port)
+    url = url_of(listener)
+    lines = [f"{one.name}: {len(one.engine.classes)} classes, {one.engine.in_words()}" for one in served]
+    left = asyncio.run(run(server, listener, lambda: begun(url, lines)))
+    if left:
+        raise NinError(f"{left} requests could not be answered before the server had to stop")
+
+
+def _open(models: Sequence[str], threads: int | None) -> list[Served]:
+    found: dict[str, Served] = {}
+    opener = partial(open_engine, threads=threads)
+    for word in models:
+        name, place = _named(word)
+        seen = fingerprint(place)
+        engine = opener(place)
+        name = name or engine.name
+        if name in found:
+            raise UsageError(f"two models are named {escape_name(name)}; name one of them: NAME={escape_name(place)}")
+        found[name] = Served(name, place, engine, seen, opener)
+    return list(found.values())
+
+
+def _named(word: str) -> tuple[str | None, str]:
+    """NAME=MODEL -> (NAME, MODEL); MODEL alone -> (None, MODEL)."""
+    name, equals, place = word.partition("=")
+    if Path(word).exists() or not equals:
+        return None, word
+    if not name or not place or "/" in name or not name.isprintable():
+        raise UsageError(f'"{escape_name(word)}" is no NAME=MODEL; a name is printable and has no slash')
+    return name, place
