@@ -3,7 +3,8 @@
     python experiments/2026-11-24-cifar10/run.py CIFAR_FOLDER --runs runs/cifar10
 
 Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --seed ...`: 49,000 pictures to
-train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each. The rate falls to
+train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each; then, with the
+same weights, the mean over each picture and its mirror image, as `nin train --mirror` would have it. The rate falls to
 zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Finished runs are
 kept, and stopped ones go on. `--threads 1` leaves the other cores to others; `--together 2` lets two seeds run side by
 side: with one thread each the pair is done sooner than one after the other, and each needs more minutes than alone.
@@ -15,7 +16,15 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+
+import numpy as np
+
+from nin.bundle.folder import read_bundle
+from nin.data.sources import open_source
+from nin.deploy.engine import Engine, facts_of_bundle
+from nin.deploy.graph import core
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -48,6 +57,15 @@ def found(folder: Path, seed: int) -> dict:
     }
 
 
+def mirrored(folder: Path, cifar: Path) -> float:
+    """Accuracy of a run's weights on the official test pictures when a picture and its mirror image are averaged."""
+    bundle = read_bundle(folder / "model")
+    twice = replace(bundle, network={**bundle.network, "mirror": True})
+    test = open_source(cifar).splits["test"]
+    answers = Engine(facts_of_bundle(twice), core(twice)).run(np.asarray(test.images))
+    return float((answers.logits.argmax(1) == test.labels).mean())
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cifar", type=Path)
@@ -70,6 +88,8 @@ def main() -> None:
             machine = json.loads((folder / "env.json").read_text())
             commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
             old = result["runs"].get(folder.name, {"machine": machine, "commit": commit.stdout.strip()})
+            if "accuracy_mirrored" not in old:
+                old["accuracy_mirrored"] = mirrored(folder, arguments.cifar)
             result["runs"][folder.name] = {**old, **found(folder, seed)}
         lengths = sorted({run["epochs"] for run in result["runs"].values()})
         result["readme"] = [row(result["runs"], length) for length in lengths]
@@ -79,16 +99,21 @@ def main() -> None:
 def row(runs: dict[str, dict], epochs: int) -> dict:
     """One line of the README's table."""
     chosen = [run for run in runs.values() if run["epochs"] == epochs]
-    percent = [100 * run["accuracy"] for run in chosen]
     cores = chosen[0]["machine"]["threads"]
-    spread = f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else ""
+    one, both = (_percent([run[key] for run in chosen]) for key in ("accuracy", "accuracy_mirrored"))
     return {
         "what": f"CIFAR-10, `nin train cifar --epochs {epochs} {' '.join(OPTIONS)}`",
-        "result": f"{statistics.mean(percent):.2f} %{spread}",
+        "result": f"{one}; with mirror images {both}",
         "n": len(chosen),
         "minutes": f"{statistics.mean(run['minutes'] for run in chosen):.0f}",
         "machine": f"{cores} core{'s' if cores > 1 else ''}, no GPU",
     }
+
+
+def _percent(shares: list[float]) -> str:
+    """Mean in percent and, of more than one, the standard deviation."""
+    percent = [100 * share for share in shares]
+    return f"{statistics.mean(percent):.2f} %" + (f" ± {statistics.stdev(percent):.2f}" if len(percent) > 1 else "")
 
 
 if __name__ == "__main__":
