@@ -1,16 +1,20 @@
-"""Accuracy against cost: our network at several widths, its bottlenecks, ResNet-20 and a MobileNet, in equal minutes.
+"""Accuracy against cost: our networks at several widths, bottlenecks, ResNet-20 and a MobileNet, in equal minutes.
 
-    python experiments/2026-11-24-family/run.py CIFAR_FOLDER [--minutes 10] [--only NAME ...]
+    python experiments/2026-11-24-family/run.py CIFAR_FOLDER [--minutes 10] [--threads 1] [--together 2]
 
-Each contestant trains for the same minutes with the recipe of nin.training.recipes (the schedule follows the clock) on
-the first 45,000 training pictures and is measured once on the official test split. Latency: one picture at a time and
-batches of 64, float32, all cores, median of 30. Finished contestants are kept in result.json, so it can be stopped and
-started again; then pareto.png is drawn: accuracy against multiply-adds, with the front that nothing beats.
+Each contestant trains for the same minutes on as many threads with the recipe of nin.training.recipes (the schedule
+follows the clock) on the first 45,000 training pictures and is measured once on the official test split; `--together`
+lets so many train side by side. Afterwards, with nothing beside it, latency: one picture at a time and batches of 64,
+float32, all cores, median of 30. Finished contestants are kept in result.json, so it can be stopped and started again;
+then pareto.png is drawn: accuracy against multiply-adds, with the front that nothing beats.
 """
 
 import argparse
 import json
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,7 +28,7 @@ from torch import Tensor, nn
 
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
-from nin.network.architecture import NIN, nin
+from nin.network.architecture import NIN, nin, nin_large
 from nin.network.config import NINConfig
 from nin.training import hardware
 from nin.training.evaluate import wilson_interval
@@ -90,6 +94,7 @@ def classifier(layers: list[nn.Module], width: int) -> nn.Module:
 
 CONTESTANTS: dict[str, Callable[[], nn.Module]] = {
     **{f"nin, width {width:g}": (lambda w=width: NIN(nin(10, width=w))) for width in (0.25, 0.5, 0.75, 1.0)},
+    **{f"nin-large, width {width:g}": (lambda w=width: NIN(nin_large(10, width=w))) for width in (0.5, 1.0)},
     **{f"nin, bottleneck {share:g}": (lambda s=share: NIN(bottleneck(s))) for share in (0.25, 0.5, 0.75)},
     "ResNet-20": resnet20,
     "MobileNet": mobilenet,
@@ -125,9 +130,9 @@ def latency(model: nn.Module, batch: int) -> float:
     return 1000 * statistics.median(seconds[5:])
 
 
-def contend(name: str, folder: Path, minutes: float) -> dict:
-    """Train and measure one contestant."""
-    machine = hardware.choose()
+def contend(name: str, folder: Path, minutes: float, threads: int | None) -> dict:
+    """Train one contestant and measure its accuracy."""
+    machine = hardware.choose(threads=threads)
     hardware.apply(machine)
     torch.manual_seed(0)
     model = CONTESTANTS[name]()
@@ -144,7 +149,6 @@ def contend(name: str, folder: Path, minutes: float) -> dict:
         "name": name, "accuracy": right / len(test), "interval": wilson_interval(right, len(test)), "n": len(test),
         "validation": epoch.val_accuracy, "epochs": epoch.epoch, "minutes": minutes,
         "parameters": sum(p.numel() for p in model.parameters()), "macs": macs_of(model),
-        "ms": round(latency(model, 1), 3), "ms_of_64": round(latency(model, 64), 2),
         "machine": hardware.environment(machine),
     }  # fmt: skip
 
@@ -174,7 +178,7 @@ def draw(rows: list[dict]) -> None:
     best = front(rows)
     axes.plot([r["macs"] / 1e6 for r in best], [100 * r["accuracy"] for r in best], "-", color="grey", zorder=0)
     axes.set(xscale="log", xlabel="multiply-adds a picture, millions", ylabel="CIFAR-10 test accuracy, %")
-    axes.set_title(f"{rows[0]['minutes']:g} minutes of training each, 2 cores; bars: 95 % interval of the test set")
+    axes.set_title(f"{rows[0]['minutes']:g} minutes of training each; bars: 95 % interval of the test set")
     figure.savefig(HERE / "pareto.png", dpi=120)
 
 
@@ -183,13 +187,40 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=list(CONTESTANTS))
+    parser.add_argument("--threads", type=int, help="of each contestant; by default one a core")
+    parser.add_argument("--together", type=int, default=1, help="contestants that train side by side")
+    parser.add_argument("--alone", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    rows = json.loads(RESULT.read_text()) if RESULT.exists() else []
-    for name in arguments.only:
-        if name not in {row["name"] for row in rows}:
-            rows.append(contend(name, arguments.folder, arguments.minutes))
-            RESULT.write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    if arguments.alone:
+        row = contend(arguments.only[0], arguments.folder, arguments.minutes, arguments.threads)
+        arguments.alone.write_text(json.dumps(row), encoding="utf-8")
+        return
+    rows = json.loads(RESULT.read_text())["contestants"] if RESULT.exists() else []
+    left = [name for name in arguments.only if name not in {row["name"] for row in rows}]
+    for first in range(0, len(left), arguments.together):
+        rows += side_by_side(left[first : first + arguments.together], arguments)
+        RESULT.write_text(json.dumps({"contestants": rows}, indent=2) + "\n", encoding="utf-8")
+    for row in rows:
+        if "ms" not in row:
+            model = CONTESTANTS[row["name"]]().to(memory_format=torch.channels_last)
+            row["ms"], row["ms_of_64"] = round(latency(model, 1), 3), round(latency(model, 64), 2)
+    RESULT.write_text(json.dumps({"contestants": rows}, indent=2) + "\n", encoding="utf-8")
     draw(rows)
+
+
+def side_by_side(names: list[str], arguments: argparse.Namespace) -> list[dict]:
+    """Let these train at the same time, each in a process of its own; their rows."""
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, str(number)) for number in range(len(names))]
+        words = [sys.executable, __file__, str(arguments.folder), "--minutes", str(arguments.minutes)]
+        words += ["--threads", str(arguments.threads)] if arguments.threads else []
+        running = [
+            subprocess.Popen([*words, "--only", name, "--alone", str(file)])
+            for name, file in zip(names, files, strict=True)
+        ]
+        if any(process.wait() for process in running):
+            raise SystemExit("a contestant failed")
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
 
 if __name__ == "__main__":
