@@ -36,8 +36,15 @@ TORCH_FREE = (
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     "nin.data.whiten",
     *("nin.protobuf", "nin.network.config"),
-    *("nin.deploy.engine", "nin.deploy.export", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
-    "nin.workflows.using",
+    *(
+        "nin.deploy.engine",
+        "nin.deploy.export",
+        "nin.deploy.server",
+        "nin.deploy.batch",
+        "nin.workflows",
+        "nin.workflows.options",
+    ),
+    *("nin.deploy.batch", "nin.workflows.using"),
 )
 
 THIRD_PARTY = {
@@ -50,7 +57,7 @@ THIRD_PARTY = {
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnxruntime"},
+    "deploy": {"numpy", "torch", "onnxruntime", "ray", "pyarrow"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "cli": {"cyclopts", "rich"},

@@ -56,6 +56,7 @@ def _run(words: list[str], screen: Screen) -> int:
 EXTRAS = {
     **dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"),
     "huggingface_hub": "hub",
+    **dict.fromkeys(("ray", "pyarrow"), "ray"),
 }  # package -> the extra that brings it
 
 
