@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
+from pathlib import Path
 from time import perf_counter
 from typing import Any
 
@@ -55,7 +56,6 @@ class Batch:
     model: bytes
     engine: Engine
     listing: Listing
-    source: str
     destination: Place
     block_size: int
     scores: bool
@@ -100,13 +100,13 @@ def plan(model: str, source: str, destination: str, *, block_size: int | None = 
     engine = engine_from_bytes(packed, threads=1)
     target, size = place_of(destination), block_size or BLOCK
     listing = open_listing(source, size)
-    here, there = (place.address.rstrip("/") + "/" for place in (listing.place, target))
+    here, there = (f"{text if '://' in text else Path(text).resolve()}/" for text in (source, target.address))
     if listing.kind != "pictures" and there.startswith(here):
         raise UsageError(
             f"{escape_name(target.text)} lies in {escape_name(listing.place.text)}, whose Parquet files are read; "
             "choose a destination outside of it"
         )
-    return Batch(packed, engine, listing, source, target, size, scores)
+    return Batch(packed, engine, listing, target, size, scores)
 
 
 def answer(

@@ -143,8 +143,8 @@ def pack_engine(model: str | Path) -> bytes:
 
 def engine_from_bytes(data: bytes, *, threads: int | None = None) -> Engine:
     """The engine that `pack_engine` packed, of the same digest; raises ModelError in one line for other bytes."""
-    graph = from_bytes(data, "the model")
-    return Engine(facts_of(graph, "the model"), replace(graph, metadata={}), threads)
+    facts, graph = _read(data, "the model")
+    return Engine(facts, replace(graph, metadata={}), threads)
 
 
 def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
@@ -158,9 +158,16 @@ def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
 
 def read_exported(path: Path) -> tuple[Facts, Graph]:
     """An .onnx file that nin export wrote, verified; ModelError for any other."""
-    what = escape_name(path)
     try:
-        graph = from_bytes(read_bytes(path, limit=LARGEST, follow=False), what)
+        data = read_bytes(path, limit=LARGEST, follow=False)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    return _read(data, escape_name(path))
+
+
+def _read(data: bytes, what: str) -> tuple[Facts, Graph]:
+    try:
+        graph = from_bytes(data, what)
     except ArtifactError as error:
         raise ModelError(str(error)) from error
     return facts_of(graph, what), graph
