@@ -19,7 +19,12 @@ from nin.artifacts import escape_name, scratch_folder
 from nin.deploy.engine import usable_cores
 from nin.errors import NinError, UsageError
 
-QUIET = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_DEDUP_LOGS": "0"}
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
+    "RAY_DEDUP_LOGS": "1",
+    "RAY_DEDUP_LOGS_SKIP_REGEX": "^",  # every line: Ray tells of lost workers on standard output
+}
 LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # off: Ray takes 127.0.0.1 for this machine's address
 SHARED_MEMORY = 128 * 2**20  # bytes of Ray's object store beside what is put into it
 DEADLINE = 5.0  # seconds for a cluster to answer
