@@ -30,7 +30,6 @@ from safetensors import SafetensorError
 from nin.errors import ArtifactError
 
 AnyPath = str | os.PathLike[str]
-
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
 BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
 _TENSOR_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # a JSON key: inside a string quotes carry backslashes
@@ -149,8 +148,9 @@ def open_new(path: AnyPath, *, size: int | None = None) -> Iterator[NewFile]:
     try:
         yield file
         file.commit()
-    finally:
+    except BaseException:
         file.discard()
+        raise
 
 
 def write_bytes(path: AnyPath, data: bytes) -> None:

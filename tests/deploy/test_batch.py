@@ -233,7 +233,7 @@ def test_blocks_of_tables_cover_every_row_once(tmp_path):
         size = draw.randrange(1, 40)
         found, counts = [], []
         for block in open_listing(str(folder), size).blocks:
-            counts.append(block.count)
+            counts.append(block.pictures)
             for name, group, start, stop in unpacked(block.inputs):
                 before = sum(pq.read_metadata(folder / name).row_group(n).num_rows for n in range(group))
                 found += [(name, before + row) for row in range(start, stop)]

@@ -36,10 +36,10 @@ def batch(
     json: Json = False,
     screen: Words,
 ) -> None:
-    """Answer millions of pictures into Parquet, on all cores or a Ray cluster.
+    """Answer millions of pictures into Parquet.
 
-    A row a picture: path, label, score, and error where it could not be read. Stopped or killed, the same command goes
-    on where it was. Needs the extra [ray].
+    On all cores or a Ray cluster. A row a picture: path, label, score, and error where it could not be read. Stopped or
+    killed, the same command goes on where it was. Needs the extra [ray].
     """
     from nin.cli.progress import Stop, listener_for
 
@@ -49,10 +49,8 @@ def batch(
         screen.result(to_json(done))
         return
     if done.errors:
-        screen.warn(f"{done.errors:,} pictures could not be read; their rows say why in the column error")
+        screen.warn(f"{done.errors:,} of {done.pictures:,} pictures could not be read; the column error says why")
     before = f", {done.skipped:,} of them from before" if done.skipped else ""
-    screen.note(
-        f"{done.pictures:,} pictures in {done.blocks:,} parts{before}; {done.seconds:,.1f} s, "
-        f"{done.images_per_second:,.0f} img/s"
-    )
+    speed = f"{done.seconds:,.1f} s, {done.images_per_second:,.0f} img/s" if done.processes else "nothing was left"
+    screen.note(f"{done.pictures:,} pictures in {done.blocks:,} parts{before}; {speed}")
     screen.result(safe(done.destination))

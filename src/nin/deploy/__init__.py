@@ -2,6 +2,6 @@
 
 import os
 
-# Since 1.32 importing onnxruntime gives this machine a number, keeps a list of events under the user's home and sends it
-# to Microsoft; this is its switch, and nothing of the kind happens here.
+# Since 1.32 importing onnxruntime gives this machine a number and keeps a list of events under the user's home, to be
+# sent to Microsoft. This is its switch: nothing of the kind happens here.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -130,10 +130,11 @@ class Worker:
 
     def _rows_of_tables(self, pieces: list[Any]) -> Iterator[Item]:
         """The rows of [file, row group, first, after the last], called by their column path, or by file and row."""
-        column, name, table = self.work.column, "", None
+        column, tables = self.work.column, {}
         for file, group, first, end in pieces:
-            if file != name:
-                name, table = file, open_table(self.source, file)
+            if file not in tables:
+                tables = {file: open_table(self.source, file)}
+            table = tables[file]
             before = sum(table.metadata.row_group(n).num_rows for n in range(group))
             columns = [column, *(["path"] if "path" in table.schema_arrow.names else [])]
             row = 0

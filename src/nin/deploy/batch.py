@@ -204,7 +204,7 @@ def _begin(batch: Batch, old: dict[str, Any] | None, *, again: bool) -> None:
 def _finished(batch: Batch) -> dict[str, tuple[int, int]]:
     """(pictures, errors) of the parts that are there and whole, by name."""
     there = batch.destination.names()
-    counts = {batch.part(block): block.count for block in batch.listing.blocks}
+    counts = {batch.part(block): block.pictures for block in batch.listing.blocks}
     names = [name for name in counts if name in there]
     with ThreadPoolExecutor(LOOKERS) as pool:
         found = zip(names, pool.map(partial(part_facts, batch.destination), names), strict=True)

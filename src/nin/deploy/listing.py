@@ -29,7 +29,7 @@ class Block(NamedTuple):
     """A part of the work. digest: of its pictures' names, sizes and times; inputs: what `unpacked` understands."""
 
     number: int
-    count: int
+    pictures: int
     digest: str
     inputs: bytes
 
@@ -47,14 +47,14 @@ class Listing:
     @property
     def pictures(self) -> int:
         """Pictures in all blocks together."""
-        return sum(block.count for block in self.blocks)
+        return sum(block.pictures for block in self.blocks)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over everything that decides which picture is where."""
         digest = hashlib.sha256(f"{self.kind} {self.column}".encode())
         for block in self.blocks:
-            digest.update(f"\n{block.count} {block.digest}".encode())
+            digest.update(f"\n{block.pictures} {block.digest}".encode())
         return digest.hexdigest()
 
 

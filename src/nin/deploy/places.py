@@ -14,12 +14,11 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 
-from nin import artifacts
-from nin.artifacts import ArtifactError, RunLock, escape_name
+from nin.artifacts import RunLock, escape_name, make_folder, read_bytes, remove, sweep, write_bytes
 from nin.data.folders import IGNORED, MAX_DEPTH
 from nin.data.images import LIMITS, PictureError
 from nin.data.splits import natural
-from nin.errors import DataError, NinError, UsageError
+from nin.errors import ArtifactError, DataError, NinError, UsageError
 
 ATOMIC = {"s3", "gcs", "abfs"}  # pyarrow's names of the file systems in which an object appears as a whole
 FORBIDDEN = ("ACCESS_DENIED", "AccessDenied", "Forbidden", "403")  # in an error: trying again will not help
@@ -144,20 +143,20 @@ class Folder:
             raise ArtifactError(f"{escape_name(self.path)} cannot be used ({reason}); choose another folder") from error
 
     def read(self, name: str) -> bytes:
-        return artifacts.read_bytes(self.path / name, follow=False)
+        return read_bytes(self.path / name, follow=False)
 
     def write(self, name: str, data: bytes) -> None:
-        artifacts.write_bytes(self.path / name, data)
+        write_bytes(self.path / name, data)
 
     def remove(self, name: str) -> None:
-        artifacts.remove(self.path / name)
+        remove(self.path / name)
 
     def claimed(self) -> AbstractContextManager[object]:
-        artifacts.make_folder(self.path)
+        make_folder(self.path)
         return RunLock(self.path)
 
     def tidy(self) -> None:
-        artifacts.sweep(self.path)
+        sweep(self.path)
 
 
 class Bucket:
