@@ -6,6 +6,7 @@ what is killed is killed in the middle of its work.
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -97,6 +98,11 @@ class Running:
         """Ray's processes in which our workers are."""
         return [p for p in self.below if "".join(p.cmdline()).startswith("ray::MapWorker")]
 
+    def scratch(self) -> Path:
+        """The folder that Ray's files are in while it runs."""
+        raylet = next(p.cmdline() for p in self.below if p.name() == "raylet")
+        return Path(next(word for word in raylet if word.startswith("--temp_dir=")).partition("=")[2]).parent
+
     def listening(self) -> set[str]:
         """The addresses at which the program and all that it started can be reached."""
         found = set()
@@ -138,8 +144,7 @@ def test_a_worker_is_killed_and_every_picture_is_answered_once(default_bundle, p
     run = Running(tmp_path / "home", default_bundle.folder, photos, out, "--json")
     run.until(2, out)
     assert {address.removeprefix("::ffff:") for address in run.listening()} == {"127.0.0.1"}
-    raylet = next(p.cmdline() for p in run.below if p.name() == "raylet")
-    scratch = Path(next(word for word in raylet if word.startswith("--temp_dir=")).partition("=")[2]).parent
+    scratch = run.scratch()
     assert scratch.stat().st_mode & 0o077 == 0
     victim = run.workers()[0]
     victim.kill()
@@ -172,8 +177,10 @@ def test_stopped_then_killed_then_finished_on_a_cluster(default_bundle, photos, 
     first = parts_of(out)
     killed = Running(home, *words)
     killed.until(len(first) + 2, out)
+    scratch = killed.scratch()
     killed.process.kill()
     assert killed.end(agents=True)[0] == -signal.SIGKILL
+    shutil.rmtree(scratch)  # which it could not remove
     second = parts_of(out)
     assert first.items() <= second.items() and len(second) < 36
     with ray_cluster(tmp_path) as address:
