@@ -514,6 +514,7 @@ def test_names_in_tables(tmp_path):
     assert pictures.picture((tmp_path / "a.png").as_uri()) == b"x"
     with pytest.raises(PictureError, match="no path"):
         pictures.picture("")
+    assert place_of("here").address == str(Path.cwd() / "here") and place_of("here").text == "here"
     assert isinstance(place_of(str(tmp_path)), Folder) and isinstance(place_of(tmp_path.as_uri()), Bucket)
 
 

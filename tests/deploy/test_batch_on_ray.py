@@ -303,3 +303,32 @@ def test_the_environment_is_put_back(monkeypatch):
     with cluster._environment({"RAY_A": "2", "RAY_B": "3"}):
         assert (os.environ["RAY_A"], os.environ["RAY_B"]) == ("2", "3")
     assert dict(os.environ) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "reason"),
+    [
+        ("", 2, "nin batch needs MODEL: a model folder"),
+        ("{model} {photos}", 2, "nin batch needs DESTINATION: a new folder or bucket prefix"),
+        ("{model} {photos} out --workers 0", 2, "--workers is 0; expected 1 to 100000"),
+        ("{model} {photos} out --block-size 0", 2, "--block-size is 0; expected 1 to 1000000"),
+        ("nothere {photos} out", 1, "nothere does not exist; "),
+        ("{model} nothere out", 1, "nothere does not exist; name a folder of pictures, a Parquet file or a bucket"),
+        (
+            "{model} {photos} .",
+            2,
+            ". holds mine.txt, which nin batch did not write; choose an empty",
+        ),
+        ("{model} {photos} out --address head", 2, '--address is "head"; expected host:port of a Ray cluster'),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(words, code, reason, default_bundle, photos, tmp_path):
+    (tmp_path / "mine.txt").write_text("mine")
+    command = words.format(model=default_bundle.folder, photos=photos).split()
+    done = subprocess.run(
+        [sys.executable, "-m", "nin", "batch", *command], cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.stderr.startswith(f"nin: {reason}")
+    assert len(done.stderr.splitlines()) == code  # wrong usage: and a line of what to type
+    assert (done.returncode, done.stdout) == (code, "")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]

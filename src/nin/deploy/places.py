@@ -87,7 +87,8 @@ class Folder:
     """A folder of this machine, or one that every machine of a cluster sees by the same name."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.address, self.text = path, str(path), str(path)
+        self.path, self.text = path, str(path)
+        self.address = str(path.absolute())  # workers may have been started in another folder
         self._real = os.path.realpath(path)
 
     def walk(self) -> Iterator[Entry]:
