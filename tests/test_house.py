@@ -37,7 +37,7 @@ TORCH_FREE = (
     "nin.data.whiten",
     *("nin.protobuf", "nin.network.config"),
     *("nin.deploy.engine", "nin.deploy.export", "nin.deploy.server", "nin.workflows", "nin.workflows.options"),
-    "nin.workflows.using",
+    *("nin.deploy.batch", "nin.workflows.using"),
     *("nin.deploy.running", "nin.workflows.serving"),
 )
 
@@ -51,7 +51,7 @@ THIRD_PARTY = {
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnxruntime", "httptools"},
+    "deploy": {"numpy", "torch", "onnxruntime", "httptools", "ray", "pyarrow"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "cli": {"cyclopts", "rich"},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from nin.network.surgery import convolutionize, fully_connect
     from nin.workflows import (
         TrainOptions,
+        batch,
         check,
         evaluate,
         explain,
@@ -50,6 +51,7 @@ __all__ = [
     "NinError",
     "TrainOptions",
     "__version__",
+    "batch",
     "check",
     "convolutionize",
     "create_model",

@@ -16,6 +16,7 @@ import secrets
 import shutil
 import socket
 import stat
+import tempfile
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,12 +30,9 @@ from safetensors import SafetensorError
 from nin.errors import ArtifactError
 
 AnyPath = str | os.PathLike[str]
-
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
 BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
-_TENSOR_DIGEST = re.compile(
-    rb'"sha256":"([0-9a-f]{64})"'
-)  # as a JSON key: inside a string the quotes carry backslashes
+_TENSOR_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # a JSON key: inside a string quotes carry backslashes
 _JSON_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
@@ -85,8 +83,7 @@ class NewFile:
     """A file on its way to the disk: `write` any number of bytes-like pieces."""
 
     def __init__(self, path: Path, size: int | None) -> None:
-        self.path, self.size, self._count, self._hash = path, size or 0, 0, hashlib.sha256()
-        self._descriptor = -1
+        self.path, self.size, self._count, self._hash, self._descriptor = path, size or 0, 0, hashlib.sha256(), -1
         self._temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
         with _refusing(path, "written", self):
             if path.is_dir() and not path.is_symlink():
@@ -219,6 +216,12 @@ def make_folder(path: AnyPath) -> Path:
     return path
 
 
+def scratch_folder() -> tempfile.TemporaryDirectory[str]:
+    """A new folder for this user alone, with a path short enough for sockets in it; gone when its `with` ends."""
+    place = tempfile.gettempdir() if len(tempfile.gettempdir()) < 24 else "/tmp"  # of 107 bytes that a socket may have
+    return tempfile.TemporaryDirectory(prefix="nin-", dir=place, ignore_cleanup_errors=True)
+
+
 @contextmanager
 def replace_folder(path: AnyPath, *, may_hold: Collection[str] = ()) -> Iterator[Path]:
     """Yield a temporary sibling folder that takes the place of `path` at once when the block ends well.
@@ -293,9 +296,7 @@ def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
 
 def _blanked_digest(data: bytes, start: int) -> bytes:
     """SHA-256, in hexadecimal digits, of `data` with the 64 bytes at `start` read as zeros."""
-    digest = hashlib.sha256(data[:start] + BLANK)
-    digest.update(memoryview(data)[start + 64 :])
-    return digest.hexdigest().encode()
+    return hashlib.sha256(data[:start] + BLANK + data[start + 64 :]).hexdigest().encode()
 
 
 def _damaged(name: object, what: str) -> ArtifactError:
@@ -374,8 +375,7 @@ class RunLock:
     """One process at a time in a run's folder; the kernel lets go when the holder dies, so no lock is ever stale."""
 
     def __init__(self, folder: AnyPath) -> None:
-        self.folder = Path(folder)
-        self._descriptor = -1
+        self.folder, self._descriptor = Path(folder), -1
 
     def __enter__(self) -> Self:
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC

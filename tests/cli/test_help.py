@@ -25,6 +25,7 @@ COMMANDS = (
     "data check",
     "doctor",
     "demo",
+    "batch",
     "push",
     "pull",
 )
@@ -54,6 +55,7 @@ OPTIONS = {
     "data check": "json help",
     "doctor": "json help",
     "demo": "out overwrite json help",
+    "batch": "scores address workers threads block-size overwrite json help",
     "push": "message private overwrite json help",
     "pull": "revision overwrite json help",
 }

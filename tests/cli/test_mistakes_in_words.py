@@ -16,7 +16,7 @@ MISTAKES = {
     "trian --help": ('nin: nin has no command "trian"; did you mean nin train?', "try: nin --help"),
     "frobnicate": (
         'nin: nin has no command "frobnicate"; the commands are data, train, evaluate, predict, explain, summary, '
-        "import, export, bench, doctor, demo, claims, reproduce, push, pull, serve",
+        "import, export, bench, doctor, demo, claims, reproduce, batch, push, pull, serve",
         "try: nin --help",
     ),
     "--epochs 3": ("nin: nin has no option --epochs", "try: nin --help"),

@@ -57,6 +57,7 @@ EXTRAS = {
     **dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"),
     "huggingface_hub": "hub",
     "httptools": "serve",
+    **dict.fromkeys(("ray", "pyarrow"), "ray"),
 }  # package -> the extra that brings it
 
 

@@ -10,6 +10,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from nin import __version__, workflows
 from nin.cli import help as pages
+from nin.cli.batching import add_batch
 from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
 from nin.cli.lab import claims, reproduce, summary
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
@@ -329,6 +330,7 @@ app.command(
     usage="nin reproduce NAME... --data DIR [options]",
     help_epilogue="Examples\n  nin reproduce table4 --data mnist\n  nin reproduce table5 --data cifar --resume",
 )(reproduce)
+add_batch(app)
 add_sharing(app)
 
 app.command(usage=USAGE, help_epilogue=EXAMPLES)(serve)

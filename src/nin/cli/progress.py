@@ -78,6 +78,7 @@ class Lines(Listener, AbstractContextManager["Lines"]):
     def __init__(self, screen: Screen, stop: Stop) -> None:
         self.screen, self.stop = screen, stop
         self.left = math.inf  # seconds of the whole run
+        self.first: tuple[float, int] | None = None  # when a batch was first heard of, and how far it was then
         self.spoke = time.monotonic()
 
     def __exit__(
@@ -92,6 +93,12 @@ class Lines(Listener, AbstractContextManager["Lines"]):
         if self.stop.number:
             raise Interrupted("stopped while pictures were read; nothing was changed")
         self.pulse(f"{done:,} of {total:,} pictures read")
+
+    def answered(self, done: int, total: int) -> None:
+        self.first = self.first or (time.monotonic(), done)
+        rate = (done - self.first[1]) / max(time.monotonic() - self.first[0], 1e-9)
+        self.left = (total - done) / rate if rate else math.inf
+        self.pulse(f"{done:,} of {total:,} pictures answered  {rate:,.0f} img/s  ETA {duration(self.left)}")
 
     def begin(self, about: dict[str, Any]) -> None:
         for label, text in _facts(about):
@@ -141,6 +148,14 @@ class Bar(Lines):
     def loading(self, done: int, total: int) -> None:
         super().loading(done, total)
         self._move("reading pictures", done, total, "")
+        if done == total:
+            self._hide()
+
+    def answered(self, done: int, total: int) -> None:
+        super().answered(done, total)
+        self._move("answering pictures", done, total, f"ETA {duration(self.left)}")
+        assert self._bar is not None
+        self._bar.update(self._task, words=f"ETA {duration(self.left)}")
         if done == total:
             self._hide()
 

@@ -132,19 +132,42 @@ def open_engine(model: str | Path, *, threads: int | None = None) -> Engine:
 
     threads: that one call uses; by default as many as there are cores to use. Raises ModelError in one line.
     """
+    return Engine(*_facts_and_graph(model), threads)
+
+
+def pack_engine(model: str | Path) -> bytes:
+    """A model as `open_engine` takes it, as bytes that other machines make the same engine of."""
+    facts, graph = _facts_and_graph(model)
+    return to_bytes(replace(graph, metadata={FACTS: facts.to_json()}), __version__)
+
+
+def engine_from_bytes(data: bytes, *, threads: int | None = None) -> Engine:
+    """The engine that `pack_engine` packed, of the same digest; raises ModelError in one line for other bytes."""
+    facts, graph = _read(data, "the model")
+    return Engine(facts, replace(graph, metadata={}), threads)
+
+
+def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
     path = Path(model)
     if path.suffix == ".onnx" and path.is_file():
         facts, graph = read_exported(path)
-        return Engine(facts, without_resizing(graph), threads)
+        return facts, without_resizing(graph)
     bundle = read_bundle(find_model(model))
-    return Engine(facts_of_bundle(bundle), core(bundle), threads)
+    return facts_of_bundle(bundle), core(bundle)
 
 
 def read_exported(path: Path) -> tuple[Facts, Graph]:
     """An .onnx file that nin export wrote, verified; ModelError for any other."""
-    what = escape_name(path)
     try:
-        graph = from_bytes(read_bytes(path, limit=LARGEST, follow=False), what)
+        data = read_bytes(path, limit=LARGEST, follow=False)
+    except ArtifactError as error:
+        raise ModelError(str(error)) from error
+    return _read(data, escape_name(path))
+
+
+def _read(data: bytes, what: str) -> tuple[Facts, Graph]:
+    try:
+        graph = from_bytes(data, what)
     except ArtifactError as error:
         raise ModelError(str(error)) from error
     return facts_of(graph, what), graph

@@ -6,10 +6,11 @@ Importing this package is cheap; each journey imports what it needs when it is c
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from nin.workflows.options import ExportOptions, ImportOptions, Listener, ServeOptions, TrainOptions
+from nin.workflows.options import BatchOptions, ExportOptions, ImportOptions, Listener, ServeOptions, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows.answers import Bench, Explanation, Export, Imported, Measured, Prediction, RunResult
+    from nin.workflows.batching import Batched, batch
     from nin.workflows.benching import bench
     from nin.workflows.checkup import Finding, doctor
     from nin.workflows.claiming import claims, claims_page, reproduce
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from nin.workflows.using import Classifier
 
 __all__ = [
+    "BatchOptions",
+    "Batched",
     "Bench",
     "Classifier",
     "Explanation",
@@ -46,6 +49,7 @@ __all__ = [
     "ServeOptions",
     "Shared",
     "TrainOptions",
+    "batch",
     "bench",
     "check",
     "claims",
@@ -72,6 +76,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Finding", "doctor"), "checkup"),
     **dict.fromkeys(("claims", "claims_page", "reproduce"), "claiming"),
     **dict.fromkeys(("Shared", "pull", "push"), "sharing"),
+    **dict.fromkeys(("Batched", "batch"), "batching"),
     "Classifier": "using",
     "bench": "benching",
     "serve": "serving",

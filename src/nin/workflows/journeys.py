@@ -34,15 +34,18 @@ MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights,
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
 
-def need(*roots: str) -> None:
-    """Raise MissingExtra, with the line to type, unless these packages are installed."""
+def need(*roots: str, extra: str = "train") -> None:
+    """Raise MissingExtra, with the line to type, unless these packages, which the extra brings, are installed."""
     missing = [root for root in roots if importlib.util.find_spec(root) is None]
     if missing:
         verb = "is" if len(missing) == 1 else "are"
-        raise MissingExtra(
-            f'this needs {" and ".join(missing)}, which {verb} not installed: pip install "network-in-network[train]" '
-            "(without a GPU, torch's CPU build is enough: "
+        without_gpu = (
+            " (without a GPU, torch's CPU build is enough: "
             "pip install torch --index-url https://download.pytorch.org/whl/cpu)"
+        )
+        raise MissingExtra(
+            f'this needs {" and ".join(missing)}, which {verb} not installed: pip install "network-in-network[{extra}]"'
+            f"{without_gpu if extra == 'train' else ''}"
         )
 
 

@@ -213,6 +213,9 @@ class Listener:
     def loading(self, done: int, total: int) -> None:
         """Pictures decoded so far."""
 
+    def answered(self, done: int, total: int) -> None:
+        """Pictures of a batch answered so far, in this run and before."""
+
     def begin(self, about: dict[str, Any]) -> None:
         """Training starts: run folder, data, network, recipe and machine in words."""
 
@@ -225,6 +228,30 @@ class Listener:
     def should_stop(self) -> bool:
         """True when the user asked to stop; looked at after every step."""
         return False
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchOptions:
+    """What `nin batch` lets a user choose."""
+
+    scores: bool = False
+    """Write the probabilities of all classes, too."""
+    address: str | None = None
+    """Ray cluster to work on, host:port of its head or auto; by default the cores of this machine."""
+    workers: int | None = None
+    """Processes that answer; by default as many as the cores allow."""
+    threads: int = 1
+    """Cores of one worker."""
+    block_size: int | None = None
+    """Pictures of one part, which is done as a whole or not at all; by default 512."""
+    overwrite: bool = False
+    """Begin again: remove what nin batch wrote to the destination before."""
+
+    def __post_init__(self) -> None:
+        for name, high in (("workers", 100_000), ("threads", 1024), ("block_size", 1_000_000)):
+            value = getattr(self, name)
+            if value is not None and not 1 <= value <= high:
+                raise UsageError(f"{option(name)} is {value}; expected 1 to {high}")
 
 
 @dataclass(frozen=True, kw_only=True)
