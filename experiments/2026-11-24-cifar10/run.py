@@ -91,7 +91,7 @@ def main() -> None:
             if "accuracy_mirrored" not in old:
                 old["accuracy_mirrored"] = mirrored(folder, arguments.cifar)
             result["runs"][folder.name] = {**old, **found(folder, seed)}
-        lengths = sorted({run["epochs"] for run in result["runs"].values()})
+        lengths = sorted({run["epochs"] for run in result["runs"].values() if "accuracy_mirrored" in run})
         result["readme"] = [row(result["runs"], length) for length in lengths]
         path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
 
