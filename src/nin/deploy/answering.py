@@ -18,11 +18,12 @@ import numpy as np
 from nin import __version__
 from nin.artifacts import open_sealed_json
 from nin.data.images import PictureError
-from nin.deploy.engine import BATCH, Engine, engine_from_bytes
+from nin.deploy.engine import Engine, engine_from_bytes
 from nin.deploy.listing import Kind, open_table, unpacked
 from nin.deploy.places import Anywhere, Folder, Place, place_of
 from nin.errors import ArtifactError, NinError, UsageError
 
+BATCH = 64  # pictures that are decoded while as many are computed
 MANIFEST = "_manifest.json"  # what begins with _ or . is no data to those who read a folder of Parquet files
 READERS, BUCKET_READERS = 2, 16  # threads that read and decode: a bucket is waited for, a folder is not
 Item = tuple[str, Any]  # a picture's name, and where it is: its path, its bytes, or the PictureError in its place
