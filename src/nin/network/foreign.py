@@ -77,6 +77,11 @@ class LayerRates:
     bias_momentum: float
 
 
+def plain(value: float) -> float:
+    """A product of two short decimal numbers without the dust of binary fractions: 1e-05 / 0.1 is 0.0001."""
+    return float(f"{value:.12g}")
+
+
 @dataclass(frozen=True)
 class ForeignRecipe:
     """How a foreign network was trained; `drops` are (after iteration, the rates are so many times the first ones)."""

@@ -23,6 +23,7 @@ from nin.network.foreign import (
     assemble,
     convolution_paths,
     network_lines,
+    plain,
 )
 
 MOST_SECTIONS = 400
@@ -320,7 +321,7 @@ def _recipe(
         if section is None:
             raise ModelError(f"{file} has no [{escape_name(layer.name)}]; expected its {', '.join(RATES)}")
         eps_w, eps_b, mom_w, mom_b, decay = (_positive(section, key) for key in RATES)
-        found = LayerRates(path, _clean(eps_w * coeff), _clean(eps_b * coeff), _clean(decay / coeff), 0.0, mom_w, mom_b)
+        found = LayerRates(path, plain(eps_w * coeff), plain(eps_b * coeff), plain(decay / coeff), 0.0, mom_w, mom_b)
         rates.append(found)
         rows = (
             ("epsw", f"epsW {eps_w:g} x coeff {coeff:g}", f"learning rate {found.lr:g} of {path}.weight"),
@@ -341,8 +342,3 @@ def _positive(section: Section, key: str) -> float:
     if value < 0:
         raise ModelError(f"{section.where(key)}: {key} is {value:g}; expected a number of at least 0")
     return value
-
-
-def _clean(value: float) -> float:
-    """A product of two short decimal numbers without the dust of binary fractions: 1e-05 / 0.1 is 0.0001."""
-    return float(f"{value:.12g}")
