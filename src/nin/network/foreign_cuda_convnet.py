@@ -130,7 +130,7 @@ def read_definition(definition: str, name: str, params: str | None = None, param
     if not is_definition(sections):
         raise ModelError(f"{name} names no layer types; expected a cuda-convnet definition file (type=conv and so on)")
     layers, costs = _layers(sections)
-    channels = layers[0].reads or 1  # a first layer that is no convolution is refused
+    channels = next((layer.reads for layer in layers), None) or 1  # a first layer that is no convolution is refused
     config, side = assemble(layers, name="cuda-convnet", in_channels=channels, side=None, dropout_kind="classic")
     convolutions = tuple(layer for layer in layers if layer.kind == "conv")
     lines, notes, recipe = list(network_lines(config, layers)), _notes(sections), None
@@ -184,8 +184,6 @@ def _layers(sections: Mapping[str, Section]) -> tuple[list[ForeignLayer], list[s
         if not ended:
             layers += _translate(section, kind)
         top = section.name
-    if not layers:
-        raise ModelError("the definition holds no layer that computes anything; expected convolutions and poolings")
     return layers, costs
 
 

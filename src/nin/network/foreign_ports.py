@@ -6,7 +6,7 @@ it was shown. That is known of each layout below, from its public source. Shapes
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from nin.network.foreign import (
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # both sources below write them so
 NORM = ("weight", "bias", "running_mean", "running_var")
+POOLS = ("max", "avg")  # after every block but the last, 3x3 with stride 2, in all layouts
 Names = tuple[tuple[str, str], ...]  # of each convolution, and of the normalisation after it or ""
 
 
@@ -33,14 +34,13 @@ Names = tuple[tuple[str, str], ...]  # of each convolution, and of the normalisa
 class Layout:
     """A network as somebody lays it out: (convolution, normalisation) names block by block, and what names do not say.
 
-    Names are those below one common name that every user chooses (`classifier.0` is `0` here). pools: "max" or "avg"
-    after every block but the last, 3x3 with stride 2, padded by `pad` or (pad 0) rounded up.
+    Names are those below one common name that every user chooses (`classifier.0` is `0` here). Its poolings are POOLS,
+    padded by `pad` or (pad 0) rounded up.
     """
 
     name: str
     source: str
     blocks: tuple[Names, ...]
-    pools: tuple[str, ...] = ("max", "avg")
     pad: int = 1
     dropout: float = 0.5
     eps: float = NORM_EPS
@@ -160,17 +160,11 @@ class _Fit:
         blocks = []
         for number, names in enumerate(layout.blocks):
             shapes = [tuple(self.tensors[f"{self.before}{convolution}.weight"].shape) for convolution, _ in names]
-            last = number == len(layout.blocks) - 1
-            blocks.append(
-                BlockConfig(
-                    tuple(shape[0] for shape in shapes),
-                    shapes[0][2],
-                    pool=None if last else layout.pools[number],
-                    pool_padding=0 if last else layout.pad,
-                    pool_ceil=last or layout.pad == 0,
-                    dropout=0.0 if last else layout.dropout,
-                )
-            )
+            block = BlockConfig(tuple(shape[0] for shape in shapes), shapes[0][2])
+            if number < len(POOLS):
+                pool, pad = POOLS[number], layout.pad
+                block = replace(block, pool=pool, pool_padding=pad, pool_ceil=pad == 0, dropout=layout.dropout)
+            blocks.append(block)
         inputs = self.tensors[f"{self.before}{layout.blocks[0][0][0]}.weight"].shape[1]
         classes = blocks[-1].channels[-1]
         norm = "batch" if normed else None
@@ -205,9 +199,9 @@ class _Fit:
                 shape = "x".join(str(side) for side in self.tensors[f"{theirs}.weight"].shape)
                 after = f", {self.before}{norm}" if norm else ""
                 lines.append(Line("weights", f"{theirs}: {shape}{after}", ours))
-            if number < len(self.layout.pools):
+            if number < len(POOLS):
                 rounds = f"padded by {self.layout.pad}" if self.layout.pad else "rounded up"
-                pool = f"{self.layout.pools[number]} 3x3/2 {rounds}"
+                pool = f"{POOLS[number]} 3x3/2 {rounds}"
                 lines.append(Line("layout", pool, f"pools.{number}"))
                 if self.layout.dropout:
                     lines.append(Line("layout", f"dropout {self.layout.dropout:g}", f"dropouts.{number}, inverted"))
