@@ -73,7 +73,7 @@ def gap_classifies(bench: Bench) -> Finding:
     trained = bench.standard()
 
     def frozen(generator: torch.Generator) -> nn.Module:
-        model = FullyConnectedHead(STANDARD, generator)
+        model = FullyConnectedHead(generator)
         model.trunk.load_state_dict(trained.model.state_dict())
         return model.requires_grad_(False).begin()
 
@@ -85,8 +85,8 @@ def heads(bench: Bench) -> dict[str, float]:
     """Percentages (train, test) of three heads trained on few pictures."""
     builds = {
         "gap": network(STANDARD),
-        "fc": lambda generator: FullyConnectedHead(STANDARD, generator),
-        "dropout": lambda generator: FullyConnectedHead(STANDARD, generator, dropout=0.5),
+        "fc": FullyConnectedHead,
+        "dropout": lambda generator: FullyConnectedHead(generator, dropout=0.5),
     }
     found = {}
     for name, build in builds.items():
