@@ -135,9 +135,8 @@ def read_definition(definition: str, name: str, params: str | None = None, param
     convolutions = tuple(layer for layer in layers if layer.kind == "conv")
     lines, notes, recipe = list(network_lines(config, layers)), _notes(sections), None
     if params is not None:
-        recipe, more = _recipe(
-            read_sections(params, params_name), params_name, convolutions, costs, convolution_paths(config)
-        )
+        trained, paths = read_sections(params, params_name), convolution_paths(config)
+        recipe, more = _recipe(trained, params_name, convolutions, costs, paths)
         lines += more
         notes.append(f"the files do not tell the batch size; cuda-convnet's own default is {BATCH}")
         notes.append("the files hold no schedule: rates were lowered by hand when the training error stood still")
@@ -200,8 +199,7 @@ def _translate(section: Section, kind: str) -> list[ForeignLayer]:
     if kind == "neuron":
         return _neuron(section, section.text("neuron"))
     if kind == "dropout":
-        keep = section.number("keep", 0.5)
-        return [_dropout(section, "keep", 1 - keep)]
+        return [_dropout(section, "keep", 1 - section.number("keep", 0.5))]
     if kind == "pool":
         layer = _pool(section)
     elif kind == "cccp":
@@ -256,13 +254,8 @@ def _neuron(section: Section, text: str) -> list[ForeignLayer]:
     if text == "ident":
         return []
     if text == "relu":
-        return [
-            ForeignLayer(
-                "relu",
-                f"{section.name}_neuron" if section.text("type") != "neuron" else section.name,
-                section.where("neuron"),
-            )
-        ]
+        name = section.name if section.text("type") == "neuron" else f"{section.name}_neuron"
+        return [ForeignLayer("relu", name, section.where("neuron"))]
     drop = DROPOUT.fullmatch(text)
     if drop is None:
         raise ModelError(
@@ -290,11 +283,11 @@ def _expect(section: Section, key: str, default: int, only: int) -> None:
 
 def _notes(sections: Mapping[str, Section]) -> list[str]:
     """What the network cannot carry over without harm, but the reader should know."""
-    notes = []
-    for section in sections.values():
-        if section.number("initb", 0) != 0:
-            notes.append(f"{section.where('initb')}: first biases of {section.text('initb')}; here they begin at 0")
-    return notes
+    return [
+        f"{section.where('initb')}: first biases of {section.text('initb')}; here they begin at 0"
+        for section in sections.values()
+        if section.number("initb", 0) != 0
+    ]
 
 
 def _recipe(
