@@ -91,8 +91,10 @@ def recipe_of(
         decay = [*(param.number("decay_mult", 1) for param in params), *layer.numbers("weight_decay"), 1.0, 1.0]
         found = LayerRates(
             path,
-            *(plain(solver.base_lr * times) for times in lr[:2]),
-            *(plain(solver.weight_decay * times) for times in decay[:2]),
+            plain(solver.base_lr * lr[0]),
+            plain(solver.base_lr * lr[1]),
+            plain(solver.weight_decay * decay[0]),
+            plain(solver.weight_decay * decay[1]),
             solver.momentum,
             solver.momentum,
         )
