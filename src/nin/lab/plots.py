@@ -15,7 +15,7 @@ from PIL import Image, ImageColor
 
 from nin.errors import DataError, MissingExtra, ModelError
 from nin.lab import fonts
-from nin.lab.confusion import COMPACT_ABOVE, DARKEST, confusion_csv, confusion_svg
+from nin.lab.confusion import COMPACT_ABOVE, DARKEST
 from nin.lab.heat import colours, encoded, is_mean, limit_of, overlay, sized
 from nin.lab.markup import percent, shorten
 from nin.lab.report import Example
@@ -25,8 +25,6 @@ from nin.training.evaluate import Evaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = ["confusion_csv", "confusion_png", "confusion_svg", "explain_png", "grid_jpg", "results_png"]
 
 INK, MUTED, LINE, ACCENT, WARM = (LIGHT[name] for name in ("ink", "muted", "line", "accent", "warm"))
 TILES = 64  # most pictures on one sheet

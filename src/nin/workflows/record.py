@@ -15,7 +15,8 @@ from nin import __version__
 from nin.artifacts import make_folder, remove, write_bytes, write_json, write_text
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
-from nin.lab.plots import TILES, confusion_csv, confusion_png, confusion_svg, grid_jpg, picture_png, results_png
+from nin.lab.confusion import confusion_csv, confusion_svg
+from nin.lab.plots import TILES, confusion_png, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
 from nin.network.class_maps import class_maps
