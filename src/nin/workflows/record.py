@@ -31,7 +31,7 @@ from nin.training.evaluate import (
 )
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
-from nin.workflows.options import Listener
+from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows.training import Run
@@ -62,15 +62,20 @@ def about(run: "Run") -> dict[str, Any]:
     }
 
 
+def chosen(options: TrainOptions) -> dict[str, Any]:
+    """The options that decide what is trained, in words."""
+    words = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    return {name: value for name, value in words.items() if name not in ("out", "overwrite")}
+
+
 def checkpoint_about(run: "Run") -> dict[str, Any]:
     """What a checkpoint must know to go on: data, options, plan, machine."""
     words = about(run)
-    options = {name: value for name, value in words["options"].items() if name not in ("out", "overwrite")}
     return {
         "path": words["data"],
         "fingerprint": run.source.fingerprint,
         "numerics": hardware.numerics(run.trainer.hardware),
-        "options": options,
+        "options": chosen(run.options),
         **{name: words[name] for name in ("recipe", "preprocess", "network")},
     }
 
