@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -192,7 +192,7 @@ def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int
         notes=source.notes,
         suggestions=(),
     )
-    return Check(**{**vars(result), "suggestions": tuple(_suggestions(result))})
+    return replace(result, suggestions=tuple(_suggestions(result)))
 
 
 def _range(values: list[Any]) -> Range | None:

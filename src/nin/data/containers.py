@@ -139,6 +139,8 @@ def _png(data: bytes) -> Header:
 
 
 def _webp(data: bytes) -> Header:
+    if data[8:12] != b"WEBP":
+        raise Refused(f"a RIFF file (sound or film), not a picture this program reads ({READABLE})")
     end = 8 + _little(data[4:8])
     kind, body = data[12:16], data[20:30]
     if len(data) < max(end, 30):
@@ -242,16 +244,10 @@ def _little(data: bytes) -> int:
     return int.from_bytes(data, "little")
 
 
-def _riff(data: bytes) -> Header:
-    if data[8:12] != b"WEBP":
-        raise Refused(f"a RIFF file (sound or film), not a picture this program reads ({READABLE})")
-    return _webp(data)
-
-
 _READERS = (
     (b"\xff\xd8\xff", _jpeg),
     (b"\x89PNG\r\n\x1a\n", _png),
-    (b"RIFF", _riff),
+    (b"RIFF", _webp),
     (b"GIF87a", _gif),
     (b"GIF89a", _gif),
     (b"BM", _bmp),

@@ -7,7 +7,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -132,10 +132,9 @@ def build_source(
     notes: Iterable[str],
     *,
     root: Path,
-    classes: Sequence[str] = (),
 ) -> Source:
-    """A source of files from (path, class name) pairs per split; `classes` are those to keep even without pictures."""
-    names = sorted({label for pairs in members.values() for _, label in pairs} | set(classes), key=natural)
+    """A source of files from (path, class name) pairs per split."""
+    names = sorted({label for pairs in members.values() for _, label in pairs}, key=natural)
     numbers = {name: number for number, name in enumerate(names)}
     splits = {}
     for split in SPLITS:
@@ -171,9 +170,10 @@ def hold_out(source: Source, *, seed: int, holdout: float) -> Source:
     if not chosen.any():
         raise DataError(f"{escape_name(source.path)}: every class has one picture only; give at least two of each")
     parts = {"train": train.take(np.flatnonzero(~chosen)), "validation": train.take(np.flatnonzero(chosen))}
-    splits = {name: {**source.splits, **parts}[name] for name in SPLITS if name in {**source.splits, **parts}}
+    parts = {**source.splits, **parts}
+    splits = {name: parts[name] for name in SPLITS if name in parts}
     note = f"{int(chosen.sum()):,} of {len(train):,} training pictures held out for validation, by class (seed {seed})"
-    return Source(source.path, source.kind, source.classes, splits, (*source.notes, note))
+    return replace(source, splits=splits, notes=(*source.notes, note))
 
 
 def choose_holdout(labels: np.ndarray, *, seed: int, holdout: float) -> np.ndarray:

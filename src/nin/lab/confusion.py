@@ -78,14 +78,10 @@ def confusion_csv(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
-    names = [_inert(label) for label in classes]
+    names = [f"'{label}" if label.startswith(_FORMULA) else label for label in classes]
     writer.writerow(["true \\ predicted", *names])
     writer.writerows([label, *row] for label, row in zip(names, evaluation.confusion.tolist(), strict=True))
     return table.getvalue()
-
-
-def _inert(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(_FORMULA) else cell
 
 
 def most_confused(evaluation: Evaluation, most: int) -> list[tuple[int, int, int]]:

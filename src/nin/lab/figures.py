@@ -49,14 +49,14 @@ def figure4(
     return drawing, {name: round(value, 2) for name, value in scores.items()}
 
 
-def mosaics(test: Pictures, count: int = MOSAICS) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """`count` mosaics (2H, 2W, C) of four pictures of different classes; the class of one and its box in shares.
+def mosaics(test: Pictures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """MOSAICS mosaics (2H, 2W, C) of four pictures of different classes; the class of one and its box in shares.
 
     Which of the four is asked about goes round, so that no corner is favoured.
     """
     shuffled = order(0, 0, len(test))
     groups = shuffled[: len(shuffled) // 4 * 4].reshape(-1, 4)
-    groups = np.array([group for group in groups if len(set(test.labels[group])) == 4][:count]).reshape(-1, 4)
+    groups = np.array([group for group in groups if len(set(test.labels[group])) == 4][:MOSAICS]).reshape(-1, 4)
     height, width, channels = test.images.shape[1:]
     four = test.images[groups.reshape(-1)].reshape(-1, 2, 2, height, width, channels)
     whole = four.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 2 * height, 2 * width, channels)

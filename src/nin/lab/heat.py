@@ -6,10 +6,13 @@ number stay as the network gave them.
 
 import base64
 import io
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
+
+from nin.data.images import to_channels
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.floating]
@@ -17,7 +20,7 @@ SIDE = 224  # pixels of the longer side of a picture shown; ours
 
 # ColorBrewer 2.0, "RdBu" with 7 classes, from blue (against) to red (for)
 STOPS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
-_STOPS = np.array([[int(stop[i : i + 2], 16) for i in (1, 3, 5)] for stop in STOPS], dtype=np.float64)
+_STOPS = np.array([ImageColor.getrgb(stop) for stop in STOPS], dtype=np.float64)
 
 
 def limit_of(maps: Floats) -> float:
@@ -37,17 +40,9 @@ def is_mean(values: Floats, logit: float) -> bool:
     return bool(np.isclose(np.mean(values, dtype=np.float64), logit, rtol=1e-4, atol=1e-4))
 
 
-def rgb(pixels: Pixels) -> Pixels:
-    """Any picture (H, W, 1|2|3|4) as (H, W, 3): grey repeated, transparency over white."""
-    if pixels.shape[2] in (2, 4):
-        alpha = pixels[..., -1:].astype(np.float64) / 255
-        pixels = (pixels[..., :-1] * alpha + 255 * (1 - alpha)).round().astype(np.uint8)
-    return np.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-
-
 def sized(pixels: Pixels, side: int = SIDE) -> Pixels:
     """The picture as (H, W, 3) with its longer side at `side`: small ones in plain blocks, large ones averaged."""
-    image = Image.fromarray(rgb(pixels))
+    image = Image.fromarray(to_channels(pixels, 3))
     scale = side / max(image.size)
     size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
     return np.asarray(image.resize(size, Image.Resampling.NEAREST if scale > 1 else Image.Resampling.LANCZOS))
@@ -72,13 +67,16 @@ def overlay(pixels: Pixels, values: Floats, limit: float, side: int = SIDE) -> P
     return mixed
 
 
+def encoded(image: Image.Image, kind: str, **how: Any) -> bytes:
+    """The picture as a file of that kind, "PNG" or "JPEG"; `how` goes to Pillow."""
+    held = io.BytesIO()
+    image.save(held, kind, **how)
+    return held.getvalue()
+
+
 def data_uri(pixels: Pixels, *, exact: bool = False) -> str:
     """The picture (H, W, 3) inside an address: PNG when exact or small, else JPEG."""
     exact = exact or max(pixels.shape[:2]) <= 64
-    held = io.BytesIO()
-    image = Image.fromarray(pixels)
-    if exact:
-        image.save(held, "PNG", optimize=True)
-    else:
-        image.save(held, "JPEG", quality=85)
-    return f"data:image/{'png' if exact else 'jpeg'};base64,{base64.b64encode(held.getvalue()).decode()}"
+    kind, how = ("PNG", {"optimize": True}) if exact else ("JPEG", {"quality": 85})
+    data = encoded(Image.fromarray(pixels), kind, **how)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"

@@ -63,14 +63,12 @@ def columns(text: str) -> int:
     return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
 
 
-def percent(share: float, decimals: int = 1) -> str:
+def percent(share: float) -> str:
     """0.934 as 93.4%; never 100% (or 0%) for what is not exactly all (or nothing)."""
-    text = f"{share:.{decimals}%}"
-    if share < 1 and text == f"{1:.{decimals}%}":
-        return f">{1 - 10 ** -(decimals + 2):.{decimals}%}"
-    if share > 0 and text == f"{0:.{decimals}%}":
-        return f"<{10 ** -(decimals + 2):.{decimals}%}"
-    return text
+    text = f"{share:.1%}"
+    if share < 1 and text == "100.0%":
+        return ">99.9%"
+    return "<0.1%" if share > 0 and text == "0.0%" else text
 
 
 def _value(value: object) -> str:

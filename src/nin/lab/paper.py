@@ -6,6 +6,7 @@ Errors are in percent of the test pictures. Source of all numbers: Lin et al. 20
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -74,10 +75,6 @@ def _nin(config: NINConfig) -> Build:
     return lambda generator: NIN(config, generator=generator)
 
 
-def _augmented(epochs: int) -> Recipe:
-    return authors.author_cifar10(augment=True, epochs=epochs)
-
-
 def _fc(dropout: float) -> Build:
     return lambda generator: nin_fc_maps(dropout=dropout, generator=generator)
 
@@ -87,7 +84,7 @@ ROWS = {
     for row in (
         Row("cifar10", "NIN + Dropout", 10.41, "cifar10", _nin(author_cifar10()), authors.author_cifar10),
         Row("cifar10-augmented", "NIN + Dropout + data augmentation", 8.81, "cifar10", _nin(author_cifar10()),
-            _augmented),
+            partial(authors.author_cifar10, augment=True)),
         Row("cifar10-no-dropout", "NIN without Dropout", 14.51, "cifar10", _nin(author_cifar10(dropout=0.0)),
             authors.author_cifar10),
         Row("cifar10-fc", "mlpconv + fully connected", 11.59, "cifar10", _fc(0.0), authors.author_cifar10),

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from nin.errors import DataError, MissingExtra, ModelError
 from nin.lab import fonts
-from nin.lab.confusion import COMPACT_ABOVE, DARKEST, confusion_csv, confusion_svg
-from nin.lab.heat import colours, is_mean, limit_of, overlay, sized
+from nin.lab.confusion import COMPACT_ABOVE, DARKEST
+from nin.lab.heat import colours, encoded, is_mean, limit_of, overlay, sized
 from nin.lab.markup import percent, shorten
 from nin.lab.report import Example
 from nin.lab.svg import LIGHT
@@ -25,8 +25,6 @@ from nin.training.evaluate import Evaluation
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-__all__ = ["confusion_csv", "confusion_png", "confusion_svg", "explain_png", "grid_jpg", "results_png"]
 
 INK, MUTED, LINE, ACCENT, WARM = (LIGHT[name] for name in ("ink", "muted", "line", "accent", "warm"))
 TILES = 64  # most pictures on one sheet
@@ -48,14 +46,12 @@ def results_png(history: Sequence[Mapping[str, Any]]) -> bytes:
             axes.plot(epochs, values, color=colour, linestyle=style, linewidth=1.6, label=label, marker=dot)
         _plain(axes)
         axes.set_title(title, loc="left", fontsize=11, color=INK)
-        axes.set_xlabel("epoch", color=MUTED, fontsize=9)
-        axes.grid(axis="y", color=LINE, linewidth=0.8)
         axes.xaxis.get_major_locator().set_params(integer=True)
         if title == "Accuracy":
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-        axes.margins(x=0.02)
-        if title != "Accuracy":
+        else:
             axes.set_ylim(bottom=0)
+        axes.margins(x=0.02)
         if len(lines) > 1:
             place = "lower right" if title == "Accuracy" else "upper right"
             axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc=place)
@@ -103,13 +99,10 @@ def confusion_png(evaluation: Evaluation, classes: Sequence[str]) -> bytes:
 
 def _shaded(share: NDArray[np.float64]) -> NDArray[np.float64]:
     """Row shares (K, K) as colours (K, K, 3): blue on the diagonal, orange beside it, white for 0."""
-    hue = np.where(np.eye(len(share), dtype=bool)[..., None], _rgb(ACCENT), _rgb(WARM))
+    right, wrong = (np.array(ImageColor.getrgb(colour)) / 255 for colour in (ACCENT, WARM))
+    hue = np.where(np.eye(len(share), dtype=bool)[..., None], right, wrong)
     colour: NDArray[np.float64] = 1 - DARKEST * np.sqrt(share)[..., None] * (1 - hue)
     return colour
-
-
-def _rgb(colour: str) -> NDArray[np.float64]:
-    return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
 
 
 def _figure(width: float, height: float) -> "Figure":
@@ -127,15 +120,18 @@ def _figure(width: float, height: float) -> "Figure":
 
 
 def _plain(axes: "Axes") -> None:
+    """The look of all curves: epochs below, lines across."""
+    axes.set_xlabel("epoch", color=MUTED, fontsize=9)
+    axes.grid(axis="y", color=LINE, linewidth=0.8)
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.spines["bottom"].set_color(LINE)
     axes.tick_params(colors=MUTED, labelsize=9, length=0)
 
 
-def _png(figure: "Figure", dpi: int = 120) -> bytes:
+def _png(figure: "Figure") -> bytes:
     held = io.BytesIO()
-    figure.savefig(held, format="png", dpi=dpi, metadata={"Software": None})
+    figure.savefig(held, format="png", dpi=120, metadata={"Software": None})
     return held.getvalue()
 
 
@@ -156,9 +152,7 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
         sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
         for n, words in enumerate(said[place]):
             fonts.write(sheet, (x, y + tile + 3 + 17 * n), words, 13, INK, tile)
-    held = io.BytesIO()
-    sheet.save(held, "JPEG", quality=90, subsampling=0)
-    return held.getvalue()
+    return encoded(sheet, "JPEG", quality=90, subsampling=0)
 
 
 def dropout_png(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
@@ -174,10 +168,8 @@ def dropout_png(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> bytes:
             axes.plot(epochs, [row[key] for row in rows], color=colour, linestyle=style, linewidth=1.6,
                       label=f"{name}, {key.removesuffix('_error')}")  # fmt: skip
     _plain(axes)
-    axes.set_xlabel("epoch", color=MUTED, fontsize=9)
     axes.set_ylabel("error, %", color=MUTED, fontsize=9)
     axes.set_ylim(bottom=0)
-    axes.grid(axis="y", color=LINE, linewidth=0.8)
     axes.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper right")
     return _png(figure)
 
@@ -201,16 +193,12 @@ def category_maps_png(pixels: Sequence[NDArray[np.uint8]], maps: NDArray[np.floa
             shade = 255 - (255 * values / most if most > 0 else 0 * values)
             tile = Image.fromarray(shade.astype(np.uint8)).resize((side, side), Image.Resampling.NEAREST)
             sheet.paste(tile, (gap + column * (side + gap), top))
-    held = io.BytesIO()
-    sheet.save(held, "PNG", optimize=True)
-    return held.getvalue()
+    return encoded(sheet, "PNG", optimize=True)
 
 
 def picture_png(pixels: NDArray[np.uint8]) -> bytes:
     """One picture (H, W, 1|3|4) uint8 as PNG, losslessly."""
-    held = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels).save(held, "PNG")
-    return held.getvalue()
+    return encoded(Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels), "PNG")
 
 
 def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes:
@@ -241,9 +229,7 @@ def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes
         fonts.write(sheet, (x, y + height + 27), proof, 13, MUTED, step - gap)
         grid = Image.fromarray(colours(values, limit)).resize((width, height), Image.Resampling.NEAREST)
         sheet.paste(grid, (x, y + height + words + gap))
-    held = io.BytesIO()
-    sheet.save(held, "PNG")
-    return held.getvalue()
+    return encoded(sheet, "PNG")
 
 
 def _scale(sheet: Image.Image, place: tuple[int, int], width: int, limit: float) -> None:

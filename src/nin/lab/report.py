@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from nin.data.images import to_channels
 from nin.lab.confusion import COMPACT_ABOVE, confusion_svg, most_confused, shade
-from nin.lab.heat import STOPS, colours, data_uri, is_mean, limit_of, overlay, rgb, sized
+from nin.lab.heat import STOPS, colours, data_uri, is_mean, limit_of, overlay, sized
 from nin.lab.markup import Markup, join, name, percent, tag
 from nin.lab.svg import Line, line_chart, reliability_svg
 from nin.training.evaluate import ClassScore, Evaluation
@@ -354,7 +355,7 @@ def _map(example: Example, index: int, label: str, limit: float) -> Markup:
 
 def _picture(example: Example) -> Markup:
     small = max(example.pixels.shape[:2]) <= 64
-    return _image(rgb(example.pixels) if small else sized(example.pixels), example.name, exact=small)
+    return _image(to_channels(example.pixels, 3) if small else sized(example.pixels), example.name, exact=small)
 
 
 def _image(pixels: NDArray[np.uint8], alt: str, *, exact: bool = False) -> Markup:

@@ -212,7 +212,7 @@ def _ours(
     norm: str | None,
     activation: str,
 ) -> NINConfig:
-    if not is_number(width) or not 0 < width < math.inf:
+    if not is_number(width) or width <= 0:
         raise UsageError(f"width is {width!r}; expected a positive number, 1.0 for the network as designed")
     expect_whole("stem_stride", stem_stride, 1)
     shape, pooled = SHAPES[name]
@@ -301,12 +301,10 @@ def _mlpconv(config: NINConfig, index: int) -> MLPConv:
 
 
 def _pool(block: BlockConfig) -> nn.Module:
-    size, stride, padding, ceil = block.pool_size, block.pool_stride, block.pool_padding, block.pool_ceil
-    if block.pool == "max":
-        return nn.MaxPool2d(size, stride, padding, ceil_mode=ceil)
-    if block.pool == "avg":
-        return nn.AvgPool2d(size, stride, padding, ceil_mode=ceil)
-    return nn.Identity()
+    if block.pool is None:
+        return nn.Identity()
+    kind = nn.MaxPool2d if block.pool == "max" else nn.AvgPool2d
+    return kind(block.pool_size, block.pool_stride, block.pool_padding, ceil_mode=block.pool_ceil)
 
 
 def _empty_like(tensor: Tensor) -> Tensor:

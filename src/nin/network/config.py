@@ -76,7 +76,7 @@ class BlockConfig:
             raise UsageError(f"dropout is {short(self.dropout)}; expected a probability of at least 0 and below 1")
         if self.init_std is not None:
             stds = self.init_std if isinstance(self.init_std, tuple) else ()
-            if len(stds) != len(self.channels) or not all(is_number(std) and 0 < std < math.inf for std in stds):
+            if len(stds) != len(self.channels) or not all(is_number(std) and std > 0 for std in stds):
                 raise UsageError(
                     f"init_std is {short(self.init_std)}; expected {len(self.channels)} positive numbers, one a layer"
                 )
@@ -136,9 +136,8 @@ class NINConfig:
         _expect_one_of("activation", self.activation, ACTIVATIONS)
         _expect_one_of("dropout_kind", self.dropout_kind, DROPOUT_KINDS)
         _expect_one_of("init", self.init, INITS)
-        _expect_bool("last_activation", self.last_activation)
-        _expect_bool("last_norm", self.last_norm)
-        _expect_bool("mirror", self.mirror)
+        for name in ("last_activation", "last_norm", "mirror"):
+            _expect_bool(name, getattr(self, name))
         if self.mirror and (self.last_activation or self.last_norm):
             raise UsageError("mirror needs a last 1x1 layer without activation and normalisation; take those off")
         if not isinstance(self.blocks, tuple) or not self.blocks:

@@ -39,7 +39,7 @@ class ForeignLayer:
 
     `at` says where it stands, for messages ("net_def:12"). width: maps a convolution makes; reads: maps it says it
     reads, if it does; std: standard deviation of its first weights, None where they are drawn otherwise; whole: the
-    pooling takes the whole map; ceil: it rounds the size of its output up; drop: probability of dropping a value.
+    pooling takes the whole map; drop: probability of dropping a value. Poolings round the size of their output up.
     """
 
     kind: str
@@ -53,7 +53,6 @@ class ForeignLayer:
     groups: int = 1
     std: float | None = None
     whole: bool = False
-    ceil: bool = True
     drop: float = 0.0
 
     def __str__(self) -> str:
@@ -76,6 +75,11 @@ class LayerRates:
     bias_decay: float
     momentum: float
     bias_momentum: float
+
+
+def plain(value: float) -> float:
+    """A product of two short decimal numbers without the dust of binary fractions: 1e-05 / 0.1 is 0.0001."""
+    return float(f"{value:.12g}")
 
 
 @dataclass(frozen=True)
@@ -238,11 +242,7 @@ def _expect_activations(blocks: Sequence[_Block]) -> None:
 
 def _block(block: _Block, known: bool) -> BlockConfig:
     spatial, pool = block.convs[0], block.pool
-    pooling = {}
-    if pool is not None:
-        sizes = {"pool_size": pool.kernel, "pool_stride": pool.stride, "pool_padding": pool.padding}
-        pooling = {"pool": pool.kind, **sizes, "pool_ceil": pool.ceil}
-    return BlockConfig(
+    config = BlockConfig(
         tuple(conv.width for conv in block.convs),
         spatial.kernel,
         stride=spatial.stride,
@@ -250,8 +250,10 @@ def _block(block: _Block, known: bool) -> BlockConfig:
         groups=spatial.groups,
         dropout=block.drop,
         init_std=tuple(conv.std or 0.0 for conv in block.convs) if known else None,
-        **pooling,  # type: ignore[arg-type]
     )
+    if pool is None:
+        return config
+    return replace(config, pool=pool.kind, pool_size=pool.kernel, pool_stride=pool.stride, pool_padding=pool.padding)
 
 
 def _side(config: NINConfig, gap: ForeignLayer, side: int | None) -> int | None:
@@ -322,7 +324,7 @@ def network_lines(config: NINConfig, layers: Sequence[ForeignLayer]) -> tuple[Li
         elif number == gap:
             ours = "gap, global average pooling"
         else:
-            ours = f"pools.{block}, {layer.kind}, its size rounded {'up' if layer.ceil else 'down'}"
+            ours = f"pools.{block}, {layer.kind}, its size rounded up"
         lines.append(Line(layer.at, f"{escape_name(layer.name)}: {_words(layer)}", ours))
     return tuple(lines)
 
@@ -344,10 +346,9 @@ def take_weights(config: NINConfig, given: Sequence[ConvWeights]) -> dict[str, T
     a convolution without a bias gets one of zeros where ours has one. Raises ModelError for the first that does not
     fit in shape.
     """
-    widths = [(reads, block) for reads, block in zip(config.block_inputs, config.blocks, strict=True)]
     shapes = [
         (width, reads // block.groups, block.kernel_size, block.kernel_size) if index == 0 else (width, before, 1, 1)
-        for reads, block in widths
+        for reads, block in zip(config.block_inputs, config.blocks, strict=True)
         for index, (before, width) in enumerate(pairwise((reads, *block.channels)))
     ]
     state: dict[str, Tensor] = {}

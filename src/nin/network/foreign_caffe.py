@@ -132,21 +132,18 @@ def _translate(layer: Message, kind: str, name: str) -> ForeignLayer:
         return _pooling(layer, name)
     if kind == "relu":
         layer.expect_only("a ReLU layer", LAYER + "relu_param")
-        layer.message("relu_param").expect_only("relu_param", "engine negative_slope")
-        slope = layer.message("relu_param").number("negative_slope", 0)
-        if slope != 0:
-            raise ModelError(
-                f"{layer.message('relu_param').where('negative_slope')}: a leaky ReLU has no counterpart here"
-            )
+        param = layer.message("relu_param")
+        param.expect_only("relu_param", "engine negative_slope")
+        if param.number("negative_slope", 0) != 0:
+            raise ModelError(f"{param.where('negative_slope')}: a leaky ReLU has no counterpart here")
         return ForeignLayer("relu", name, layer.at)
     if kind == "dropout":
         layer.expect_only("a dropout layer", LAYER + "dropout_param")
-        layer.message("dropout_param").expect_only("dropout_param", "dropout_ratio")
-        drop = layer.message("dropout_param").number("dropout_ratio", 0.5)
+        param = layer.message("dropout_param")
+        param.expect_only("dropout_param", "dropout_ratio")
+        drop = param.number("dropout_ratio", 0.5)
         if not 0 <= drop < 1:
-            raise ModelError(
-                f"{layer.message('dropout_param').where('dropout_ratio')}: dropout of {drop:g}; expected 0 to 1"
-            )
+            raise ModelError(f"{param.where('dropout_ratio')}: dropout of {drop:g}; expected 0 to 1")
         return ForeignLayer("dropout", name, layer.at, drop=drop)
     shown = escape_name(layer.text("type"))[:40]
     reason = " (a fully connected layer)" if kind == "innerproduct" else ""

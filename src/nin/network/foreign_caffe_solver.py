@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nin.artifacts import escape_name
 from nin.errors import ModelError
-from nin.network.foreign import ForeignRecipe, LayerRates, Line
+from nin.network.foreign import ForeignRecipe, LayerRates, Line, plain
 from nin.network.foreign_prototxt import Message
 
 
@@ -84,21 +84,17 @@ def recipe_of(
     rates, lines = [], []
     for name, path in zip(names, paths, strict=True):
         layer = by_name[name]
-        for param in layer.messages("param"):
+        params = layer.messages("param")
+        for param in params:
             param.expect_only("param", "lr_mult decay_mult")
-        lr = [*(param.number("lr_mult", 1) for param in layer.messages("param")), *layer.numbers("blobs_lr"), 1.0, 1.0]
-        decay = [
-            *(p.number("decay_mult", 1) for p in layer.messages("param")),
-            *layer.numbers("weight_decay"),
-            1.0,
-            1.0,
-        ]
+        lr = [*(param.number("lr_mult", 1) for param in params), *layer.numbers("blobs_lr"), 1.0, 1.0]
+        decay = [*(param.number("decay_mult", 1) for param in params), *layer.numbers("weight_decay"), 1.0, 1.0]
         found = LayerRates(
             path,
-            float(f"{solver.base_lr * lr[0]:.12g}"),
-            float(f"{solver.base_lr * lr[1]:.12g}"),
-            float(f"{solver.weight_decay * decay[0]:.12g}"),
-            float(f"{solver.weight_decay * decay[1]:.12g}"),
+            plain(solver.base_lr * lr[0]),
+            plain(solver.base_lr * lr[1]),
+            plain(solver.weight_decay * decay[0]),
+            plain(solver.weight_decay * decay[1]),
             solver.momentum,
             solver.momentum,
         )

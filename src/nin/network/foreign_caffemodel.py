@@ -19,6 +19,7 @@ from nin.errors import ModelError
 from nin.network.foreign import ConvWeights
 from nin.protobuf import BYTES, VARINT, fields, varints
 
+NAME_AND_BLOBS = {"new": (1, 7), "old": (4, 6), "first": (1, 50)}  # fields of a layer in Caffe's three formats
 MOST_LAYERS, MOST_BLOBS, MOST_SIDES, LONGEST_NAME = 2_000, 16, 8, 1_000
 
 
@@ -53,7 +54,7 @@ def read_caffemodel(data: bytes, what: str) -> dict[str, Layer]:
     for number, kind, value in fields(memoryview(data), what):
         if number not in (100, 2) or kind != BYTES or not isinstance(value, memoryview):
             continue
-        layer = _layer(value, old=number == 2, what=what)
+        layer = _layer(value, "old" if number == 2 else "new", what)
         if not layer.blobs:
             continue
         if layer.name in layers:
@@ -66,33 +67,18 @@ def read_caffemodel(data: bytes, what: str) -> dict[str, Layer]:
     return layers
 
 
-def _layer(data: memoryview, *, old: bool, what: str) -> Layer:
+def _layer(data: memoryview, form: str, what: str) -> Layer:
     name, blobs = "", []
-    first = 4 if old else 1
+    named, numbers = NAME_AND_BLOBS[form]
     for number, kind, value in fields(data, what):
         if kind != BYTES or not isinstance(value, memoryview):
             continue
-        if old and number == 1:  # a layer of Caffe's first format inside one of its second
-            return _first_format(value, what)
-        if number == first:
+        if form == "old" and number == 1:  # a layer of Caffe's first format inside one of its second
+            return _layer(value, "first", what)
+        if number == named:
             name = _text(value, what)
-        elif number == (6 if old else 7):
+        elif number == numbers:
             blobs.append(_blob(value, what))
-    return _named(name, blobs, what)
-
-
-def _first_format(data: memoryview, what: str) -> Layer:
-    name, blobs = "", []
-    for number, kind, value in fields(data, what):
-        if kind == BYTES and isinstance(value, memoryview):
-            if number == 1:
-                name = _text(value, what)
-            elif number == 50:
-                blobs.append(_blob(value, what))
-    return _named(name, blobs, what)
-
-
-def _named(name: str, blobs: list[Tensor], what: str) -> Layer:
     if len(blobs) > MOST_BLOBS:
         raise ModelError(f"{what}: layer {escape_name(name)} holds {len(blobs)} blobs; expected at most {MOST_BLOBS}")
     return Layer(name, tuple(blobs))

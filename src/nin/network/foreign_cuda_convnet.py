@@ -23,6 +23,7 @@ from nin.network.foreign import (
     assemble,
     convolution_paths,
     network_lines,
+    plain,
 )
 
 MOST_SECTIONS = 400
@@ -129,14 +130,13 @@ def read_definition(definition: str, name: str, params: str | None = None, param
     if not is_definition(sections):
         raise ModelError(f"{name} names no layer types; expected a cuda-convnet definition file (type=conv and so on)")
     layers, costs = _layers(sections)
-    channels = layers[0].reads or 1  # a first layer that is no convolution is refused
+    channels = next((layer.reads for layer in layers), None) or 1  # a first layer that is no convolution is refused
     config, side = assemble(layers, name="cuda-convnet", in_channels=channels, side=None, dropout_kind="classic")
     convolutions = tuple(layer for layer in layers if layer.kind == "conv")
     lines, notes, recipe = list(network_lines(config, layers)), _notes(sections), None
     if params is not None:
-        recipe, more = _recipe(
-            read_sections(params, params_name), params_name, convolutions, costs, convolution_paths(config)
-        )
+        trained, paths = read_sections(params, params_name), convolution_paths(config)
+        recipe, more = _recipe(trained, params_name, convolutions, costs, paths)
         lines += more
         notes.append(f"the files do not tell the batch size; cuda-convnet's own default is {BATCH}")
         notes.append("the files hold no schedule: rates were lowered by hand when the training error stood still")
@@ -183,8 +183,6 @@ def _layers(sections: Mapping[str, Section]) -> tuple[list[ForeignLayer], list[s
         if not ended:
             layers += _translate(section, kind)
         top = section.name
-    if not layers:
-        raise ModelError("the definition holds no layer that computes anything; expected convolutions and poolings")
     return layers, costs
 
 
@@ -201,8 +199,7 @@ def _translate(section: Section, kind: str) -> list[ForeignLayer]:
     if kind == "neuron":
         return _neuron(section, section.text("neuron"))
     if kind == "dropout":
-        keep = section.number("keep", 0.5)
-        return [_dropout(section, "keep", 1 - keep)]
+        return [_dropout(section, "keep", 1 - section.number("keep", 0.5))]
     if kind == "pool":
         layer = _pool(section)
     elif kind == "cccp":
@@ -257,13 +254,8 @@ def _neuron(section: Section, text: str) -> list[ForeignLayer]:
     if text == "ident":
         return []
     if text == "relu":
-        return [
-            ForeignLayer(
-                "relu",
-                f"{section.name}_neuron" if section.text("type") != "neuron" else section.name,
-                section.where("neuron"),
-            )
-        ]
+        name = section.name if section.text("type") == "neuron" else f"{section.name}_neuron"
+        return [ForeignLayer("relu", name, section.where("neuron"))]
     drop = DROPOUT.fullmatch(text)
     if drop is None:
         raise ModelError(
@@ -291,11 +283,11 @@ def _expect(section: Section, key: str, default: int, only: int) -> None:
 
 def _notes(sections: Mapping[str, Section]) -> list[str]:
     """What the network cannot carry over without harm, but the reader should know."""
-    notes = []
-    for section in sections.values():
-        if section.number("initb", 0) != 0:
-            notes.append(f"{section.where('initb')}: first biases of {section.text('initb')}; here they begin at 0")
-    return notes
+    return [
+        f"{section.where('initb')}: first biases of {section.text('initb')}; here they begin at 0"
+        for section in sections.values()
+        if section.number("initb", 0) != 0
+    ]
 
 
 def _recipe(
@@ -320,7 +312,7 @@ def _recipe(
         if section is None:
             raise ModelError(f"{file} has no [{escape_name(layer.name)}]; expected its {', '.join(RATES)}")
         eps_w, eps_b, mom_w, mom_b, decay = (_positive(section, key) for key in RATES)
-        found = LayerRates(path, _clean(eps_w * coeff), _clean(eps_b * coeff), _clean(decay / coeff), 0.0, mom_w, mom_b)
+        found = LayerRates(path, plain(eps_w * coeff), plain(eps_b * coeff), plain(decay / coeff), 0.0, mom_w, mom_b)
         rates.append(found)
         rows = (
             ("epsw", f"epsW {eps_w:g} x coeff {coeff:g}", f"learning rate {found.lr:g} of {path}.weight"),
@@ -341,8 +333,3 @@ def _positive(section: Section, key: str) -> float:
     if value < 0:
         raise ModelError(f"{section.where(key)}: {key} is {value:g}; expected a number of at least 0")
     return value
-
-
-def _clean(value: float) -> float:
-    """A product of two short decimal numbers without the dust of binary fractions: 1e-05 / 0.1 is 0.0001."""
-    return float(f"{value:.12g}")

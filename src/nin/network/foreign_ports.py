@@ -6,7 +6,7 @@ it was shown. That is known of each layout below, from its public source. Shapes
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -26,6 +26,7 @@ from nin.network.foreign import (
 
 CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # both sources below write them so
 NORM = ("weight", "bias", "running_mean", "running_var")
+POOLS = ("max", "avg")  # after every block but the last, 3x3 with stride 2, in all layouts
 Names = tuple[tuple[str, str], ...]  # of each convolution, and of the normalisation after it or ""
 
 
@@ -33,14 +34,13 @@ Names = tuple[tuple[str, str], ...]  # of each convolution, and of the normalisa
 class Layout:
     """A network as somebody lays it out: (convolution, normalisation) names block by block, and what names do not say.
 
-    Names are those below one common name that every user chooses (`classifier.0` is `0` here). pools: "max" or "avg"
-    after every block but the last, 3x3 with stride 2, padded by `pad` or (pad 0) rounded up.
+    Names are those below one common name that every user chooses (`classifier.0` is `0` here). Its poolings are POOLS,
+    padded by `pad` or (pad 0) rounded up.
     """
 
     name: str
     source: str
     blocks: tuple[Names, ...]
-    pools: tuple[str, ...] = ("max", "avg")
     pad: int = 1
     dropout: float = 0.5
     eps: float = NORM_EPS
@@ -125,15 +125,16 @@ class _Fit:
     """A layout held against a table of tensors: how many names are there, and the first thing that does not fit."""
 
     def __init__(self, layout: Layout, before: str, tensors: Mapping[str, Tensor]) -> None:
-        self.layout, self.before, self.tensors = layout, before, tensors
-        self.wanted = [name for block in layout.blocks for pair in block for name in self._names(pair)]
+        self.layout, self.tensors = layout, tensors
+        self.blocks = [[(before + name, norm and before + norm) for name, norm in block] for block in layout.blocks]
+        self.convolutions = tuple(name for block in self.blocks for name, _ in block)
+        self.wanted = [name for block in self.blocks for pair in block for name in self._names(pair)]
         self.found = sum(name in tensors for name in self.wanted)
         self.mismatch = self._mismatch()
 
     def _names(self, pair: tuple[str, str]) -> list[str]:
         convolution, norm = pair
-        names = [f"{self.before}{convolution}.{what}" for what in ("weight", "bias")]
-        return names + [f"{self.before}{norm}.{what}" for what in NORM if norm]
+        return [f"{convolution}.{what}" for what in ("weight", "bias")] + [f"{norm}.{what}" for what in NORM if norm]
 
     def _mismatch(self) -> str | None:
         missing = next((name for name in self.wanted if name not in self.tensors), None)
@@ -144,7 +145,7 @@ class _Fit:
         if extra is not None:
             return f"{escape_name(extra)[:80]} is one tensor too many"
         width = None
-        for block in self.layout.blocks:
+        for block in self.blocks:
             for index, pair in enumerate(block):
                 weight, *others = [(name, tuple(self.tensors[name].shape)) for name in self._names(pair)]
                 misfit = _misshapen(weight, others, width, first=index == 0)
@@ -158,56 +159,43 @@ class _Fit:
         layout = self.layout
         normed = bool(layout.blocks[0][0][1])
         blocks = []
-        for number, names in enumerate(layout.blocks):
-            shapes = [tuple(self.tensors[f"{self.before}{convolution}.weight"].shape) for convolution, _ in names]
-            last = number == len(layout.blocks) - 1
-            blocks.append(
-                BlockConfig(
-                    tuple(shape[0] for shape in shapes),
-                    shapes[0][2],
-                    pool=None if last else layout.pools[number],
-                    pool_padding=0 if last else layout.pad,
-                    pool_ceil=last or layout.pad == 0,
-                    dropout=0.0 if last else layout.dropout,
-                )
-            )
-        inputs = self.tensors[f"{self.before}{layout.blocks[0][0][0]}.weight"].shape[1]
+        for number, names in enumerate(self.blocks):
+            shapes = [tuple(self.tensors[f"{name}.weight"].shape) for name, _ in names]
+            block = BlockConfig(tuple(shape[0] for shape in shapes), shapes[0][2])
+            if number < len(POOLS):
+                pool, pad = POOLS[number], layout.pad
+                block = replace(block, pool=pool, pool_padding=pad, pool_ceil=pad == 0, dropout=layout.dropout)
+            blocks.append(block)
+        inputs = self.tensors[f"{self.convolutions[0]}.weight"].shape[1]
         classes = blocks[-1].channels[-1]
         norm = "batch" if normed else None
         config = NINConfig(
             layout.name, tuple(blocks), classes, inputs, norm=norm, last_activation=True, last_norm=normed
         )
-        return ForeignNet(
-            layout.source, recognise(config), self.wanted_convolutions(), self._lines(config), layout.input
-        )
-
-    def wanted_convolutions(self) -> tuple[str, ...]:
-        """Their names of the convolutions, in order."""
-        return tuple(f"{self.before}{convolution}" for block in self.layout.blocks for convolution, _ in block)
+        return ForeignNet(layout.source, recognise(config), self.convolutions, self._lines(config), layout.input)
 
     def weights(self, what: str) -> tuple[ConvWeights, ...]:
         """The weights of every convolution and of the normalisation after it."""
         found = []
-        for block in self.layout.blocks:
+        for block in self.blocks:
             for pair in block:
                 weight, bias, *norm = (self.tensors[name] for name in self._names(pair))
                 four = (norm[0], norm[1], norm[2], norm[3]) if norm else None
-                found.append(ConvWeights(f"{what}: {self.before}{pair[0]}", weight, bias, four, self.layout.eps))
+                found.append(ConvWeights(f"{what}: {pair[0]}", weight, bias, four, self.layout.eps))
         return tuple(found)
 
     def _lines(self, config: NINConfig) -> tuple[Line, ...]:
         """Their names beside ours, and what the layout says of the rest."""
         paths = iter(convolution_paths(config))
         lines = []
-        for number, block in enumerate(self.layout.blocks):
-            for convolution, norm in block:
-                theirs, ours = f"{self.before}{convolution}", next(paths)
+        for number, block in enumerate(self.blocks):
+            for theirs, norm in block:
                 shape = "x".join(str(side) for side in self.tensors[f"{theirs}.weight"].shape)
-                after = f", {self.before}{norm}" if norm else ""
-                lines.append(Line("weights", f"{theirs}: {shape}{after}", ours))
-            if number < len(self.layout.pools):
+                after = f", {norm}" if norm else ""
+                lines.append(Line("weights", f"{theirs}: {shape}{after}", next(paths)))
+            if number < len(POOLS):
                 rounds = f"padded by {self.layout.pad}" if self.layout.pad else "rounded up"
-                pool = f"{self.layout.pools[number]} 3x3/2 {rounds}"
+                pool = f"{POOLS[number]} 3x3/2 {rounds}"
                 lines.append(Line("layout", pool, f"pools.{number}"))
                 if self.layout.dropout:
                     lines.append(Line("layout", f"dropout {self.layout.dropout:g}", f"dropouts.{number}, inverted"))

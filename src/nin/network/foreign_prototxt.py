@@ -71,8 +71,7 @@ class Message:
     def message(self, name: str) -> "Message":
         """The value of a field that is { ... }; an empty message where there is none."""
         found = self.messages(name)
-        if len(found) > 1:
-            raise ModelError(f"{found[1].at}: {escape_name(name)} comes twice; give it once")
+        self._once(name)
         return found[0] if found else Message(self.file, self.line)
 
     def tokens(self, name: str, kinds: Collection[str], what: str) -> list[Token]:
@@ -179,7 +178,7 @@ class _Parser:
                 )
             values = message.fields.setdefault(token.text, [])
             colon = self._is(":")
-            if self._opens():
+            if self.next.kind == "mark" and self.next.text in "{<":
                 opening = self._take()
                 inner = Message(self.file, opening.line)
                 values.append(inner)
@@ -215,9 +214,6 @@ class _Parser:
         while token.kind == "text" and self.next.kind == "text":
             pieces.append(self._take().text)
         return Token(token.kind, "".join(pieces), token.line)
-
-    def _opens(self) -> bool:
-        return self.next.kind == "mark" and self.next.text in "{<"
 
     def _is(self, mark: str) -> bool:
         """Take the mark if it comes next."""

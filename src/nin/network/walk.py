@@ -187,9 +187,9 @@ class _Watch(TorchFunctionMode):
         self.last_map: _Seen | None = None
         self.newest = _Seen(picture, field=(1, 1), jump=(1, 1))
         self.seen = {id(picture): self.newest}
-        self.uncounted = {id(weight) for weight in model.parameters()}
-        self.made_of: dict[int, tuple[Tensor, list[Tensor]]] = {}  # a weight, and those it is computed from
-        self.made_of |= {id(weight): (weight, [weight]) for weight in model.parameters()}
+        # by id: a weight, and those it is computed from
+        self.made_of: dict[int, tuple[Tensor, list[Tensor]]] = {id(w): (w, [w]) for w in model.parameters()}
+        self.uncounted = set(self.made_of)
         self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
         for name, module in model.named_modules():
             self._look_at(name, module)
@@ -297,9 +297,7 @@ def _shape(name: str, given: dict[str, Any], before: tuple[int, ...], after: tup
 def _macs(kind: str, weight: Tensor | None, out: Tensor) -> int:
     if kind not in MULTIPLY or weight is None:
         return 0
-    if kind == "local":
-        return weight.numel()
-    return weight.numel() * (out.numel() // weight.shape[0])
+    return weight.numel() * (1 if kind == "local" else out.numel() // weight.shape[0])
 
 
 def _output(out: Tensor) -> tuple[int, int, int]:

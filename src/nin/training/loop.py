@@ -275,10 +275,9 @@ class Trainer:
         """Measure on the validation pictures and move the position to the next epoch."""
         at = self.position
         start = time.perf_counter()
-        logits = self.logits(self.validation.images, fast=True)
+        logits = torch.from_numpy(self.logits(self.validation.images, fast=True))
         labels = torch.from_numpy(self.validation.labels)
-        val_loss = float(F.cross_entropy(torch.from_numpy(logits), labels))
-        accuracy = float((torch.from_numpy(logits).argmax(1) == labels).float().mean())
+        val_loss = float(F.cross_entropy(logits, labels))
         at.seconds += self._elapsed(start)
         at.epoch += 1
         done = Epoch(
@@ -287,7 +286,7 @@ class Trainer:
             train_loss=at.loss_sum / at.seen,
             train_accuracy=at.correct / at.seen,
             val_loss=val_loss,
-            val_accuracy=accuracy,
+            val_accuracy=float((logits.argmax(1) == labels).float().mean()),
             lr=self.optimizer.param_groups[0]["lr"],
             time=at.seconds,
             images_per_second=at.seen / at.epoch_seconds,
@@ -361,13 +360,10 @@ def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.op
     normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     scales = (1.0, other, other, other) if muon else (1.0, recipe.last_rate, recipe.bias_rate, recipe.last_bias_rate)
     groups: list[dict[str, Any]] = [
-        {"params": parameters, "scale": scale, "weight_decay": decay}
-        for parameters, scale, decay in zip(
-            (weights[:-1], weights[-1:], others[:-1], others[-1:]),
-            scales,
-            (recipe.weight_decay, recipe.weight_decay, 0.0, 0.0),
-            strict=True,
-        )
+        {"params": weights[:-1], "scale": scales[0], "weight_decay": recipe.weight_decay},
+        {"params": weights[-1:], "scale": scales[1], "weight_decay": recipe.weight_decay},
+        {"params": others[:-1], "scale": scales[2], "weight_decay": 0.0},
+        {"params": others[-1:], "scale": scales[3], "weight_decay": 0.0},
     ]
     if muon:
         groups[0] |= {"orthogonal": True, "fixed_norm": normed}

@@ -33,7 +33,7 @@ from nin.workflows.options import ImportOptions
 
 LARGEST, LARGEST_TEXT = 256 * 2**20, 4 * 2**20  # bytes: the author's ImageNet weights are 30 MB
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a]")  # what no text holds and every file of Caffe's numbers does
-FOREIGN_TEXT = (b"\x89HDF", b"\xff\xfe", b"\xfe\xff")  # HDF5 and UTF-16, which have lines of their own
+HDF5, UTF16 = b"\x89HDF", (b"\xff\xfe", b"\xfe\xff")  # beginnings of files that have lines of their own
 MOST_BYTES, MOST_MACS = 2**30, 10**12  # for one picture: the author's ImageNet network: 7 MB and 10**9
 LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
 UNTOLD_MEAN, UNTOLD_STD = 0.5, 0.25  # where nothing tells how pictures were normalised
@@ -148,16 +148,16 @@ def _binary(data: bytes) -> str:
         return "torch"
     if len(data) > 10 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
         return "safetensors"
-    if data.startswith(FOREIGN_TEXT) or not CONTROLS.search(data):
+    if data.startswith((HDF5, *UTF16)) or not CONTROLS.search(data):
         return ""
     return "mean" if is_mean_picture(data) else "caffemodel"
 
 
 def _text(data: bytes, name: str) -> str:
     """The text of a definition file, UTF-8."""
-    if data.startswith(b"\x89HDF"):
+    if data.startswith(HDF5):
         raise ModelError(f"{name} is an HDF5 file; save the weights as .caffemodel, .pth or .safetensors")
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+    if data.startswith(UTF16):
         raise ModelError(f"{name} is a text in UTF-16; save it as UTF-8")
     if len(data) > LARGEST_TEXT:
         raise ModelError(f"{name} is a text of {len(data):,} bytes; expected a definition of at most {LARGEST_TEXT:,}")

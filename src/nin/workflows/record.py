@@ -15,7 +15,8 @@ from nin import __version__
 from nin.artifacts import make_folder, remove, write_bytes, write_json, write_text
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
-from nin.lab.plots import confusion_csv, confusion_png, confusion_svg, grid_jpg, picture_png, results_png
+from nin.lab.confusion import confusion_csv, confusion_svg
+from nin.lab.plots import TILES, confusion_png, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
 from nin.network.class_maps import class_maps
@@ -30,7 +31,7 @@ from nin.training.evaluate import (
 )
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
-from nin.workflows.options import Listener
+from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows.training import Run
@@ -61,15 +62,20 @@ def about(run: "Run") -> dict[str, Any]:
     }
 
 
+def chosen(options: TrainOptions) -> dict[str, Any]:
+    """The options that decide what is trained, in words."""
+    words = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
+    return {name: value for name, value in words.items() if name not in ("out", "overwrite")}
+
+
 def checkpoint_about(run: "Run") -> dict[str, Any]:
     """What a checkpoint must know to go on: data, options, plan, machine."""
     words = about(run)
-    options = {name: value for name, value in words["options"].items() if name not in ("out", "overwrite")}
     return {
         "path": words["data"],
         "fingerprint": run.source.fingerprint,
         "numerics": hardware.numerics(run.trainer.hardware),
-        "options": options,
+        "options": chosen(run.options),
         **{name: words[name] for name in ("recipe", "preprocess", "network")},
     }
 
@@ -132,12 +138,9 @@ def _history_csv(history: list[Epoch]) -> str:
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows([_short(value) for value in astuple(row)] for row in history)
+    short = [[value if isinstance(value, int) else float(f"{value:.6g}") for value in astuple(row)] for row in history]
+    writer.writerows(short)
     return table.getvalue()
-
-
-def _short(value: float) -> float | int:
-    return value if isinstance(value, int) else float(f"{value:.6g}")
 
 
 def finish(run: "Run", listener: Listener) -> dict[str, Any]:
@@ -253,9 +256,9 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
     )
 
 
-def _write_predictions(run: "Run", probabilities: np.ndarray, count: int = 64) -> None:
+def _write_predictions(run: "Run", probabilities: np.ndarray) -> None:
     pictures, classes = run.held_out["validation"], run.source.classes
-    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(count, len(pictures))).astype(int))
+    chosen = np.unique(np.linspace(0, len(pictures) - 1, min(TILES, len(pictures))).astype(int))
     captions = []
     for i in chosen:
         guess = int(probabilities[i].argmax())

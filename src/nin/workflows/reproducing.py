@@ -5,7 +5,7 @@ import math
 import subprocess
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -133,12 +133,10 @@ def _bench(source: Source, about: DataSet, plan: Protocol, folder: Path) -> Benc
     ]
     share = train.images[:10_000] / 255.0
     mean, std = (tuple(round(float(v), 4) for v in getattr(share, what)((0, 1, 2))) for what in ("mean", "std"))
-    preprocess = Preprocess(about.shape[:2], about.shape[2], "stretch", mean, std)
+    zca = None
     if about.normalisation == "gcn-zca":
         zca = _zca(folder / f"zca-{about.kind}-{source.fingerprint[:16]}-{len(train)}.safetensors", train)
-        preprocess = replace(preprocess, normalisation="gcn-zca", zca=zca)
-    else:
-        preprocess = replace(preprocess, normalisation=about.normalisation)
+    preprocess = Preprocess(about.shape[:2], about.shape[2], "stretch", mean, std, about.normalisation, zca)
     return Bench(about, source, train, pictures["test"], preprocess, tuple(notes))
 
 
@@ -212,10 +210,7 @@ def _result(
     part: Part, plan: Protocol, folder: Path, benches: dict[str, Bench], machine: hardware.Hardware
 ) -> dict[str, Any]:
     """What the finished runs of a table or figure say; kept in result.json, drawings beside it."""
-    runs = {
-        key: [_read(path) for path in sorted((folder / "runs").glob(f"{key}-[0-9]*/run.json"))] for key in part.rows
-    }
-    runs = {key: [run for run in found if run["row"] == key] for key, found in runs.items()}
+    runs = {key: _finished(folder, key) for key in part.rows}
     rows = [summary(ROWS[key], runs[key]) for key in part.rows]
     result: dict[str, Any] = {
         "part": part.name,
@@ -246,7 +241,7 @@ def _result(
 def _finished(folder: Path, key: str) -> list[dict[str, Any]]:
     """The finished runs of a row, by seed."""
     places = (folder / "runs").glob(f"{key}-[0-9]*/run.json")
-    return sorted((run for run in map(_read, places) if run["row"] == key), key=lambda run: int(run["seed"]))
+    return sorted(map(_read, places), key=lambda run: int(run["seed"]))
 
 
 def _trained(row: Row, bench: Bench, plan: Protocol, folder: Path, machine: hardware.Hardware) -> torch.nn.Module:

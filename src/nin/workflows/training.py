@@ -1,7 +1,7 @@
 """The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
 
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,7 +65,7 @@ def start(
     """
     for note in source.notes:
         listener.note(note)
-    chosen = {option(name): value for name, value in _chosen(options).items()}
+    chosen = {option(name): value for name, value in record.chosen(options).items()}
     team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     hardware.apply(machine)
@@ -83,12 +83,6 @@ def start(
         return _advance(run, listener)
 
 
-def _chosen(options: TrainOptions) -> dict[str, Any]:
-    """The options that decide what is trained, as they stand in a checkpoint."""
-    words = {name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()}
-    return {name: value for name, value in words.items() if name not in ("out", "overwrite")}
-
-
 def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
     """Whether `folder` holds an intact checkpoint of a run with these pictures and options."""
     try:
@@ -96,7 +90,7 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
     except (ModelError, ArtifactError):
         return False
     stream = {"stream": about["options"].get("stream")}  # the run may have decided that itself
-    return bool(about["fingerprint"] == source.fingerprint and about["options"] == {**_chosen(options), **stream})
+    return bool(about["fingerprint"] == source.fingerprint and about["options"] == {**record.chosen(options), **stream})
 
 
 def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:

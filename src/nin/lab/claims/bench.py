@@ -27,7 +27,7 @@ EPOCHS, BATCH = 12, 32
 Build = Callable[[torch.Generator], nn.Module]
 
 
-def chain(*widths: Sequence[int], norm: str | None = "batch") -> NINConfig:
+def chain(*widths: Sequence[int]) -> NINConfig:
     """mlpconv layers of these widths, with ten class maps behind the last; pooling halves behind the first two.
 
     A layer of one width is a plain convolution.
@@ -36,23 +36,23 @@ def chain(*widths: Sequence[int], norm: str | None = "batch") -> NINConfig:
     layers[-1] = (*layers[-1], CLASSES)
     pooled = min(2, len(layers) - 1)
     blocks = [BlockConfig(layer, 3, pool="max" if index < pooled else None) for index, layer in enumerate(layers)]
-    return NINConfig("claims", tuple(blocks), CLASSES, 1, norm=norm)
+    return NINConfig("claims", tuple(blocks), CLASSES, 1, norm="batch")
 
 
 STANDARD = chain((16, 16), (24, 24), (24, 24))
 
 
 class FullyConnectedHead(nn.Module):
-    """A NIN whose class maps and global average pooling are replaced by one linear layer on all its features."""
+    """STANDARD with one linear layer on all its features in place of class maps and global average pooling."""
 
-    def __init__(self, config: NINConfig, generator: torch.Generator, dropout: float = 0.0) -> None:
+    def __init__(self, generator: torch.Generator, dropout: float = 0.0) -> None:
         super().__init__()
-        self.trunk, self.num_classes = NIN(config, generator=generator), config.num_classes
+        self.trunk, self.num_classes = NIN(STANDARD, generator=generator), CLASSES
         maps = self.trunk.blocks[-1].pointwise[-1]  # type: ignore[index]
         maps.requires_grad_(False)  # the layer that makes class maps is not used
         with torch.no_grad():
-            values = self.trunk.eval().forward_features(torch.zeros(1, config.in_channels, SIDE, SIDE)).numel()
-        self.dropout, self.output = nn.Dropout(dropout), nn.Linear(values, config.num_classes)
+            values = self.trunk.eval().forward_features(torch.zeros(1, 1, SIDE, SIDE)).numel()
+        self.dropout, self.output = nn.Dropout(dropout), nn.Linear(values, CLASSES)
         self.generator = generator
         self.begin()
 

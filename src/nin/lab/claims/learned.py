@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from nin.lab.claims.bench import STANDARD, Bench, FullyConnectedHead, chain, cost, network
 from nin.lab.claims.claim import Finding, judged
@@ -32,28 +32,18 @@ def more_maps(bench: Bench) -> Finding:
     return Finding(judged(dearer and better, dearer), numbers, tuple(gains), axes)
 
 
-class Straight(nn.Module):
-    """The bench's network without ReLU inside its mlpconv layers: every block is one linear filter before its ReLU."""
-
-    def __init__(self, generator: torch.Generator) -> None:
-        super().__init__()
-        self.inner = NIN(replace(STANDARD, norm=None), generator=generator)
-        self.num_classes = self.inner.num_classes
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, 1, S, S) -> (N, K)."""
-        for number, block in enumerate(self.inner.blocks):
-            for layer in block.convolutions:  # type: ignore[union-attr]
-                x = layer(x)
-            if number < len(self.inner.pools):
-                x = self.inner.pools[number](torch.relu(x))
-        logits: Tensor = self.inner.gap(x)
-        return logits
+def straight(generator: torch.Generator) -> NIN:
+    """STANDARD without ReLU inside its mlpconv layers: every block is one linear filter before its ReLU."""
+    model = NIN(replace(STANDARD, norm=None), generator=generator)
+    for block in model.blocks:
+        block.activation = nn.Identity()
+    model.pools = nn.ModuleList(nn.Sequential(nn.ReLU(), pool) for pool in model.pools)
+    return model
 
 
 def inner_activations(bench: Bench) -> Finding:
     """Claim 4: the same network without the ReLUs inside its micro networks."""
-    without, complete = bench.mean(Straight), bench.mean(network(replace(STANDARD, norm=None)))
+    without, complete = bench.mean(straight), bench.mean(network(replace(STANDARD, norm=None)))
     numbers = {"with_relu": complete, "without_relu": without, "folded": collapsed_error()}
     return Finding(judged(complete > without + NOISE), numbers)
 
@@ -73,7 +63,7 @@ def gap_classifies(bench: Bench) -> Finding:
     trained = bench.standard()
 
     def frozen(generator: torch.Generator) -> nn.Module:
-        model = FullyConnectedHead(STANDARD, generator)
+        model = FullyConnectedHead(generator)
         model.trunk.load_state_dict(trained.model.state_dict())
         return model.requires_grad_(False).begin()
 
@@ -85,8 +75,8 @@ def heads(bench: Bench) -> dict[str, float]:
     """Percentages (train, test) of three heads trained on few pictures."""
     builds = {
         "gap": network(STANDARD),
-        "fc": lambda generator: FullyConnectedHead(STANDARD, generator),
-        "dropout": lambda generator: FullyConnectedHead(STANDARD, generator, dropout=0.5),
+        "fc": FullyConnectedHead,
+        "dropout": lambda generator: FullyConnectedHead(generator, dropout=0.5),
     }
     found = {}
     for name, build in builds.items():

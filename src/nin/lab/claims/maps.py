@@ -72,7 +72,7 @@ def confidence_maps(bench: Bench) -> Finding:
         numbers[f"size_{factor * SIDE // 2}"] = bench.accuracy(model, where)
     middle = placed("train", reach=1)
     gap = bench.learn(network(STANDARD), middle)
-    full = bench.learn(lambda generator: FullyConnectedHead(STANDARD, generator), middle)
+    full = bench.learn(FullyConnectedHead, middle)
     for shift in (1, 4):
         ring = _shifted(shift)
         numbers[f"gap_{shift}"], numbers[f"fc_{shift}"] = (bench.accuracy(run.model, ring) for run in (gap, full))
