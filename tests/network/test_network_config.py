@@ -77,6 +77,7 @@ def test_missing_settings_are_named():
         ({"pool_ceil": "yes"}, "pool_ceil is 'yes'"),
         ({"dropout": 1}, "dropout is 1; expected a probability of at least 0 and below 1"),
         ({"dropout": float("nan")}, "dropout is nan"),
+        ({"dropout": 10**400}, "expected a probability"),
         ({"init_std": (0.1,)}, "init_std is (0.1,); expected 2 positive numbers, one a layer"),
         ({"init_std": (0.1, float("inf"))}, "expected 2 positive numbers"),
         ({"dropout": "x" * 5000}, "expected a probability"),

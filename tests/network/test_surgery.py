@@ -428,6 +428,10 @@ REFUSALS = {
         lambda m, x: F.pad(x.mean(1).flatten(1), (0, 32)),
         "mean stands in the way: a mean must be over height and width",
     ),
+    "mean over everything": (
+        lambda m, x: F.pad(x.mean(dim=None, keepdim=True).flatten(1), (0, 47)),
+        "mean stands in the way: a mean must be over height and width",
+    ),
     "values of its own": (
         lambda m, x: x.flatten(1) + x.new_ones(x.size(0), 48),
         "new_ones stands in the way: before the flatten it takes convolutions, pooling, padding, batch and response "

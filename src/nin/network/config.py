@@ -3,7 +3,7 @@
 Sides are counted in places of a map (pixels for the picture itself); height and width follow the same formulas.
 """
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cached_property
@@ -198,8 +198,8 @@ def expect_whole(name: str, value: object, least: int) -> None:
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a finite real number (truth values are not)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    """Whether the value is a real number that a float holds (truth values, NaN and infinity are not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _expect_bool(name: str, value: object) -> None:

@@ -245,7 +245,8 @@ def _flatten(surgeon: _Surgeon, node: fx.Node) -> _Value:
     channels, height, width = before[1:]
     if function_of(node) == "mean":
         axes = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else ())
-        if {axis % 4 for axis in (axes if isinstance(axes, tuple | list) else (axes,))} != {2, 3} or value.step != ONE:
+        axes = axes if isinstance(axes, tuple | list) else () if axes is None else (axes,)
+        if {axis % 4 for axis in axes} != {2, 3} or value.step != ONE:
             raise surgeon.refusal(node, "a mean must be over height and width")
         surgeon.put(node, F.avg_pool2d, (height, width), 1, instead=True)
         return replace(value, flat=len(after) == 2)

@@ -148,7 +148,7 @@ def _sample(split: Split) -> list[np.ndarray]:
             continue  # all unreadable pictures are reported together when the split is decoded
     if not pictures:
         raise DataError(
-            f"none of the first {len(chosen)} training pictures can be read; run nin data check on the folder"
+            f"none of {len(chosen)} training pictures looked at can be read; run nin data check on the folder"
         )
     return pictures
 
