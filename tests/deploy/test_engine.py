@@ -173,7 +173,7 @@ def test_a_link_out_of_the_folder_is_not_followed(file, tmp_path):
         open_engine(tmp_path / "link.onnx")
 
 
-def test_all_operators_that_are_written_may_be_read(default_bundle):
+def test_an_operator_that_nin_never_writes_is_refused(default_bundle):
     graph = core(default_bundle)
     node = Node("Loop", ("a",), ("b",), "n")
     with pytest.raises(ModelError, match="'Loop', which nin never writes"):

@@ -84,7 +84,7 @@ class Engine:
     """A network ready to answer; any number of threads may ask it at once.
 
     Pictures are divided among threads, each of which computes its own from beginning to end: threads that share every
-    layer wait for each other, and were 1.2 (float32) to 1.4 times (int8) slower on two cores (docs/log.md).
+    layer wait for each other, and were 1.1 (float32) to 1.4 times (int8) slower on two cores (docs/log.md).
 
     name, classes, preprocess, calibration, precision: as `Facts`. digest: SHA-256 of exactly what runs. threads: that
     one call uses.

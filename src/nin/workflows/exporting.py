@@ -86,13 +86,14 @@ def _places(bundle: Bundle, options: ExportOptions) -> tuple[Path, Path]:
 def _in_eight_bits(exporter: Exporter, bundle: Bundle, material: Material) -> Exported:
     if material.train is None or material.unseen is None:
         raise UsageError("--format onnx-int8 needs labelled pictures to calibrate with; name the data set: --data PATH")
-    rows = np.linspace(0, len(material.train) - 1, min(CALIBRATED, len(material.train))).astype(np.int64)
-    unseen = material.unseen.take(np.arange(min(GATED, len(material.unseen))))
-    calibration, images = (
-        StreamedImages(split, bundle.preprocess, skip_unreadable=True)[:]
-        for split in (material.train.take(rows), unseen)
-    )
-    return exporter.int8(calibration, images, unseen.labels)
+    splits = _some(material.train, CALIBRATED), _some(material.unseen, GATED)
+    calibration, images = (StreamedImages(split, bundle.preprocess, skip_unreadable=True)[:] for split in splits)
+    return exporter.int8(calibration, images, splits[1].labels)
+
+
+def _some(split: Split, count: int) -> Split:
+    """At most so many pictures, spread evenly: a folder is sorted by class."""
+    return split.take(np.linspace(0, len(split) - 1, min(count, len(split))).astype(np.int64))
 
 
 def _material(bundle: Bundle, options: ExportOptions) -> Material:
@@ -107,8 +108,7 @@ def _material(bundle: Bundle, options: ExportOptions) -> Material:
         known = ", ".join(escape_name(label) for label in bundle.classes[:5])
         raise DataError(f"{path} has other classes than the model ({known} ...); name the data that it was trained on")
     unseen = next(source.splits[name] for name in ("test", "validation", "train") if name in source.splits)
-    rows = np.linspace(0, len(unseen) - 1, min(PROVEN, len(unseen))).astype(np.int64)
-    pictures = list(_whole(unseen.take(rows), bundle.preprocess.channels))
+    pictures = list(_whole(_some(unseen, PROVEN), bundle.preprocess.channels))
     return Material(pictures, f"{len(pictures)} pictures of {path.resolve().name}", source.splits["train"], unseen)
 
 
