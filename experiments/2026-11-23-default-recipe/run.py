@@ -21,15 +21,16 @@ WHAT = {
     "photos": "3,068 clothing photos, `nin train photos`",
     "d2l": "the same photos, d2l's NiN recipe",
     "mnist": "MNIST from IDX files, `nin train mnist`",
-    "cifar": "CIFAR-10 from the binary files, `nin train cifar` with SGD, its default until 2026-11-24",
+    "cifar": "CIFAR-10 from the binary files, `nin train cifar`",
 }
 
 
-def ours(data: Path, folder: Path, seed: int) -> dict:
-    """Train with the defaults and one seed, unless that run is finished; returns what its summary says."""
+def ours(data: Path, folder: Path, seed: int, threads: int | None) -> dict:
+    """Train with the defaults, one seed and these threads, unless that run is finished; what its summary says."""
     if not (folder / "summary.json").exists():
         going_on = (folder / "args.yaml").exists()
         what = ["--resume", str(folder)] if going_on else [str(data), "--out", str(folder), "--seed", str(seed)]
+        what += [] if threads is None or going_on else ["--threads", str(threads)]
         subprocess.run([sys.executable, "-m", "nin", "train", *what], check=True)
     summary = json.loads((folder / "summary.json").read_text())
     keys = ("split", "n", "accuracy", "interval", "ece", "epochs", "parameters", "macs")
@@ -62,13 +63,14 @@ def row(what: str, runs: list[dict], accuracy: str, machine: dict) -> dict:
     """One line of the README's table."""
     found = spread([run[accuracy] for run in runs])
     sd = f" ± {found['sd']}" if found["sd"] is not None else ""
+    threads = max(run.get("threads", machine["cores"]) for run in runs)
     minutes = sorted({f"{run['minutes']:.0f}" for run in runs}, key=int)
     return {
         "what": what,
         "result": f"{found['mean']:.1f} %{sd}",
         "n": found["n"],
         "minutes": "–".join(dict.fromkeys((minutes[0], minutes[-1]))),
-        "machine": f"{machine['cores']} cores, no GPU",
+        "machine": f"{threads} core{'s' if threads > 1 else ''}, no GPU",
     }
 
 
@@ -80,6 +82,7 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=WHAT, default=list(WHAT), help="measure these, keep the others")
     parser.add_argument("--runs", type=Path, default=Path("runs/defaults"), help="where the run folders go")
     parser.add_argument("--seeds", type=int, default=3, help="for the photos")
+    parser.add_argument("--threads", type=int, help="of each training; by default one a core")
     parser.add_argument("--d2l-seeds", type=int, default=2, help="for d2l's recipe on the photos")
     arguments = parser.parse_args()
     path = HERE / "result.json"
@@ -93,7 +96,7 @@ def main() -> None:
         else:
             seeds = range(arguments.seeds if name == "photos" else 1)
             data = getattr(arguments, name)
-            runs = [ours(data, arguments.runs / f"{name}-{seed}", seed) for seed in seeds]
+            runs = [ours(data, arguments.runs / f"{name}-{seed}", seed, arguments.threads) for seed in seeds]
             machine = json.loads((arguments.runs / f"{name}-0" / "env.json").read_text())
         percent = spread([run["test_accuracy" if name == "d2l" else "accuracy"] for run in runs])
         result["parts"][name] = {"commit": commit.stdout.strip(), "machine": machine, "runs": runs, "summary": percent}

@@ -1,6 +1,7 @@
 """NPZ, IDX and CIFAR files made here byte by byte, and what happens when a byte is wrong."""
 
 import gzip
+import hashlib
 import io
 import os
 import pickle
@@ -13,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import idx
 
+from nin.data import arrays as reader
 from nin.data import memory
 from nin.data.sources import open_source
 from nin.errors import DataError
@@ -79,6 +81,27 @@ def test_labels_with_gaps_name_their_classes(digits):
     for name in ("t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte"):
         (folder / name).unlink()
     assert open_source(folder).classes == tuple(str(2 * n + 1) for n in range(10))
+
+
+def test_a_file_of_names_names_the_classes(digits):
+    folder, arrays = digits
+    names = tuple(f"kind {letter}" for letter in "jihgfedcba")
+    (folder / "labels.txt").write_text("\n".join(names) + "\n")
+    source = open_source(folder, split=False)
+    assert source.classes == names
+    assert source.splits["train"].labels.tolist() == arrays["train-labels-idx1-ubyte"].tolist()
+    for wrong in (names[:-1], (*names, "more"), (*names[:-1], names[0])):
+        (folder / "labels.txt").write_text("\n".join(wrong))
+        source = open_source(folder, split=False)
+        assert source.classes == DIGITS
+        assert "not exactly 10 different names" in source.notes[0]
+
+
+def test_published_labels_have_their_published_names(digits, monkeypatch):
+    folder, arrays = digits
+    digest = hashlib.sha256(arrays["train-labels-idx1-ubyte"].tobytes()).hexdigest()
+    monkeypatch.setitem(reader._KNOWN_LABELS, digest, reader._FASHION)
+    assert open_source(folder, split=False).classes == reader._FASHION
 
 
 def test_damaged_idx_files_are_refused(digits):

@@ -5,6 +5,7 @@ N pictures of H x W pixels and C channels. Sources: MNIST's "IDX file format" (L
 """
 
 import gzip
+import hashlib
 import os
 import re
 import zipfile
@@ -29,6 +30,12 @@ _CLASS_KEYS = {"classes", "class_names", "label_names"}
 _IDX = re.compile(r"(train|t10k|test)[-._](images|labels)[-._]idx[13][-._]ubyte(\.gz)?")
 _CIFAR10_FILES = {**{f"data_batch_{n}.bin": "train" for n in range(1, 6)}, "test_batch.bin": "test"}
 _CIFAR100_FILES = {"train.bin": "train", "test.bin": "test"}
+NAMES = "labels.txt"  # beside IDX files: the classes' names, one a line, in the order of their numbers
+_FASHION = ("T-shirt or top", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot")
+_KNOWN_LABELS = {  # SHA-256 of a file's labels -> the names that its publication gives them (Xiao et al. 2017)
+    "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7": _FASHION,
+    "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9": _FASHION,
+}
 _READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, NotImplementedError, RuntimeError)
 
 MAX_ARRAYS = 64  # in one NPZ file; a data set needs seven
@@ -171,8 +178,11 @@ def idx_files(files: dict[str, Path]) -> dict[str, dict[str, Path]]:
     return found
 
 
-def open_idx(path: Path, found: dict[str, dict[str, Path]]) -> Source:
-    """MNIST-like IDX files: gray pictures and labels 0 to 255, which name their own classes."""
+def open_idx(path: Path, found: dict[str, dict[str, Path]], names: Path | None = None) -> Source:
+    """MNIST-like IDX files: gray pictures and labels 0 to 255.
+
+    Their names are those in the file `names`, or Fashion-MNIST's for its labels; else each number is its own name.
+    """
     parts: Parts = {}
     for split, pair in found.items():
         if set(pair) != {"images", "labels"}:
@@ -184,7 +194,12 @@ def open_idx(path: Path, found: dict[str, dict[str, Path]]) -> Source:
             counts = f"{len(images):,} pictures, {escape_name(pair['labels'].name)} {len(labels):,} labels"
             raise DataError(f"{escape_name(pair['images'])} has {counts}; download both again")
         parts[split] = images[..., None], labels
-    return build_arrays(path, "idx", parts, ())
+    count = max(int(labels.max(initial=0)) for _, labels in parts.values()) + 1
+    called = tuple(_class_names(names, count))
+    notes = [f"{NAMES} has not exactly {count} different names; the classes are called by their numbers"]
+    if names is None:
+        called = _KNOWN_LABELS.get(hashlib.sha256(next(iter(parts.values()))[1].tobytes()).hexdigest(), ())
+    return build_arrays(path, "idx", parts, notes if names and not called else (), called)
 
 
 def _read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 from nin.artifacts import escape_name
-from nin.data.arrays import idx_files, open_cifar, open_idx, open_npz, regular_files
+from nin.data.arrays import NAMES, idx_files, open_cifar, open_idx, open_npz, regular_files
 from nin.data.folders import open_folders
 from nin.data.images import is_picture_name
 from nin.data.shards import open_shards
@@ -76,5 +76,5 @@ def _read_folder(path: Path) -> Source:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"{escape_name(path)} cannot be listed ({reason}); give a folder that can be read") from error
     if found := idx_files(files):
-        return open_idx(path, found)
+        return open_idx(path, found, files.get(NAMES))
     return open_cifar(path, files) or open_svhn(path, files) or open_shards(path) or open_folders(path)
