@@ -51,11 +51,11 @@ OPTIONS = {
     "export": "format out data overwrite json help",
     "bench": "data threads json help",
     "import": "out labels layout size mean std colours overwrite json help",
-    "serve": "host port public threads queue max-batch max-body access-log help",
+    "serve": "host port public threads runtime queue max-batch max-body access-log help",
     "data check": "json help",
     "doctor": "json help",
     "demo": "out overwrite json help",
-    "batch": "scores address workers threads block-size overwrite json help",
+    "batch": "scores address workers threads runtime block-size overwrite json help",
     "push": "message private overwrite json help",
     "pull": "revision overwrite json help",
 }

@@ -46,6 +46,7 @@ class StandIn:
     unknown_below: float = 0.0
     precision: str = "float32"
     threads: int = 1
+    runtime: str = "onnxruntime"
     classes: tuple[str, ...] = CLASSES
     size: int = SIZE
     batches: list[int] = field(default_factory=list)

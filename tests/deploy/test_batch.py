@@ -23,8 +23,8 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from conftest import cuts, make_bundle, preprocess  # noqa: E402
 from nin.data.images import PictureError  # noqa: E402
+from nin.deploy import answering, places  # noqa: E402
 from nin.deploy import batch as batching  # noqa: E402
-from nin.deploy import places  # noqa: E402
 from nin.deploy.answering import MANIFEST, Worker, part_facts  # noqa: E402
 from nin.deploy.engine import engine_from_bytes, open_engine, pack_engine  # noqa: E402
 from nin.deploy.listing import open_listing, unpacked  # noqa: E402
@@ -378,6 +378,17 @@ def test_one_process_at_a_time_in_a_folder(run, photos, tmp_path):
     with Folder(tmp_path / "out").claimed(), pytest.raises(ArtifactError, match=r"out is in use by process \d+"):
         run(photos, tmp_path / "out")
     assert {p.name for p in (tmp_path / "out").iterdir()} == {".lock"}
+
+
+def test_another_runtime_gives_the_same_answers(run, engine, photos, tmp_path, monkeypatch):
+    asked = []
+    real = answering.engine_from_bytes
+    monkeypatch.setattr(answering, "engine_from_bytes", lambda *a, **k: asked.append(k["runtime"]) or real(*a, **k))
+    run(photos, tmp_path / "out", runtime="openvino")
+    assert asked == ["openvino"]
+    for row in table(tmp_path / "out"):
+        label, score, _, _ = expected(engine, {row["path"]: photos / row["path"]})[row["path"]]
+        assert (row["label"], row["score"]) == (label, pytest.approx(score, abs=1e-5))
 
 
 def test_workers_that_see_another_destination_or_program_say_so(run, default_bundle, photos, tmp_path):

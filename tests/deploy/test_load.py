@@ -41,6 +41,13 @@ def test_every_answer_is_right_and_nothing_else_than_200_and_503_comes(clients, 
     assert clients > 32 or "503" not in found["statuses"]
 
 
+def test_another_runtime_answers_the_same(offline):
+    running = load.start(MODEL, *offline, "--runtime", "openvino")
+    found = asyncio.run(load.closed(running, 4, 0.5))
+    assert load.stop(running) == 0
+    assert (set(found["statuses"]), found["wrong"], found["lost"]) == ({"200"}, 0, 0)
+
+
 def test_beyond_its_capacity_it_goes_on_answering_and_refuses_the_rest(served):
     before = asyncio.run(load.closed(served, 16, 1.5))["per_second"]
     found = asyncio.run(load.open_loop(served, 6 * before, 3.0))

@@ -77,8 +77,8 @@ def bench(
 ) -> None:
     """Measure how fast models answer on this machine.
 
-    Milliseconds of single pictures, pictures a second by pictures at a time, sizes; with ONNX Runtime and, where it is
-    installed, with torch, in turn.
+    Milliseconds of single pictures, pictures a second by pictures at a time, sizes; with ONNX Runtime and, where they
+    are installed, with OpenVINO and torch, in turn.
     """
     found = workflows.bench(model, data=data, threads=threads)
     if json:

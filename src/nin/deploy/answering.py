@@ -21,6 +21,7 @@ from nin.data.images import PictureError
 from nin.deploy.engine import Engine, engine_from_bytes
 from nin.deploy.listing import Kind, open_table, unpacked
 from nin.deploy.places import Anywhere, Folder, Place, place_of
+from nin.deploy.runtimes import Runtime
 from nin.errors import ArtifactError, NinError, UsageError
 
 BATCH = 64  # pictures that are decoded while as many are computed
@@ -33,7 +34,7 @@ Item = tuple[str, Any]  # a picture's name, and where it is: its path, its bytes
 class Work:
     """What every worker must know. source, destination: addresses; work: the SHA-256 that the manifest has, too.
 
-    kind, column: as those of a listing. threads: that one worker computes with. scores: whether all are wanted.
+    kind, column: as those of a listing. threads, runtime: what one worker computes with. scores: are all wanted?
     """
 
     source: str
@@ -43,6 +44,7 @@ class Work:
     work: str
     scores: bool
     threads: int = 1
+    runtime: Runtime = "onnxruntime"
     version: str = __version__
 
 
@@ -90,7 +92,8 @@ class Worker:
         self.source, self.destination = place_of(work.source), place_of(work.destination)
         self.pictures = Anywhere(self.source) if work.kind == "paths" else self.source
         expect_work(self.destination, work.work)
-        self.engine = engine_from_bytes(self._model() if callable(self._model) else self._model, threads=work.threads)
+        packed = self._model() if callable(self._model) else self._model
+        self.engine = engine_from_bytes(packed, threads=work.threads, runtime=work.runtime)
         local = isinstance(self.source, Folder)
         self.pool = ThreadPoolExecutor(READERS if local else BUCKET_READERS)
         self._ready = True

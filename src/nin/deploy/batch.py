@@ -25,6 +25,7 @@ from nin.deploy.cluster import finished_rows, joined
 from nin.deploy.engine import Engine, engine_from_bytes, pack_engine
 from nin.deploy.listing import BLOCK, Block, Listing, open_listing
 from nin.deploy.places import Place, place_of
+from nin.deploy.runtimes import Runtime
 from nin.errors import Interrupted, NinError, UsageError
 
 FORMAT = 1  # of the manifest and of the parts
@@ -115,14 +116,15 @@ def answer(
     address: str | None = None,
     workers: int | None = None,
     threads: int = 1,
+    runtime: Runtime = "onnxruntime",
     overwrite: bool = False,
     told: Callable[[int, int], bool] | None = None,
 ) -> Batched:
     """Answer what is not answered yet. told(pictures done, of all) hears of it and may ask to stop: Interrupted.
 
     address: of a Ray cluster, host:port or auto; None: the cores of this machine. workers: processes, by default as
-    many as there are cores for them; threads: that each computes with. Raises ArtifactError or UsageError, with nothing
-    changed, for a destination that holds anything else, NinError for a cluster that does not answer.
+    many as there are cores for them; threads, runtime: what each computes with. Raises ArtifactError or UsageError,
+    with nothing changed, for a destination that holds anything else, NinError for a cluster that does not answer.
     """
     started = perf_counter()
     listing, destination = batch.listing, batch.destination
@@ -142,7 +144,7 @@ def answer(
         _begin(batch, old, again=overwrite)
         if ray is not None:
             rows = [{"number": b.number, "name": batch.part(b), "inputs": b.inputs} for b in left]
-            work = replace(batch.work, threads=threads)
+            work = replace(batch.work, threads=threads, runtime=runtime)
             for number, row in enumerate(finished_rows(ray, Worker, work, batch.model, rows, workers, threads), 1):
                 if row["failed"] is not None:
                     raise NinError(row["failed"])

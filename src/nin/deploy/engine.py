@@ -1,4 +1,4 @@
-"""A trained network at work without torch: ONNX Runtime over the graph of a model folder, or over an exported file.
+"""A trained network at work without torch: a runtime over the graph of a model folder, or over an exported file.
 
 Shapes: N pictures (H, W, C) uint8 of the network's own size, K classes, (h, w) sides of the class maps.
 """
@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 
 from nin import __version__
 from nin.artifacts import escape_name, read_bytes
@@ -23,6 +22,7 @@ from nin.bundle.shipped import find_model
 from nin.data.preprocess import Preprocess
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, from_bytes, to_bytes
+from nin.deploy.runtimes import Runtime, open_session
 from nin.errors import ArtifactError, ModelError, UsageError
 
 FACTS = "nin"  # the metadata entry that says what a file is
@@ -87,16 +87,18 @@ class Engine:
     layer wait for each other, and were 1.1 (float32) to 1.4 times (int8) slower on two cores (docs/log.md).
 
     name, classes, preprocess, calibration, precision: as `Facts`. digest: SHA-256 of exactly what runs. threads: that
-    one call uses.
+    one call uses. runtime: what computes.
     """
 
-    def __init__(self, facts: Facts, graph: Graph, threads: int | None = None) -> None:
+    def __init__(
+        self, facts: Facts, graph: Graph, threads: int | None = None, runtime: Runtime = "onnxruntime"
+    ) -> None:
         self.name, self.classes, self.preprocess = facts.name, facts.classes, facts.preprocess
         self.calibration, self.precision = facts.calibration, facts.precision
-        self.threads = threads or usable_cores()
+        self.threads, self.runtime = threads or usable_cores(), runtime
         data = to_bytes(graph, __version__)
         self.digest = hashlib.sha256(data).hexdigest()
-        self._session = session(data, 1, facts.name)
+        self._session = open_session(runtime, data, self.threads, facts.name)
         self._pool = ThreadPoolExecutor(self.threads, "nin-engine") if self.threads > 1 else None
         self._expect_ports(facts)
 
@@ -116,31 +118,30 @@ class Engine:
         return answers
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
-        found: list[np.ndarray] = self._session.run(OUTPUTS, {RESIZED: np.ascontiguousarray(images)})
-        return found
+        return self._session.run(OUTPUTS, np.ascontiguousarray(images))
 
     def in_words(self) -> str:
         """What computes, for people: "ONNX Runtime 1.32.0, float32, 2 threads"."""
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
-        return f"ONNX Runtime {onnxruntime.__version__}, {self.precision}, {threads}"
+        return f"{self._session.words}, {self.precision}, {threads}"
 
     def _expect_ports(self, facts: Facts) -> None:
-        classes, shapes = len(facts.classes), {port.name: port.shape for port in self._session.get_outputs()}
-        fits = set(shapes) == set(OUTPUTS) and all(shape[1] == classes for shape in shapes.values())
-        (taken,) = self._session.get_inputs() if len(self._session.get_inputs()) == 1 else (None,)
+        classes, shapes, taken = len(facts.classes), self._session.outputs, self._session.inputs
+        fits = set(shapes) >= set(OUTPUTS) and all(shapes[name][1] == classes for name in OUTPUTS)
         size = [*self.preprocess.size, self.preprocess.channels]
-        if not fits or taken is None or (taken.name, list(taken.shape[1:])) != (RESIZED, size):
+        if not fits or set(taken) != {RESIZED} or taken[RESIZED][1:] != size:
             raise ModelError(
                 f"{escape_name(facts.name)} has another input or other outputs than it says; export it again"
             )
 
 
-def open_engine(model: str | Path, *, threads: int | None = None) -> Engine:
+def open_engine(model: str | Path, *, threads: int | None = None, runtime: Runtime = "onnxruntime") -> Engine:
     """The engine of a model folder, the run folder around it, a model of the package, or an exported .onnx file.
 
-    threads: that one call uses; by default as many as there are cores to use. Raises ModelError in one line.
+    threads: that one call uses; by default as many as there are cores to use. runtime: "openvino" (extra [openvino]) is
+    faster for eight-bit files and slower to start. Raises ModelError in one line, MissingExtra without that extra.
     """
-    return Engine(*_facts_and_graph(model), threads)
+    return Engine(*_facts_and_graph(model), threads, runtime)
 
 
 def pack_engine(model: str | Path) -> bytes:
@@ -149,10 +150,10 @@ def pack_engine(model: str | Path) -> bytes:
     return to_bytes(replace(graph, metadata={FACTS: facts.to_json()}), __version__)
 
 
-def engine_from_bytes(data: bytes, *, threads: int | None = None) -> Engine:
+def engine_from_bytes(data: bytes, *, threads: int | None = None, runtime: Runtime = "onnxruntime") -> Engine:
     """The engine that `pack_engine` packed, of the same digest; raises ModelError in one line for other bytes."""
     facts, graph = _read(data, "the model")
-    return Engine(facts, replace(graph, metadata={}), threads)
+    return Engine(facts, replace(graph, metadata={}), threads, runtime)
 
 
 def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
@@ -203,15 +204,3 @@ def without_resizing(graph: Graph) -> Graph:
 def usable_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def session(data: bytes, threads: int, name: str) -> onnxruntime.InferenceSession:
-    """ONNX Runtime over the bytes of a file; ModelError where it refuses them. `name` is for the message."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-    options.log_severity_level = 4  # what goes wrong is an exception
-    try:
-        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    except Exception as error:
-        reason = escape_name(str(error).splitlines()[0])[:200]
-        raise ModelError(f"{escape_name(name)} is no network that can be run ({reason}); get it again") from error

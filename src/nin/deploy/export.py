@@ -14,11 +14,12 @@ import onnxruntime
 
 from nin import __version__
 from nin.bundle.folder import Bundle
-from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle, session, usable_cores
+from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle, usable_cores
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.deploy.quantise import Ranged, calibrate, convolutions, quantised, tapped
 from nin.deploy.resize import resizing
+from nin.deploy.runtimes import session
 from nin.errors import ModelError
 
 CLOSE = 1e-5  # of a probability, between float32 files and torch

@@ -21,7 +21,6 @@ from nin.deploy.messages import Refused
 OUTPUTS = ("probabilities", "logits", "class_maps")
 PICTURES = 64  # of one request
 NUMBERS = 1_000_000  # of one reply
-PLATFORM = "nin_onnxruntime"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +44,7 @@ def describe(name: str, engine: Engine) -> dict[str, Any]:
     return {
         "name": name,
         "versions": [version_of(engine)],
-        "platform": PLATFORM,
+        "platform": f"nin_{engine.runtime}",
         "inputs": [
             {"name": "pictures", "datatype": "UINT8", "shape": [-1, -1, -1, engine.preprocess.channels]},
             {"name": "files", "datatype": "BYTES", "shape": [-1]},

@@ -35,6 +35,8 @@ def batch(
         raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
     need("ray", "pyarrow", extra="ray")
     hears = listener or Listener()
+    if options.runtime == "openvino":
+        need("openvino", extra="openvino")
     work = plan(str(model), str(source), str(destination), block_size=options.block_size, scores=options.scores)
     for note in work.listing.notes:
         hears.note(note)
@@ -43,5 +45,5 @@ def batch(
         hears.answered(done, total)
         return hears.should_stop()
 
-    chosen = {name: getattr(options, name) for name in ("address", "workers", "threads", "overwrite")}
+    chosen = {name: getattr(options, name) for name in ("address", "workers", "threads", "runtime", "overwrite")}
     return answer(work, **chosen, told=told)

@@ -3,6 +3,7 @@
 import importlib.util
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,8 @@ from nin.bundle.shipped import find_model
 from nin.deploy.engine import open_engine
 from nin.errors import UsageError
 from nin.workflows.answers import Bench
-from nin.workflows.journeys import evaluate, load
-from nin.workflows.using import Runner
+from nin.workflows.journeys import load, measure
+from nin.workflows.using import Classifier, Runner
 
 BATCHES = (1, 8, 32, 128)
 ROUNDS, ROUND_SECONDS = 5, 0.2  # every form in turn, so that a busy moment does not fall on one alone
@@ -23,28 +24,30 @@ LATENCIES = 200  # single pictures, whose percentiles are told
 def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int | None = None) -> list[Bench]:
     """Latency and throughput of model folders and exported files; with `data` their accuracy on it, too.
 
-    A folder is measured with ONNX Runtime and, where torch is installed, with torch; all forms in turn. threads: for
-    all of them; by default as many as there are cores.
+    Each is measured with ONNX Runtime and, where they are installed, with OpenVINO and (a folder) with torch; all forms
+    in turn. threads: for all of them; by default as many as there are cores.
     """
     if not models:
         raise UsageError("no model is named; give model folders, exported .onnx files or names of the package")
     if threads is not None and threads < 1:
         raise UsageError(f"--threads is {threads}; expected at least 1")
-    with_torch = importlib.util.find_spec("torch") is not None
+    with_torch, with_openvino = (importlib.util.find_spec(name) is not None for name in ("torch", "openvino"))
     forms: list[tuple[str, Runner]] = []
     for model in models:
         forms.append((model, open_engine(model, threads=threads)))
+        if with_openvino:
+            forms.append((model, open_engine(model, threads=threads, runtime="openvino")))
         if with_torch and Path(model).suffix != ".onnx":
             forms.append((model, load(model, "cpu").runner))
     if with_torch:
         import torch
 
         torch.set_num_threads(threads or forms[0][1].threads)
-    measured = {model: evaluate(model, data).evaluation for model in dict.fromkeys(models)} if data else {}
+    measured = [measure(partial(Classifier, runner), data).evaluation for _, runner in forms] if data else []
     rates, latencies = _rates([runner for _, runner in forms]), [_latencies(runner) for _, runner in forms]
     found = []
     for number, (model, runner) in enumerate(forms):
-        evaluation = measured.get(model)
+        evaluation = measured[number] if measured else None
         spread = {f"p{part}": float(np.percentile(latencies[number], part)) for part in (50, 95, 99)}
         accuracy = (None, 0) if evaluation is None else (evaluation.accuracy, evaluation.n)
         found.append(Bench(model, runner.in_words(), _bytes(model), spread, rates[number], *accuracy))

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from functools import partial
 from glob import glob
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -164,6 +165,13 @@ def evaluate(
     device: str = "auto",
 ) -> Measured:
     """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything."""
+    return measure(partial(classifier, model, device), data, split=split, skip_unreadable=skip_unreadable)
+
+
+def measure(
+    opened: "Callable[[], Classifier]", data: str | Path, *, split: str | None = None, skip_unreadable: bool = False
+) -> Measured:
+    """`evaluate` of what `opened` gives once the pictures are found."""
     from nin.data.cache import decode_split
     from nin.data.sources import open_source
     from nin.data.stream import StreamedImages
@@ -172,7 +180,7 @@ def evaluate(
     name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
     if name not in source.splits:
         raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
-    at_work = classifier(model, device)
+    at_work = opened()
     columns = {label: index for index, label in enumerate(at_work.classes)}
     strangers = [label for label in source.classes if label not in columns]
     if strangers:

@@ -51,7 +51,7 @@ def serve(
             f"--host {escape_name(options.host)} lets other machines in, and the server asks nobody for a password; "
             "add --public when that is meant"
         )
-    served = _open(models, options.threads)
+    served = _open(models, options)
     bounds = Bounds(body_bytes=options.max_body * 2**20)
     server = Server(served, Drawn(), Allowance(queue=options.queue, most=options.max_batch, bounds=bounds))
     listener = bind(options.host, options.port)
@@ -62,9 +62,9 @@ def serve(
         raise NinError(f"{left} requests could not be answered before the server had to stop")
 
 
-def _open(models: Sequence[str], threads: int | None) -> list[Served]:
+def _open(models: Sequence[str], options: ServeOptions) -> list[Served]:
     found: dict[str, Served] = {}
-    opener = partial(open_engine, threads=threads)
+    opener = partial(open_engine, threads=options.threads, runtime=options.runtime)
     for word in models:
         name, place = _named(word)
         seen = fingerprint(place)
