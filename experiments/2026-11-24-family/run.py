@@ -6,7 +6,7 @@ Each contestant trains for the same minutes on as many threads with the recipe o
 follows the clock) on the first 45,000 training pictures and is measured once on the official test split; `--together`
 lets so many train side by side. Afterwards, with nothing beside it, latency: one picture at a time and batches of 64,
 float32, all cores, median of 30. Finished contestants are kept in result.json, so it can be stopped and started again;
-then pareto.png is drawn: accuracy against multiply-adds, with the front that nothing beats.
+then table.md is written and pareto.png drawn: accuracy against multiply-adds, with the front that nothing beats.
 """
 
 import argparse
@@ -163,21 +163,43 @@ def front(rows: list[dict]) -> list[dict]:
     return kept
 
 
+def table(rows: list[dict]) -> str:
+    """All contestants, cheapest first; those of the front in bold."""
+    best = {row["name"] for row in front(rows)}
+    lines = [
+        "| network | test accuracy | 95 % interval | epochs | parameters | multiply-adds | ms, 1 picture | ms, 64 |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in sorted(rows, key=lambda row: row["macs"]):
+        name = f"**{row['name']}**" if row["name"] in best else row["name"]
+        low, high = (100 * value for value in row["interval"])
+        cells = (
+            *(name, f"{100 * row['accuracy']:.2f} %", f"{low:.1f} to {high:.1f}", row["epochs"]),
+            *(f"{row['parameters']:,}", f"{row['macs'] / 1e6:.1f} M", f"{row['ms']:.2f}", f"{row['ms_of_64']:.1f}"),
+        )
+        lines.append(f"| {' | '.join(map(str, cells))} |")
+    return "\n".join(lines) + "\n"
+
+
 def draw(rows: list[dict]) -> None:
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
-    for row in rows:
+    figure, axes = pyplot.subplots(figsize=(9, 5), layout="constrained")
+    for number, row in enumerate(sorted(rows, key=lambda row: row["macs"]), 1):
         x, y = row["macs"] / 1e6, 100 * row["accuracy"]
         low, high = (100 * value for value in row["interval"])
-        axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", color="tab:blue" if "nin" in row["name"] else "tab:red")
-        axes.annotate(f" {row['name']} ({row['parameters'] / 1e3:.0f} k)", (x, y), fontsize=8)
+        colour = "tab:blue" if row["name"].startswith("nin") else "tab:red"
+        name = f"{number}  {row['name']} ({row['parameters'] / 1e3:.0f} k)"
+        axes.errorbar(x, y, [[y - low], [high - y]], fmt="o", color=colour, label=name)
+        axes.annotate(str(number), (x, y), (5, 3), textcoords="offset points", fontsize=9)
+    figure.legend(loc="outside right upper", fontsize=8, title="network (parameters)")
     best = front(rows)
     axes.plot([r["macs"] / 1e6 for r in best], [100 * r["accuracy"] for r in best], "-", color="grey", zorder=0)
     axes.set(xscale="log", xlabel="multiply-adds a picture, millions", ylabel="CIFAR-10 test accuracy, %")
+    axes.set_xticks(ticks := [5, 10, 20, 50, 100], [str(tick) for tick in ticks])
     axes.set_title(f"{rows[0]['minutes']:g} minutes of training each; bars: 95 % interval of the test set")
     figure.savefig(HERE / "pareto.png", dpi=120)
 
@@ -200,11 +222,13 @@ def main() -> None:
     for first in range(0, len(left), arguments.together):
         rows += side_by_side(left[first : first + arguments.together], arguments)
         RESULT.write_text(json.dumps({"contestants": rows}, indent=2) + "\n", encoding="utf-8")
+    hardware.apply(hardware.choose())
     for row in rows:
         if "ms" not in row:
             model = CONTESTANTS[row["name"]]().to(memory_format=torch.channels_last)
             row["ms"], row["ms_of_64"] = round(latency(model, 1), 3), round(latency(model, 64), 2)
     RESULT.write_text(json.dumps({"contestants": rows}, indent=2) + "\n", encoding="utf-8")
+    (HERE / "table.md").write_text(table(rows), encoding="utf-8")
     draw(rows)
 
 

@@ -22,7 +22,7 @@ CONTESTANTS = {
     "from scratch": [],
     "--from nin-cifar10": ["--from", "nin-cifar10"],
     "from scratch, nin-large, 32 pixels": ["--network", "nin-large", "--size", "32"],
-    "--from nin-cifar10 --size 96": ["--from", "nin-cifar10", "--size", "96"],
+    "--from nin-cifar10 --size 32": ["--from", "nin-cifar10", "--size", "32"],
 }
 
 

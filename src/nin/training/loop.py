@@ -158,8 +158,8 @@ class Trainer:
             watch.hear(loss)
             if not math.isfinite(loss):
                 raise NinError(
-                    f"the training loss or its gradient became {loss} in epoch {at.epoch + 1}, step {at.step + 1}, at "
-                    f"learning rate {self.learning_rate():.3g}; start again with a smaller --lr"
+                    f"the training loss, its gradient or a weight became {loss} in epoch {at.epoch + 1}, step "
+                    f"{at.step + 1}, at learning rate {self.learning_rate():.3g}; start again with a smaller --lr"
                 )
             elapsed = self._elapsed(start)
             at.step, at.seen = at.step + 1, at.seen + len(batch)
@@ -199,7 +199,8 @@ class Trainer:
     def step(self, batch: np.ndarray) -> tuple[float, int]:
         """One optimizer step on the pictures `batch` (B,) of all ranks; returns its loss and right answers.
 
-        Where loss or gradient are not finite the weights stay as they are, and the loss returned is not finite.
+        Where loss or gradient are not finite the weights stay as they are; the loss returned is not finite then, nor
+        when the step made a weight or a statistic so.
         """
         recipe, at, rows = self.recipe, self.position, self._rows(batch)
         x, labels = self.pictures(rows)
@@ -228,7 +229,9 @@ class Trainer:
         if not math.isfinite(loss + norm):
             return (norm if math.isfinite(loss) else loss), 0
         self.optimizer.step()
-        return loss, int(facts[1])
+        state = [*self.model.parameters(), *(held for held in self.model.buffers() if held.is_floating_point())]
+        size = float(torch.nn.utils.get_total_norm(state))
+        return (loss if math.isfinite(size) else size), int(facts[1])
 
     def pictures(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Training pictures `rows` (M,) as the network gets them, not varied (M, C, H, W), and their labels (M,)."""
