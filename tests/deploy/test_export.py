@@ -193,9 +193,9 @@ def test_bench_measures_every_form(default_bundle, model, photos, monkeypatch):
 
     monkeypatch.setattr(benching, "ROUND_SECONDS", 0.01)
     monkeypatch.setattr(benching, "LATENCIES", 10)
-    ours, torchs = benching.bench([str(model)], data=photos, threads=1)
-    assert "ONNX Runtime" in ours.computed_by and "torch" in torchs.computed_by
-    assert ours.n == torchs.n == 24 and ours.accuracy == torchs.accuracy
-    for one in (ours, torchs):
+    ours, openvino, torchs = found = benching.bench([str(model)], data=photos, threads=1)
+    assert "ONNX Runtime" in ours.computed_by and "OpenVINO" in openvino.computed_by and "torch" in torchs.computed_by
+    assert {one.n for one in found} == {24} and ours.accuracy == openvino.accuracy == torchs.accuracy
+    for one in found:
         assert list(one.images_per_second) == [1, 8, 32, 128] and min(one.images_per_second.values()) > 0
         assert 0 < one.milliseconds["p50"] <= one.milliseconds["p95"] <= one.milliseconds["p99"]

@@ -56,8 +56,13 @@ def tapped(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
 
 
 def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset()) -> Graph:
-    """The graph with convolutions in eight bits, except the last one, which makes the maps, and those `in_float`."""
-    chosen = {node.name for node in convolutions(graph)[:-1]} - in_float
+    """The graph with convolutions in eight bits, except those `in_float` and the last one, which makes the maps.
+
+    What the last one reads is rounded, too, where the convolution before it is in eight bits: so that one ends in them.
+    """
+    *before, last = convolutions(graph)
+    chosen = {node.name for node in before} - in_float
+    rounding = {last.name} if before and before[-1].name in chosen else set()
     build = Builder([], dict(graph.constants))
     eaten = {node.inputs[0] for node in graph.nodes if node.name in chosen}
     for node in graph.nodes:
@@ -65,6 +70,8 @@ def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset
             node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.outputs[0]]),))
         if node.name in chosen:
             node = _in_eight_bits(build, node, ranges[node.inputs[0]])
+        if node.name in rounding:
+            node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.inputs[0]]), *node.inputs[1:]))
         build.nodes.append(node)
     used = {name for node in build.nodes for name in node.inputs}
     constants = {name: array for name, array in build.constants.items() if name in used}
