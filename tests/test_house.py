@@ -51,7 +51,7 @@ THIRD_PARTY = {
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
-    "deploy": {"numpy", "torch", "onnxruntime", "httptools", "ray", "pyarrow"},
+    "deploy": {"numpy", "torch", "onnxruntime", "openvino", "httptools", "ray", "pyarrow"},
     "lab": {"numpy", "PIL", "matplotlib", "torch"},
     "workflows": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "cli": {"cyclopts", "rich"},
