@@ -346,9 +346,9 @@ async def soak(served: Served, requests: int, aborted: int, clients: int = 16) -
     A tenth of the requests come before they are counted, and more until the server is warm: its memory grows once when
     the largest batch of `clients` first comes together, which is no leak, and no number of requests is sure to bring.
     """
-    tally = Tally()
+    tally = Tally()  # of the requests that count
 
-    async def some(count: int, seed: int) -> None:
+    async def some(count: int, seed: int, tally: Tally) -> None:
         client, rng = Client(served.port), random.Random(seed)
         for _ in range(count):
             number = rng.randrange(len(served.requests))
@@ -366,20 +366,20 @@ async def soak(served: Served, requests: int, aborted: int, clients: int = 16) -
         """Rounds that all begin at once, until ten of them in a row bring less than half a megabyte."""
         least, steady = served.memory(), 0
         for _ in range(200):
-            await asyncio.gather(*(some(4, seed) for seed in range(clients)))
+            await asyncio.gather(*(some(4, seed, Tally()) for seed in range(clients)))
             grown = served.memory() > least + 2**19
             least, steady = (served.memory(), 0) if grown else (least, steady + 1)
             if steady == 10:
                 return
 
-    await asyncio.gather(*(some(requests // 10 // clients, seed) for seed in range(clients)))
+    await asyncio.gather(*(some(requests // 10 // clients, seed, Tally()) for seed in range(clients)))
     for number in range(aborted // 10):
         await abort(number)
     await warm()
     await asyncio.sleep(2)
     before = {"memory": served.memory(), **served.held()}
     begun = time.perf_counter()
-    await asyncio.gather(*(some(requests // clients, seed) for seed in range(clients)))
+    await asyncio.gather(*(some(requests // clients, seed, tally) for seed in range(clients)))
     duration = time.perf_counter() - begun
     for number in range(aborted):
         await abort(number)

@@ -235,7 +235,7 @@ def bench_lines(found: Sequence["Bench"]) -> list[str]:
         )
         for one in found
     ]
-    return table(header, rows, left=2)
+    return table(header, rows, left=2, most=40)
 
 
 def findings_lines(findings: Sequence["Finding"]) -> Iterator[str]:

@@ -100,7 +100,7 @@ class Engine:
         self.digest = hashlib.sha256(data).hexdigest()
         self._session = open_session(runtime, data, self.threads, facts.name)
         self._pool = ThreadPoolExecutor(self.threads, "nin-engine") if self.threads > 1 else None
-        self._expect_ports(facts)
+        self._expect_ports(facts, graph)
 
     def run(self, images: np.ndarray) -> Answers:
         """Answers for (N, H, W, C) uint8; UsageError for another shape, ModelError when a number is not finite."""
@@ -125,9 +125,10 @@ class Engine:
         threads = f"{self.threads} thread{'s' if self.threads > 1 else ''}"
         return f"{self._session.words}, {self.precision}, {threads}"
 
-    def _expect_ports(self, facts: Facts) -> None:
+    def _expect_ports(self, facts: Facts, graph: Graph) -> None:
         classes, shapes, taken = len(facts.classes), self._session.outputs, self._session.inputs
-        fits = set(shapes) >= set(OUTPUTS) and all(shapes[name][1] == classes for name in OUTPUTS)
+        named = {port.name for port in graph.outputs}  # OpenVINO also tells the names that it made one with these
+        fits = named == set(OUTPUTS) and all(shapes[name][1] == classes for name in OUTPUTS)
         size = [*self.preprocess.size, self.preprocess.channels]
         if not fits or set(taken) != {RESIZED} or taken[RESIZED][1:] != size:
             raise ModelError(

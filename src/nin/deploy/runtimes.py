@@ -71,8 +71,8 @@ class OpenVino:
             core = openvino.Core()
             self._model = core.compile_model(core.read_model(data), "CPU", how | {"INFERENCE_NUM_THREADS": threads})
         except Exception as error:
-            raise refused(name, error) from error
-        self.inputs = {_name(port): _shape(port) for port in self._model.inputs}
+            raise _refused(name, error) from error
+        self.inputs = {str(port.any_name): _shape(port) for port in self._model.inputs}
         self.outputs = {name: _shape(port) for port in self._model.outputs for name in port.names}
         self._own = threading.local()
 
@@ -94,10 +94,6 @@ def _openvino() -> Any:
     return importlib.import_module("openvino")
 
 
-def _name(port: Any) -> str:
-    return str(port.any_name)
-
-
 def _shape(port: Any) -> Shape:
     return [side.get_length() if side.is_static else "any" for side in port.partial_shape]
 
@@ -110,10 +106,10 @@ def session(data: bytes, threads: int, name: str) -> onnxruntime.InferenceSessio
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:
-        raise refused(name, error) from error
+        raise _refused(name, error) from error
 
 
-def refused(name: str, error: Exception) -> ModelError:
+def _refused(name: str, error: Exception) -> ModelError:
     """What is said when a runtime does not take a file."""
     reason = escape_name(str(error).splitlines()[0] if str(error) else type(error).__name__)[:200]
     return ModelError(f"{escape_name(name)} is no network that can be run ({reason}); get it again")
