@@ -77,7 +77,7 @@ def reproduce(
             for key in part.rows:
                 row = ROWS[key]
                 if row.data not in benches:
-                    benches[row.data] = _bench(sets[row.data], DATA_SETS[row.data], plan, folder)
+                    benches[row.data] = _bench(sets[row.data], row.data, plan, folder)
                     for note in benches[row.data].notes:
                         listener.note(note)
                 _row(row, benches[row.data], plan, seeds, folder, machine, listener)
@@ -119,17 +119,17 @@ def _is(source: Source, about: DataSet) -> bool:
     return bool(low <= images[:1000].mean() / 255 <= high)
 
 
-def _bench(source: Source, about: DataSet, plan: Protocol, folder: Path) -> Bench:
+def _bench(source: Source, name: str, plan: Protocol, folder: Path) -> Bench:
     """Pictures and preprocessing; ZCA is fitted once and kept beside the runs."""
-    parts = {name: source.splits[name] for name in ("train", "test")}
-    pictures = {name: Pictures(np.asarray(part.images), part.labels) for name, part in parts.items()}
-    train = pictures["train"]
-    if plan.pictures is not None:
-        train = Pictures(train.images[: plan.pictures], train.labels[: plan.pictures])
+    about = DATA_SETS[name]
+    parts = {split: source.splits[split] for split in ("train", "test")}
+    pictures = {split: Pictures(np.asarray(part.images), part.labels) for split, part in parts.items()}
+    first = slice(plan.pictures.get(name))
+    train = Pictures(pictures["train"].images[first], pictures["train"].labels[first])
     notes = [
-        f"{about.title}: {len(pictures[name]):,} of {whole:,} {name} pictures are there: not the whole data set"
-        for name, whole in (("train", about.train), ("test", about.test))
-        if len(pictures[name]) != whole
+        f"{about.title}: {len(pictures[split]):,} of {whole:,} {split} pictures are there: not the whole data set"
+        for split, whole in (("train", about.train), ("test", about.test))
+        if len(pictures[split]) != whole
     ]
     share = train.images[:10_000] / 255.0
     mean, std = (tuple(round(float(v), 4) for v in getattr(share, what)((0, 1, 2))) for what in ("mean", "std"))
