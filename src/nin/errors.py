@@ -4,6 +4,7 @@ NinError                 the run failed                                        e
 ├── DataError            pictures, labels, data sets
 ├── ModelError           model folders, checkpoints, weights
 ├── ArtifactError        a file could not be written, or is not what was written
+├── NotFinite            numbers of a training became infinite or no number at all
 ├── UsageError           the command or the call is wrong                      exit code 2
 │   └── MissingExtra     an optional part is not installed
 ├── BelowThreshold       the result is under --fail-under                      exit code 3
@@ -30,6 +31,10 @@ class ModelError(NinError):
 
 class ArtifactError(NinError):
     """A file could not be written completely, or its content is not what was once written."""
+
+
+class NotFinite(NinError):
+    """The loss, the gradient or a weight of a training is infinite or no number any more; no such state is saved."""
 
 
 class UsageError(NinError):

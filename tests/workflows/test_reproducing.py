@@ -158,10 +158,35 @@ def test_a_start_that_dies_is_counted_and_another_seed_is_tried(tmp_path, monkey
     monkeypatch.setitem(paper.PROTOCOLS, "short", cut)
     dead = replace(ROWS["cifar10"], recipe=lambda epochs: replace(authors.author_cifar10(epochs=epochs), lr=1e-9))
     monkeypatch.setitem(paper.ROWS, "cifar10", dead)
+    monkeypatch.setattr(reproducing, "EARLY", 3)
     result = only(reproduce(["figure4"], tmp_path / "cifar", out=tmp_path / "out", seeds=1))
     assert (result["rows"][0]["n"], result["rows"][0]["dead starts"]) == (0, reproducing.TRIES)
     assert result["verdict"] == "nothing is run yet" and "scores" not in result
     assert [len(run["curve"]) for run in result["runs"]["cifar10"]] == [reproducing.FIRST] * 3
+
+
+def test_a_start_whose_classes_die_and_one_that_overflows_are_counted_too(tmp_path, monkeypatch):
+    write_cifar10(tmp_path / "cifar", train=1280)
+    monkeypatch.setitem(
+        paper.PROTOCOLS, "short", replace(PROTOCOLS["short"], epochs=dict.fromkeys(DATA_SETS, 4), watched=10)
+    )
+    monkeypatch.setattr(reproducing, "EARLY", 3)
+
+    def shut(generator, strict):
+        model = ROWS["cifar10"].build(generator, strict)
+        torch.nn.init.constant_(model.blocks[-1].pointwise[-1].bias[:9], -1e3)  # nine class maps never open
+        return model
+
+    monkeypatch.setitem(paper.ROWS, "cifar10", replace(ROWS["cifar10"], build=shut))
+    fast = replace(ROWS["cifar10"], recipe=lambda epochs: replace(authors.author_cifar10(epochs=epochs), lr=1e9))
+    monkeypatch.setitem(paper.ROWS, "cifar10-no-dropout", replace(fast, key="cifar10-no-dropout"))
+    words = {"out": tmp_path / "out", "seeds": 1, "strict": True}
+    result = only(reproduce(["figure3"], tmp_path / "cifar", **words))
+    assert [(row["n"], row["dead starts"]) for row in result["rows"]] == [(0, reproducing.TRIES)] * 2
+    closed, overflown = result["runs"]["cifar10"][0], result["runs"]["cifar10-no-dropout"][0]
+    assert {epoch["dead_classes"] for epoch in closed["curve"]} == {9} and closed["strict"] is True
+    assert "became" in overflown["ended"] and overflown["curve"] == [] and closed["ended"] is None
+    assert (tmp_path / "out/short-strict/result.json").is_file()
 
 
 def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
@@ -191,9 +216,10 @@ def test_every_row_of_the_tables_is_the_papers_network_and_error():
     }  # fmt: skip
     assert {key: row.paper for key, row in ROWS.items()} == paper_says
     sizes = {"cifar10": 966_986, "cifar100": 984_356, "svhn": 1_986_026, "mnist": 349_674}
-    for key, size in sizes.items():
-        model = ROWS[key].build(torch.Generator().manual_seed(0))
+    for (key, size), strict in product(sizes.items(), (True, False)):
+        model = ROWS[key].build(torch.Generator().manual_seed(0), strict)
         assert anatomy(model, (model.config.in_channels, 32, 32)).parameters == size
+        assert (model.config.last_activation, model.config.init) == (strict, "normal" if strict else "kaiming")
     full = PROTOCOLS["full"].recipe(ROWS["cifar10-augmented"], 7)
     assert (full.epochs, full.seed, full.augmentation.flip) == (260, 7, True)
     assert all(key in ROWS for part in PARTS.values() for key in part.rows)

@@ -70,6 +70,7 @@ def reproduce(
     data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
     protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
     seeds: Annotated[int, Parameter(help="Trainings of every row.")] = 2,
+    strict: Annotated[bool, Parameter(help="The author's own start, which mostly dies; by default mended.")] = False,
     out: Annotated[Path, Parameter(help="Where results and trainings go.")] = Path("reproduced"),
     resume: Annotated[bool, Parameter(help="Go on with what --out holds.")] = False,
     json: Json = False,
@@ -87,7 +88,7 @@ def reproduce(
     found = []
     with Stop() as stop, listener_for(screen, stop) as listener:
         results = workflows.reproduce(
-            name, data, out=out, protocol=protocol, seeds=seeds, resume=resume, listener=listener
+            name, data, out=out, protocol=protocol, seeds=seeds, strict=strict, resume=resume, listener=listener
         )
         for result in results:
             found.append(result)

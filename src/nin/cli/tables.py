@@ -262,7 +262,9 @@ def _bytes(count: float) -> str:
 def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
     """A table or figure of the paper with what was found, the paper's own other rows, and the verdict."""
     yield result["title"]
-    yield f"protocol: {result['protocol']['name']}" + (" (ours)" if result["protocol"]["ours"] else " (the author's)")
+    whose = "ours" if result["protocol"]["ours"] else "the author's"
+    start = "the author's" if result["strict"] else "mended: kaiming's first weights, no ReLU on the class maps"
+    yield f"protocol: {result['protocol']['name']} ({whose}); start: {start}"
     rows = [
         (
             row["title"],

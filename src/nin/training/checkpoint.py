@@ -10,7 +10,7 @@ import torch
 
 from nin.artifacts import read_tensors, write_tensors
 from nin.data.preprocess import Preprocess
-from nin.errors import ArtifactError, ModelError, NinError
+from nin.errors import ArtifactError, ModelError, NotFinite
 from nin.training.distributed import Team
 from nin.training.loop import Epoch, Position, Trainer
 
@@ -23,7 +23,7 @@ Saved = tuple[dict[str, np.ndarray], Position, dict[str, Any]]
 def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     """Write the trainer's whole state over the older of the two checkpoints; `about` (JSON-able) travels with it.
 
-    NinError, with nothing written, for numbers that are not finite.
+    NotFinite, with nothing written, for numbers that are not finite.
     """
     tensors = {f"model/{k}": v for k, v in trainer.model.state_dict().items()}
     tensors |= {f"best/{k}": v for k, v in trainer.best.items()}
@@ -35,7 +35,7 @@ def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     arrays |= {f"{FITTED}{k}": v for k, v in trainer.preprocess.tensors().items()}
     broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
     if broken:
-        raise NinError(f"{broken[0]} is not finite; it was not saved, the checkpoint before it stays")
+        raise NotFinite(f"{broken[0]} is not finite; it was not saved, the checkpoint before it stays")
     trainer.position.saves += 1
     metadata = {
         "format": str(FORMAT),

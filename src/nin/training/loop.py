@@ -16,7 +16,7 @@ from nin.data.augment import augment, cutmix
 from nin.data.preprocess import Preprocess
 from nin.data.randomness import balanced_order, order, step_seed
 from nin.data.stream import Images, expect
-from nin.errors import NinError, UsageError
+from nin.errors import NotFinite, UsageError
 from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
 from nin.training.inputs import to_input
@@ -26,6 +26,7 @@ from nin.training.recipes import Recipe
 from nin.training.watch import Finding, Watch
 
 EVALUATION_BATCH = 250
+FEW = 5  # validation pictures of a class from which it can count as dead; ours
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Epoch:
     lr: float
     time: float  # seconds since the start of the run, interruptions not counted
     images_per_second: float
+    dead_classes: int = 0  # those with validation pictures, none of which gives them a logit other than 0
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ class Trainer:
         while not self.finished:
             if not self._finish_epoch(on_step, should_stop, watch):
                 return
-            yield self._close_epoch()
+            done = self._close_epoch()
+            watch.close()
+            yield done
             if self.team.anybody(should_stop()):
                 return
 
@@ -157,7 +161,7 @@ class Trainer:
             loss, correct = self.step(batch)
             watch.hear(loss)
             if not math.isfinite(loss):
-                raise NinError(
+                raise NotFinite(
                     f"the training loss, its gradient or a weight became {loss} in epoch {at.epoch + 1}, step "
                     f"{at.step + 1}, at learning rate {self.learning_rate():.3g}; start again with a smaller --lr"
                 )
@@ -293,6 +297,7 @@ class Trainer:
             lr=self.optimizer.param_groups[0]["lr"],
             time=at.seconds,
             images_per_second=at.seen / at.epoch_seconds,
+            dead_classes=int((logits == 0).all(0)[torch.bincount(labels, minlength=self.classes) >= FEW].sum()),
         )
         at.history.append(done)
         at.step, at.seen, at.correct, at.loss_sum, at.epoch_seconds = 0, 0, 0, 0.0, 0.0

@@ -27,6 +27,7 @@ LAST = 200  # steps; a run that has not started by then is looked at no more
 PROBED = 16  # pictures of a look: nine looks cost less than 1 % of 200 steps of 128; ours
 ASKED, MOST, FEWEST = 10, 150, 100  # classes, and pictures of each, that labels are tried on; least number judged
 GRID = 8  # places a side of the simple features
+EPOCHS = 3  # all of them with dead classes: such a start is dead; ours, experiments/2026-11-24-author-starts
 SURE = 3.0  # standard deviations above guessing that count as better than guessing
 Finding = Callable[[Diagnosis], None]
 
@@ -54,6 +55,15 @@ class Watch:
         history = self._history()
         if not history.falling or history.unseen:
             self._look()
+
+    def close(self) -> None:
+        """An epoch has ended: has a class been dead in all of them? What ReLU shut may open again, but not for ever."""
+        at, classes = self.trainer.position, self.trainer.classes
+        if self.on_finding is None or self._done < LAST or len(at.history) < EPOCHS:
+            return
+        if all(epoch.dead_classes for epoch in at.history):
+            found = f"the logits of {at.history[-1].dead_classes} of {classes} classes are 0 for every picture"
+            self.on_finding(Diagnosis(Cause.LAST_RELU, self._done, found, "the ReLU after their maps has died"))
 
     @property
     def _done(self) -> int:

@@ -38,6 +38,7 @@ def reproduce(
     out: str | Path = "reproduced",
     protocol: ProtocolName = "short",
     seeds: int = 2,
+    strict: bool = False,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -45,7 +46,10 @@ def reproduce(
     need("torch", "matplotlib")
     from nin.workflows.reproducing import reproduce
 
-    return reproduce(names, Path(data), Path(out), protocol=protocol, seeds=seeds, resume=resume, listener=listener)
+    return reproduce(
+        *(names, Path(data), Path(out)),
+        protocol=protocol, seeds=seeds, strict=strict, resume=resume, listener=listener,
+    )  # fmt: skip
 
 
 def _answers(chosen: Sequence["Claim"], seeds: int) -> Iterator["Answer"]:

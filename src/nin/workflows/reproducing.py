@@ -16,8 +16,9 @@ from nin import __version__
 from nin.artifacts import RunLock, make_folder, read_bytes, read_tensors, write_bytes, write_json, write_tensors
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, open_source
+from nin.data.stream import Images
 from nin.data.whiten import MATRIX, MEAN, Zca, fit_zca
-from nin.errors import ArtifactError, DataError, Interrupted, ModelError, UsageError
+from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NotFinite, UsageError
 from nin.lab.figures import figure4
 from nin.lab.paper import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, Protocol, Row, summary, verdict
 from nin.lab.plots import dropout_png
@@ -26,7 +27,7 @@ from nin.training.loop import Pictures, Trainer
 from nin.workflows.options import Listener
 
 STARTED = 0.01  # nats below ln K that the training loss must have come in FIRST epochs
-FIRST = 3  # epochs
+FIRST, EARLY = 3, 400  # epochs and steps until which a start is not judged
 TRIES = 3  # seeds tried for each one wanted: the author's strict set-up does not always start
 
 
@@ -42,6 +43,24 @@ class Bench:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class Lab:
+    """What all rows have in common: how much is run, whether with the author's own start, where, on what, for whom."""
+
+    plan: Protocol
+    strict: bool
+    folder: Path
+    machine: hardware.Hardware
+    listener: Listener
+
+    def trainer(self, row: Row, bench: Bench, seed: int) -> Trainer:
+        """The training of a row at its beginning."""
+        model = row.build(torch.Generator().manual_seed(seed), self.strict)
+        watched = Pictures(bench.test.images[: self.plan.watched], bench.test.labels[: self.plan.watched])
+        recipe = self.plan.recipe(row, seed)
+        return Trainer(model, bench.train, watched, bench.preprocess, recipe, self.machine)
+
+
 def reproduce(
     names: Sequence[str],
     data: Path,
@@ -49,14 +68,16 @@ def reproduce(
     *,
     protocol: str = "short",
     seeds: int = 2,
+    strict: bool = False,
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Run these tables and figures ("all" for all there are), and yield what each one found.
 
-    data: the folder of a data set, or one that holds several. out: results go to out/PROTOCOL/result.json, trainings to
-    runs beside it. resume: go on with what is there; finished runs are taken as they are. Raises UsageError for unknown
-    names and a folder in use, DataError for other data, Interrupted when the listener asks to stop.
+    data: the folder of a data set, or one that holds several. strict: the author's own start, not mended. out: results
+    go to out/PROTOCOL/result.json (PROTOCOL-strict where strict), trainings to runs beside it. resume: go on with what
+    is there; finished runs are taken as they are. Raises UsageError for unknown names and a folder in use, DataError
+    for other data, Interrupted when the listener asks to stop.
     """
     listener = listener or Listener()
     wrong = [name for name in names if name not in (*PARTS, "all")]
@@ -65,12 +86,13 @@ def reproduce(
         raise UsageError(f"{found}; there are {', '.join(PARTS)} and all")
     plan = PROTOCOLS[protocol]
     parts = [PARTS[name] for name in (PARTS if "all" in names else dict.fromkeys(names))]
-    folder = out / plan.name
+    folder = out / (f"{plan.name}-strict" if strict else plan.name)
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
     sets = _data_sets(data, {ROWS[key].data for part in parts for key in part.rows})
     machine = hardware.choose()
     hardware.apply(machine)
+    lab = Lab(plan, strict, folder, machine, listener)
     with RunLock(make_folder(folder)):
         benches: dict[str, Bench] = {}
         for part in parts:
@@ -80,8 +102,8 @@ def reproduce(
                     benches[row.data] = _bench(sets[row.data], row.data, plan, folder)
                     for note in benches[row.data].notes:
                         listener.note(note)
-                _row(row, benches[row.data], plan, seeds, folder, machine, listener)
-            yield _result(part, plan, folder, benches, machine)
+                _row(row, benches[row.data], seeds, lab)
+            yield _result(part, benches, lab)
 
 
 def _data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
@@ -120,7 +142,7 @@ def _is(source: Source, about: DataSet) -> bool:
 
 
 def _bench(source: Source, name: str, plan: Protocol, folder: Path) -> Bench:
-    """Pictures and preprocessing; ZCA is fitted once and kept beside the runs."""
+    """Pictures and preprocessing; ZCA is fitted once, on all training pictures, and kept beside the runs."""
     about = DATA_SETS[name]
     parts = {split: source.splits[split] for split in ("train", "test")}
     pictures = {split: Pictures(np.asarray(part.images), part.labels) for split, part in parts.items()}
@@ -135,90 +157,97 @@ def _bench(source: Source, name: str, plan: Protocol, folder: Path) -> Bench:
     mean, std = (tuple(round(float(v), 4) for v in getattr(share, what)((0, 1, 2))) for what in ("mean", "std"))
     zca = None
     if about.normalisation == "gcn-zca":
-        zca = _zca(folder / f"zca-{about.kind}-{source.fingerprint[:16]}-{len(train)}.safetensors", train)
+        zca = _zca(folder / f"zca-{about.kind}-{source.fingerprint[:16]}.safetensors", pictures["train"].images)
     preprocess = Preprocess(about.shape[:2], about.shape[2], "stretch", mean, std, about.normalisation, zca)
     return Bench(about, source, train, pictures["test"], preprocess, tuple(notes))
 
 
-def _zca(path: Path, train: Pictures) -> Zca:
+def _zca(path: Path, images: Images) -> Zca:
     if path.is_file():
         tensors, _ = read_tensors(path)
-        return Zca(tensors[MEAN], tensors[MATRIX], len(train))
-    zca = fit_zca(train.images[start : start + 1000] for start in range(0, len(train), 1000))
+        return Zca(tensors[MEAN], tensors[MATRIX], len(images))
+    zca = fit_zca(images[start : start + 1000] for start in range(0, len(images), 1000))
     write_tensors(path, zca.tensors(), {})
     return zca
 
 
-def _row(
-    row: Row, bench: Bench, plan: Protocol, seeds: int, folder: Path, machine: hardware.Hardware, listener: Listener
-) -> None:
+def _row(row: Row, bench: Bench, seeds: int, lab: Lab) -> None:
     """Runs of one row until so many have started to learn, or too many have not."""
     started = 0
     for seed in range(TRIES * seeds):
         if started == seeds:
             return
-        place = folder / "runs" / f"{row.key}-{seed}"
+        place = lab.folder / "runs" / f"{row.key}-{seed}"
         if not (place / "run.json").is_file():
-            _run(row, bench, plan.recipe(row, seed), place, machine, listener)
+            _run(row, bench, seed, place, lab)
         started += _read(place / "run.json")["started"]
 
 
-def _run(row: Row, bench: Bench, recipe: Any, place: Path, machine: hardware.Hardware, listener: Listener) -> None:
+def _run(row: Row, bench: Bench, seed: int, place: Path, lab: Lab) -> None:
     """One training, from where it was; its test error after the last epoch goes to run.json."""
-    model = row.build(torch.Generator().manual_seed(recipe.seed))
-    trainer = Trainer(model, bench.train, bench.test, bench.preprocess, recipe, machine)
+    trainer, ended = lab.trainer(row, bench, seed), None
     make_folder(place)
     try:
         (tensors, position, _), _ = checkpoint.load(place)
         checkpoint.restore(trainer, tensors, position)
     except (ModelError, ArtifactError):
-        pass  # from the beginning
-    about = {"row": row.key, "recipe": asdict(recipe)}
-    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop):
-        checkpoint.save(place, trainer, about)
-        listener.epoch(epoch, recipe.epochs)
-        if not _started(trainer, bench.about.classes):
-            break
-    started = _started(trainer, bench.about.classes)
+        trainer = lab.trainer(row, bench, seed)  # from the beginning
+    about = {"row": row.key, "strict": lab.strict, "recipe": asdict(trainer.recipe)}
+    try:
+        for epoch in trainer.epochs(on_step=lab.listener.step, should_stop=lab.listener.should_stop):
+            checkpoint.save(place, trainer, about)
+            lab.listener.epoch(epoch, trainer.recipe.epochs)
+            if not _started(trainer):
+                break
+        started = _started(trainer)
+    except NotFinite as overflow:
+        started, ended = False, str(overflow)
     if started and not trainer.finished:
         checkpoint.save(place, trainer, about)
-        raise Interrupted(f"stopped in {row.key}, seed {recipe.seed}; the same command goes on from there")
+        raise Interrupted(f"stopped in {row.key}, seed {seed}; the same command goes on from there")
     history = trainer.position.history
+    error = None
+    if started:
+        answers = trainer.logits(bench.test.images, fast=True).argmax(1)
+        error = round(100 * float((answers != bench.test.labels).mean()), 3)
     write_json(place / "run.json", {
-        **about, "seed": recipe.seed, "started": started,
-        "error": round(100 * (1 - history[-1].val_accuracy), 3),
-        "train error": round(100 * (1 - history[-1].train_accuracy), 3),
-        "minutes": round(history[-1].time / 60, 2),
-        "machine": hardware.environment(machine), "nin": __version__, "commit": _commit(),
+        **about, "seed": seed, "started": started, "ended": ended, "error": error,
+        "train error": round(100 * (1 - history[-1].train_accuracy), 3) if history else None,
+        "minutes": round(trainer.position.seconds / 60, 2),
+        "machine": hardware.environment(lab.machine), "nin": __version__, "commit": _commit(),
         "date": time.strftime("%Y-%m-%d"), "data": bench.source.fingerprint, "pictures": len(bench.train),
         "preprocess": bench.preprocess.to_dict(),
         "curve": [
             {"epoch": e.epoch, "train_error": round(100 * (1 - e.train_accuracy), 3),
-             "test_error": round(100 * (1 - e.val_accuracy), 3), "train_loss": round(e.train_loss, 4)}
+             "test_error": round(100 * (1 - e.val_accuracy), 3), "train_loss": round(e.train_loss, 4),
+             "dead_classes": e.dead_classes}
             for e in history
         ],
     })  # fmt: skip
 
 
-def _started(trainer: Trainer, classes: int) -> bool:
-    """Whether the network has left chance; too early to say counts as yes."""
-    losses = [epoch.train_loss for epoch in trainer.position.history]
-    return len(losses) < FIRST or min(losses) < math.log(classes) - STARTED
+def _started(trainer: Trainer) -> bool:
+    """Whether the network has left chance with all its classes; too early to say counts as yes."""
+    history = trainer.position.history
+    if len(history) < FIRST or history[-1].step < EARLY:
+        return True
+    learns = min(epoch.train_loss for epoch in history) < math.log(trainer.classes) - STARTED
+    return learns and not all(epoch.dead_classes for epoch in history)
 
 
-def _result(
-    part: Part, plan: Protocol, folder: Path, benches: dict[str, Bench], machine: hardware.Hardware
-) -> dict[str, Any]:
+def _result(part: Part, benches: dict[str, Bench], lab: Lab) -> dict[str, Any]:
     """What the finished runs of a table or figure say; kept in result.json, drawings beside it."""
+    folder = lab.folder
     runs = {key: _finished(folder, key) for key in part.rows}
     rows = [summary(ROWS[key], runs[key]) for key in part.rows]
     result: dict[str, Any] = {
         "part": part.name,
         "title": part.title,
-        "protocol": asdict(plan),
+        "protocol": asdict(lab.plan),
+        "strict": lab.strict,
         "rows": rows,
         "others": [list(other) for other in part.others],
-        "verdict": verdict(part, rows, plan),
+        "verdict": verdict(part, rows, lab.plan),
         "runs": runs,
     }
     if part.name == "figure3":
@@ -228,8 +257,7 @@ def _result(
     if part.name == "figure4" and rows[0]["n"]:
         row = ROWS["cifar10"]
         bench = benches[row.data]
-        drawing, scores = figure4(_trained(row, bench, plan, folder, machine), bench.test, bench.preprocess,
-                                  bench.source.classes)  # fmt: skip
+        drawing, scores = figure4(_trained(row, bench, lab), bench.test, bench.preprocess, bench.source.classes)
         write_bytes(folder / "figure4.png", drawing)
         result |= {"picture": "figure4.png", "scores": scores}
     path = folder / "result.json"
@@ -244,12 +272,11 @@ def _finished(folder: Path, key: str) -> list[dict[str, Any]]:
     return sorted(map(_read, places), key=lambda run: int(run["seed"]))
 
 
-def _trained(row: Row, bench: Bench, plan: Protocol, folder: Path, machine: hardware.Hardware) -> torch.nn.Module:
+def _trained(row: Row, bench: Bench, lab: Lab) -> torch.nn.Module:
     """The first network of a row that started, as its last checkpoint has it."""
-    seed = next(run["seed"] for run in _finished(folder, row.key) if run["started"])
-    model = row.build(torch.Generator().manual_seed(seed))
-    trainer = Trainer(model, bench.train, bench.test, bench.preprocess, plan.recipe(row, seed), machine)
-    (tensors, position, _), _ = checkpoint.load(folder / "runs" / f"{row.key}-{seed}")
+    seed = next(run["seed"] for run in _finished(lab.folder, row.key) if run["started"])
+    trainer = lab.trainer(row, bench, seed)
+    (tensors, position, _), _ = checkpoint.load(lab.folder / "runs" / f"{row.key}-{seed}")
     checkpoint.restore(trainer, tensors, position)
     trained: torch.nn.Module = trainer.model.eval()
     return trained
