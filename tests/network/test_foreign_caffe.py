@@ -200,6 +200,10 @@ def test_schedules_become_steps():
         ("base_lr: 1 type: 'Adam'", "solver:1: the solver is ADAM; only SGD has a counterpart here"),
         ("base_lr: 0", "solver:1: rates of 0, 0 and 0; expected positive ones"),
         ("base_lr: 1\nlr_policy: 'poly'", "solver:2: lr_policy is poly; expected fixed, step or multistep"),
+        (
+            "base_lr: 1\nlr_policy: 'step' gamma: 0.1",
+            "solver:2: lr_policy is step without a stepsize; expected one above 0",
+        ),
         ("base_lr: 1\nlr_policy: 'step' gamma: 10", "solver:2: gamma is 10; expected a factor above 0 and up to 1"),
     ],
 )

@@ -227,6 +227,28 @@ def test_a_watched_run_gives_the_bits_of_an_unwatched_one_interrupted_or_not(mak
     assert whole.position.looks == second.position.looks and whole.position.losses == second.position.losses
 
 
+@pytest.mark.parametrize(("shut", "pictures", "found"), [(1, 20, 1), (0, 20, None), (1, 8, None)])
+def test_a_class_that_its_relu_has_shut_is_seen_once_it_stays_so(make_trainer, shut, pictures, found):
+    """The other class learns, so the loss falls and no look is taken; 4 pictures of a class are too few to say."""
+    whole = make_trainer(epochs=45, lr=0.003)
+    config = replace(whole.model.config, last_activation=True)
+    model = NIN(config, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        model.blocks[-1].convolutions[-1].bias.copy_(torch.tensor([1.0, -1e3 if shut else 1.0]))
+    few = Pictures(whole.validation.images[:pictures], whole.validation.labels[:pictures])
+    trainer = Trainer(model, whole.data, few, whole.preprocess, whole.recipe, whole.hardware)
+    heard = []
+    for epoch in trainer.epochs(on_finding=heard.append):
+        assert epoch.dead_classes == (shut if pictures == 20 else 0)
+        assert bool(heard) == (found is not None and epoch.step >= LAST)
+    if found:
+        assert heard[0].cause is Cause.LAST_RELU and heard[0].step == LAST
+        assert str(heard[0]) == (
+            "dead start, seen after 200 steps: the logits of 1 of 2 classes are 0 for every picture, "
+            "because the ReLU after their maps has died"
+        )
+
+
 def test_a_run_begun_by_a_program_without_a_watch_goes_on_without_one(make_trainer):
     trainer = make_trainer(epochs=6)
     trainer.position.epoch, trainer.position.step = 1, 3

@@ -24,7 +24,7 @@ from foreign_files import (
     rows,
 )
 from nin.bundle.folder import read_bundle
-from nin.errors import ModelError, UsageError
+from nin.errors import DataError, ModelError, UsageError
 from nin.workflows.options import ImportOptions
 
 WIDTHS, KERNELS = (6, 5, 4, 4, 3, 4, 5, 4, 3), (5, 1, 1, 5, 1, 1, 3, 1, 1)
@@ -161,10 +161,50 @@ def test_the_folder_says_where_it_comes_from(here):
     assert digest in card and "jiecaoyu/pytorch-nin-cifar10" in card
     assert found.warnings == (
         "the network was trained on pictures after global contrast normalisation and ZCA whitening, which its model "
-        "folder does not do: what it answers for ordinary pictures means little",
+        "folder does not do: what it answers for ordinary pictures means little; pass --whiten with the pictures it "
+        "was trained on",
     )
     assert found.warnings[0][:60] in card
     assert nin.summary("model").parameters == found.parameters
+
+
+def test_a_network_of_whitened_pictures_gets_its_whitening_fitted(here):
+    """Judged by the network that wrote the file on pictures whitened by plain formulas in float64."""
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (40, 8, 8, 3)).repeat(2, 1).repeat(2, 2).astype(np.uint8)  # 16 x 16, coarse
+    for number, picture in enumerate(pictures):
+        folder = here / "seen" / "train" / ("cat", "dog")[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(picture).save(folder / f"{number:02}.png")
+    found = nin.import_model(["port.pth"], out="model", size=16, whiten="seen")
+    assert found.warnings == () and found.pictures == (
+        "stretched to 16 x 16 pixels, RGB, the picture's mean removed, scaled to a norm of 55 (GCN), then ZCA "
+        "whitening fitted on 40 training pictures"
+    )
+
+    def contrast(images):
+        flat = images.transpose(0, 3, 1, 2).reshape(len(images), -1).astype(np.float64)
+        flat -= flat.mean(1, keepdims=True)
+        return 55 * flat / np.sqrt((flat**2).sum(1, keepdims=True))
+
+    known = contrast(pictures)
+    mean = known.mean(0)
+    values, vectors = np.linalg.eigh((known - mean).T @ (known - mean) / len(known) + 0.1 * np.eye(768))
+    with Image.open(here / "picture.png") as opened:
+        asked = np.asarray(opened.convert("RGB").resize((16, 16), Image.Resampling.BILINEAR))
+    white = (contrast(asked[None]) - mean) @ (vectors / np.sqrt(values)) @ vectors.T
+    with torch.no_grad():
+        x = torch.from_numpy(white.reshape(1, 3, 16, 16)).float()
+        expected = torch.softmax(port()(x).mean((2, 3)), 1)[0]
+    assert probabilities("model") == pytest.approx(expected.tolist(), abs=1e-4)
+
+
+def test_whitening_that_cannot_be_fitted_is_one_line(here):
+    with pytest.raises(UsageError, match=r"^--whiten takes the place of --mean and --std; leave one out$"):
+        nin.import_model(["port.pth"], out="model", whiten="seen", mean="0.5")
+    with pytest.raises((DataError, UsageError), match=r"nowhere"):
+        nin.import_model(["port.pth"], out="model", size=16, whiten="nowhere")
+    assert not (here / "model").exists()
 
 
 def test_the_author_s_big_network_goes_the_whole_way(here):

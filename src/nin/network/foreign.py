@@ -19,11 +19,11 @@ from nin.network.config import BlockConfig, NINConfig
 MOST_LAYERS, MOST_MAPS, MOST_PLACES = 200, 16_384, 255  # of a network, of a layer, of the side of a filter
 MOST_PIXELS = 1024  # side of a picture that is looked for when a definition does not tell it
 NORM_EPS = 1e-5  # of torch.nn.BatchNorm2d, which our networks are built of
-WHITENED = "global contrast normalisation and ZCA whitening"
+WHITENED, LOCAL = "global contrast normalisation and ZCA whitening", "local contrast normalisation"
 PREPARED = {  # how the author prepared pictures; source: Lin et al. 2013, sections 4.2 to 4.4
     "nin-author-cifar10": WHITENED,
     "nin-author-cifar100": WHITENED,
-    "nin-author-svhn": "local contrast normalisation",
+    "nin-author-svhn": LOCAL,
 }
 FIRST = "blocks.0.spatial.weight"  # what reads the picture
 THREE_BLOCKS: tuple[Callable[..., NINConfig], ...] = (author_cifar10, author_cifar100, author_svhn, author_mnist)

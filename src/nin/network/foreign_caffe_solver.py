@@ -51,8 +51,10 @@ def read_solver(solver: Message) -> Solver:
     if policy != "fixed" and not 0 < gamma <= 1:
         raise ModelError(f"{solver.where('gamma')}: gamma is {gamma:g}; expected a factor above 0 and up to 1")
     step, last = solver.whole("stepsize", 0), iterations or 0
+    if policy == "step" and not step:
+        raise ModelError(f"{solver.where('lr_policy')}: lr_policy is step without a stepsize; expected one above 0")
     at = solver.wholes("stepvalue") if policy == "multistep" else []
-    if policy == "step" and step:
+    if policy == "step":
         at = list(range(step, min(last, 100 * step) or step + 1, step))
     drops = tuple((iteration, gamma**number) for number, iteration in enumerate(at, start=1))
     lines = [

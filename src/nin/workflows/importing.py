@@ -15,12 +15,16 @@ from nin import __version__
 from nin.artifacts import escape_name, read_bytes, read_tensors
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
-from nin.data.preprocess import Preprocess
-from nin.errors import ArtifactError, ModelError, UsageError
+from nin.data.cache import decode_split
+from nin.data.memory import demand
+from nin.data.preprocess import Normalisation, Preprocess
+from nin.data.sources import open_source
+from nin.data.whiten import Zca, expect_whitenable, fit_memory, fit_zca
+from nin.errors import ArtifactError, DataError, ModelError, UsageError
 from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN, list_models
 from nin.network.config import NINConfig
-from nin.network.foreign import ForeignNet, reverse_colours, scale_input, take_weights
+from nin.network.foreign import LOCAL, WHITENED, ForeignNet, reverse_colours, scale_input, take_weights
 from nin.network.foreign_caffe import read_net
 from nin.network.foreign_caffe_solver import is_solver
 from nin.network.foreign_caffemodel import convolutions, is_mean_picture, read_caffemodel, read_mean
@@ -64,12 +68,16 @@ class File:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What pictures go through: a side in pixels, how they get it, mean and spread of each channel (RGB, 0 to 1)."""
+    """What pictures go through: a side in pixels, how they get it, mean and spread of each channel (RGB, 0 to 1).
+
+    normalisation: other than "standard" where mean and spread play no part.
+    """
 
     side: int
     fit: Literal["stretch", "crop"]
     mean: tuple[float, ...]
     std: tuple[float, ...]
+    normalisation: Normalisation = "standard"
 
 
 def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
@@ -256,13 +264,18 @@ def _preparation(
         raise UsageError("the files do not tell the side of the pictures; pass --size")
     if side < net.config.min_side:
         raise UsageError(f"--size is {side}; the network takes pictures from {net.config.min_side} pixels up")
+    fit: Literal["stretch", "crop"] = "crop" if told.cropped else "stretch"
+    if options.whiten is not None or (told.odd == LOCAL and not (options.mean or options.std)):
+        normalisation: Normalisation = "lcn" if options.whiten is None else "gcn-zca"
+        return Preparation(side, fit, (0.0,) * channels, (1.0,) * channels, normalisation), ()
     mean = options.numbers("mean", channels) or _mean(net, files.get("mean"), _reads_bgr(net, options))
     std = options.numbers("std", channels) or told.std
     heed = []
     if told.odd and not (options.mean and options.std):
+        way = "; pass --whiten with the pictures it was trained on" * (told.odd == WHITENED)
         heed.append(
             f"the network was trained on pictures after {told.odd}, which its model folder does not do: "
-            "what it answers for ordinary pictures means little"
+            f"what it answers for ordinary pictures means little{way}"
         )
     elif mean is None and told.mean_file:
         raise UsageError(
@@ -275,7 +288,7 @@ def _preparation(
         heed.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
     mean = mean or (UNTOLD_MEAN if std is None else 0.0,) * channels
     std = std or (UNTOLD_STD,) * channels
-    return Preparation(side, "crop" if told.cropped else "stretch", mean, std), tuple(heed)
+    return Preparation(side, fit, mean, std), tuple(heed)
 
 
 def _fitted(
@@ -284,13 +297,26 @@ def _fitted(
     """The network for RGB pictures whose spread is at most 1, and that preparation: the rest goes into its weights."""
     factor = 1 / max(1.0, *wanted.std)
     std = tuple(value * factor for value in wanted.std)
+    plain = Preprocess((wanted.side,) * 2, net.config.in_channels, wanted.fit, (0.5,) * len(std), (0.5,) * len(std))
+    zca = None if options.whiten is None else _whitening(options.whiten, plain)
     try:
-        preprocess = Preprocess((wanted.side,) * 2, net.config.in_channels, wanted.fit, wanted.mean, std)
+        preprocess = replace(plain, mean=wanted.mean, std=std, normalisation=wanted.normalisation, zca=zca)
     except UsageError as error:
         raise ModelError(f"pictures cannot be prepared as the network expects them ({error})") from error
     if _reads_bgr(net, options):
         state = reverse_colours(net.config, state)
     return (scale_input(state, factor) if factor != 1 else state), preprocess
+
+
+def _whitening(path: Path, preprocess: Preprocess) -> Zca:
+    """ZCA fitted on the training pictures at `path`, resized as the model will resize; DataError, UsageError."""
+    source = open_source(path, split=False)
+    if "train" not in source.splits:
+        raise DataError(f"{path} has no training pictures; --whiten needs those that the network was trained on")
+    count = expect_whitenable(preprocess.size, preprocess.channels)
+    demand(fit_memory(count), "fitting ZCA", "pass a smaller --size")
+    images = decode_split(source.splits["train"], preprocess, key=source.fingerprint).images
+    return fit_zca(images[start : start + 1000] for start in range(0, len(images), 1000))
 
 
 def _mean(net: ForeignNet, file: File | None, bgr: bool) -> tuple[float, ...] | None:
@@ -317,7 +343,10 @@ def _words(preprocess: Preprocess, turned: bool) -> str:
     mean, std = (", ".join(f"{value:.4g}" for value in values) for values in (preprocess.mean, preprocess.std))
     how = "stretched" if preprocess.fit == "stretch" else "cut from the middle"
     size = " x ".join(str(side) for side in preprocess.size)
-    return f"{how} to {size} pixels, {colours}{turn}, (value / 255 - mean) / std, mean {mean}, std {std}"
+    values = f"(value / 255 - mean) / std, mean {mean}, std {std}"
+    if preprocess.normalisation != "standard":
+        values = preprocess.in_words()
+    return f"{how} to {size} pixels, {colours}{turn}, {values}"
 
 
 def _classes(count: int, options: ImportOptions) -> tuple[str, ...]:

@@ -115,6 +115,8 @@ class ImportOptions:
     """Spread to divide by, RGB, of values from 0 to 1."""
     colours: Colours | None = None
     """Order in which the weights read colours."""
+    whiten: Path | None = None
+    """Pictures to fit GCN and ZCA on, for a network trained on whitened ones."""
     overwrite: bool = False
     """Replace the model folder that is there."""
 
@@ -123,6 +125,8 @@ class ImportOptions:
             raise UsageError(f"--size is {self.size}; expected 8 to 4096")
         if self.colours not in (None, "rgb", "bgr"):
             raise UsageError(f"--colours is {self.colours!r}; expected rgb or bgr")
+        if self.whiten is not None and (self.mean or self.std):
+            raise UsageError("--whiten takes the place of --mean and --std; leave one out")
 
     def numbers(self, name: str, channels: int) -> tuple[float, ...] | None:
         """--mean or --std as one number for each channel (one alone counts for all); None where it is not given."""
