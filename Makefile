@@ -59,7 +59,7 @@ $(VENV)/pip:
 	@touch $@
 
 $(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
-	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train,serve]"
+	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
 	@touch $@
 
 $(VENV)/installed-dev: $(VENV)/installed

@@ -3,6 +3,7 @@ in an environment that has nothing but it and what it asks for."""
 
 import fcntl
 import hashlib
+import io
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
+import urllib.request
 import zipfile
 from email import message_from_bytes
 from pathlib import Path
@@ -148,6 +150,11 @@ def venv(tmp_path_factory, wheel) -> Path:
     return shared_by_all_workers(tmp_path_factory, "empty", make) / "venv"
 
 
+def environment(venv: Path, folder: Path) -> dict[str, str]:
+    """Environment variables that know nothing but the installation and a home of its own."""
+    return {"PATH": f"{venv}/bin:/usr/bin:/bin", "HOME": str(folder / "home"), "LANG": "C.UTF-8", "COLUMNS": "80"}
+
+
 @pytest.fixture
 def installed(venv, tmp_path):
     """The installed program in a folder with photos, in an environment that has nothing of ours."""
@@ -157,7 +164,7 @@ def installed(venv, tmp_path):
         picture = tmp_path / "here" / "photos" / name
         picture.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(rng.integers(0, 256, (40, 30, 3), np.uint8)).save(picture)
-    clean = {"PATH": f"{venv}/bin:/usr/bin:/bin", "HOME": str(tmp_path / "home"), "LANG": "C.UTF-8", "COLUMNS": "80"}
+    clean = environment(venv, tmp_path)
 
     def program(*words: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -213,6 +220,36 @@ def test_predicting_needs_no_torch(installed):
     assert (done.returncode, done.stderr) == (0, "")
     (answer,) = json.loads(done.stdout)
     assert len(answer["predictions"]) == 3 and answer["predictions"][0]["score"] <= 1
+
+
+def test_explaining_needs_no_torch(installed, tmp_path):
+    done = installed("nin", "explain", "nin-cifar10", "photos/cat/picture.jpg", "--out", "seen")
+    assert (done.returncode, done.stdout) == (0, "seen/picture.png\n")
+    with Image.open(tmp_path / "here/seen/picture.png") as drawn:
+        assert drawn.width > 600
+
+
+def test_serving_needs_no_torch(venv, installed, tmp_path):
+    words, where = ("nin", "serve", "nin-cifar10", "--port", "0"), {"cwd": tmp_path / "here", "text": True}
+    with subprocess.Popen(
+        words, **where, env=environment(venv, tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as server:
+        try:
+            address = server.stdout.readline().strip()  # once it listens
+            assert address.startswith("http://127.0.0.1:"), server.stderr.read()
+            picture = (tmp_path / "here/photos/cat/picture.jpg").read_bytes()
+            answers = {}
+            for route in ("/predict", "/explain"):
+                asked = urllib.request.Request(address + route, picture, {"Content-Type": "image/jpeg"})
+                with urllib.request.urlopen(asked, timeout=60) as answer:
+                    answers[route] = answer.read()
+            labels = (nin.load("nin-cifar10")).classes
+            assert {found["label"] for found in json.loads(answers["/predict"])} <= set(labels)
+            with Image.open(io.BytesIO(answers["/explain"])) as maps:
+                assert maps.format == "PNG" and maps.width > 600
+        finally:
+            server.terminate()
+        assert server.wait(60) == 0
 
 
 def test_the_installation_is_small(venv, installed):

@@ -56,7 +56,6 @@ def _run(words: list[str], screen: Screen) -> int:
 EXTRAS = {
     **dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"),
     "huggingface_hub": "hub",
-    "httptools": "serve",
     **dict.fromkeys(("ray", "pyarrow"), "ray"),
 }  # package -> the extra that brings it
 

@@ -197,9 +197,9 @@ def _run(row: Row, bench: Bench, seed: int, place: Path, lab: Lab) -> None:
         for epoch in trainer.epochs(on_step=lab.listener.step, should_stop=lab.listener.should_stop):
             checkpoint.save(place, trainer, about)
             lab.listener.epoch(epoch, trainer.recipe.epochs)
-            if not _started(trainer):
+            if not has_started(trainer):
                 break
-        started = _started(trainer)
+        started = has_started(trainer)
     except NotFinite as overflow:
         started, ended = False, str(overflow)
     if started and not trainer.finished:
@@ -226,7 +226,7 @@ def _run(row: Row, bench: Bench, seed: int, place: Path, lab: Lab) -> None:
     })  # fmt: skip
 
 
-def _started(trainer: Trainer) -> bool:
+def has_started(trainer: Trainer) -> bool:
     """Whether the network has left chance with all its classes; too early to say counts as yes."""
     history = trainer.position.history
     if len(history) < FIRST or history[-1].step < EARLY:
