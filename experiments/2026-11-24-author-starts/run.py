@@ -4,12 +4,14 @@
 
 DATA holds CIFAR-10 and MNIST. Every start is judged as `nin reproduce` judges it: after at least 400 steps of 128
 pictures (the first 10,000 of the training pictures) it must have left the loss of guessing, and in one epoch at least
-no class may have had the answer 0 for all of the first 1,000 test pictures. A start none of whose classes answers
-anything has no gradient any more, and is stopped. Finished starts are kept in result.json and not repeated.
+no class may have had the answer 0 for all of the first 1,000 test pictures. A start none of whose classes answered
+anything for two epochs has no gradient any more, and is stopped. What the watch of `nin train` says is kept, too.
+Finished starts are kept in result.json and not repeated.
 """
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -111,24 +113,29 @@ def start(case: Case, source, prepared: Preprocess, seed: int, machine: hardware
     train, test = (Pictures(p.images[:n], p.labels[:n]) for p, n in zip(parts, (PICTURES, WATCHED), strict=True))
     model = NIN(case.network, generator=torch.Generator().manual_seed(seed))
     trainer = Trainer(model, train, test, prepared, replace(case.recipe(), seed=seed), machine)
-    began, ended = time.perf_counter(), None
+    began, ended, said = time.perf_counter(), None, []
     try:
-        for epoch in trainer.epochs():
-            if epoch.step >= EARLY or epoch.dead_classes == trainer.classes:
+        for epoch in trainer.epochs(on_finding=lambda found: said.append(str(found))):
+            if epoch.step >= EARLY or _silent(trainer):
                 break
     except NotFinite as error:
         ended = str(error)
     history = trainer.position.history
-    silenced = bool(history) and history[-1].dead_classes == trainer.classes
     return {
-        "starts": ended is None and not silenced and has_started(trainer),
+        "starts": ended is None and not _silent(trainer) and has_started(trainer),
         "ended": ended,
         "steps": history[-1].step if history else trainer.position.step,
         "loss": [round(epoch.train_loss, 4) for epoch in history],
         "accuracy": [round(100 * epoch.val_accuracy, 2) for epoch in history],
         "dead classes": [epoch.dead_classes for epoch in history],
+        "said": list(dict.fromkeys(re.sub(r" by \S+ only", " hardly", line) for line in said)),
         "seconds": round(time.perf_counter() - began),
     }
+
+
+def _silent(trainer: Trainer) -> bool:
+    lately = trainer.position.history[-2:]
+    return len(lately) == 2 and all(epoch.dead_classes == trainer.classes for epoch in lately)
 
 
 if __name__ == "__main__":
