@@ -66,7 +66,7 @@ def run(default_bundle, monkeypatch):
     """`nin batch` with one worker in this process in Ray's place; a row may be told to be the last one."""
 
     def go(source, destination, *, last=None, told=None, model=None, **options):
-        planned = {name: options.pop(name) for name in ("block_size", "scores") if name in options}
+        planned = {name: options.pop(name) for name in ("block_size", "scores", "runtime") if name in options}
         work = batching.plan(str(model or default_bundle.folder), str(source), str(destination), **planned)
         go.rows = []
 
@@ -362,6 +362,7 @@ def test_another_work_is_refused(run, photos, tmp_path):
         ({"model": other.folder, "block_size": 4}, r"out was begun with another model, small; choose another"),
         ({"block_size": 5}, r"out was begun with --block-size 4; choose"),
         ({"block_size": 4, "scores": True}, r"out was begun without --scores; choose"),
+        ({"block_size": 4, "runtime": "openvino"}, r"out was begun with --runtime onnxruntime; choose"),
         ({"block_size": 4, "source": smaller}, r"begun for 23 pictures of .*photos, as they were then; choose"),
     ):
         with pytest.raises(UsageError, match=said):

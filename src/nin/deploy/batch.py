@@ -28,7 +28,7 @@ from nin.deploy.places import Place, place_of
 from nin.deploy.runtimes import Runtime
 from nin.errors import Interrupted, NinError, UsageError
 
-FORMAT = 1  # of the manifest and of the parts
+FORMAT = 2  # of the manifest and of the parts
 LOOKERS = 16  # threads that look at finished parts
 MADE_BY_LOCKS = (".lock",)
 
@@ -60,6 +60,7 @@ class Batch:
     destination: Place
     block_size: int
     scores: bool
+    runtime: Runtime
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -72,6 +73,7 @@ class Batch:
             "listing_sha256": self.listing.fingerprint,
             "block_size": self.block_size,
             "scores": self.scores,
+            "runtime": self.runtime,  # eight-bit files round a little differently
         }
 
     @cached_property
@@ -95,7 +97,15 @@ class Batch:
         return seal_json(said)
 
 
-def plan(model: str, source: str, destination: str, *, block_size: int | None = None, scores: bool = False) -> Batch:
+def plan(
+    model: str,
+    source: str,
+    destination: str,
+    *,
+    block_size: int | None = None,
+    scores: bool = False,
+    runtime: Runtime = "onnxruntime",
+) -> Batch:
     """Open the model and list the pictures; raises ModelError, DataError or UsageError in one line."""
     packed = pack_engine(model)
     engine = engine_from_bytes(packed, threads=1)
@@ -107,7 +117,7 @@ def plan(model: str, source: str, destination: str, *, block_size: int | None = 
             f"{escape_name(target.text)} lies in {escape_name(listing.place.text)}, whose Parquet files are read; "
             "choose a destination outside of it"
         )
-    return Batch(packed, engine, listing, target, size, scores)
+    return Batch(packed, engine, listing, target, size, scores, runtime)
 
 
 def answer(
@@ -116,14 +126,13 @@ def answer(
     address: str | None = None,
     workers: int | None = None,
     threads: int = 1,
-    runtime: Runtime = "onnxruntime",
     overwrite: bool = False,
     told: Callable[[int, int], bool] | None = None,
 ) -> Batched:
     """Answer what is not answered yet. told(pictures done, of all) hears of it and may ask to stop: Interrupted.
 
     address: of a Ray cluster, host:port or auto; None: the cores of this machine. workers: processes, by default as
-    many as there are cores for them; threads, runtime: what each computes with. Raises ArtifactError or UsageError,
+    many as there are cores for them; threads: that each computes with. Raises ArtifactError or UsageError,
     with nothing changed, for a destination that holds anything else, NinError for a cluster that does not answer.
     """
     started = perf_counter()
@@ -144,7 +153,7 @@ def answer(
         _begin(batch, old, again=overwrite)
         if ray is not None:
             rows = [{"number": b.number, "name": batch.part(b), "inputs": b.inputs} for b in left]
-            work = replace(batch.work, threads=threads, runtime=runtime)
+            work = replace(batch.work, threads=threads, runtime=batch.runtime)
             for number, row in enumerate(finished_rows(ray, Worker, work, batch.model, rows, workers, threads), 1):
                 if row["failed"] is not None:
                     raise NinError(row["failed"])
@@ -183,6 +192,7 @@ def _look(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
         ("model_sha256", f"with another model, {escape_name(begun['model'])}"),
         ("block_size", f"with --block-size {begun['block_size']}"),
         ("scores", "with --scores" if begun["scores"] else "without --scores"),
+        ("runtime", f"with --runtime {escape_name(str(begun.get('runtime')))}"),
         ("listing_sha256", f"for {begun['pictures']:,} pictures of {escape_name(begun['source'])}, as they were then"),
     ):
         if begun[name] != batch.identity[name]:

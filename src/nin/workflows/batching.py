@@ -37,7 +37,8 @@ def batch(
     hears = listener or Listener()
     if options.runtime == "openvino":
         need("openvino", extra="openvino")
-    work = plan(str(model), str(source), str(destination), block_size=options.block_size, scores=options.scores)
+    what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime")}
+    work = plan(str(model), str(source), str(destination), **what)
     for note in work.listing.notes:
         hears.note(note)
 
@@ -45,5 +46,5 @@ def batch(
         hears.answered(done, total)
         return hears.should_stop()
 
-    chosen = {name: getattr(options, name) for name in ("address", "workers", "threads", "runtime", "overwrite")}
+    chosen = {name: getattr(options, name) for name in ("address", "workers", "threads", "overwrite")}
     return answer(work, **chosen, told=told)
