@@ -192,6 +192,7 @@ def test_a_start_whose_classes_die_and_one_that_overflows_are_counted_too(tmp_pa
 def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
     write_idx(tmp_path / "fashion", 73)  # Fashion-MNIST has the format of MNIST; its mean pixel is 0.286
     write_cifar100(tmp_path / "hundred")
+    (tmp_path / "nothing").mkdir()
     for part, folder, line in (
         (
             "table4",
@@ -199,7 +200,8 @@ def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
             "holds idx (10 classes); expected MNIST (10 classes, 28 x 28 x 1) in its official format",
         ),
         ("table1", "hundred", "holds cifar100 (100 classes); expected CIFAR-10 (10 classes, 32 x 32 x 3)"),
-        ("table3", "nowhere", "holds no data set; expected SVHN (10 classes, 32 x 32 x 3)"),
+        ("table3", "nothing", "holds no data set; expected SVHN (10 classes, 32 x 32 x 3)"),
+        ("table3", "nowhere", "nowhere does not exist; give the folder of a data set with --data"),
     ):
         with pytest.raises(DataError) as caught:
             only(reproduce([part], tmp_path / folder, out=tmp_path / "out"))
@@ -207,6 +209,8 @@ def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
         assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match=r"^there is no 'table6'; there are table1, .*figure4 and all$"):
         only(reproduce(["table6"], tmp_path, out=tmp_path / "out"))
+    with pytest.raises(UsageError, match=r"^--seeds is 0; expected at least 1$"):
+        only(reproduce(["table4"], tmp_path, out=tmp_path / "out", seeds=0))
 
 
 def test_every_row_of_the_tables_is_the_papers_network_and_error():

@@ -13,7 +13,16 @@ import numpy as np
 import torch
 
 from nin import __version__
-from nin.artifacts import RunLock, make_folder, read_bytes, read_tensors, write_bytes, write_json, write_tensors
+from nin.artifacts import (
+    RunLock,
+    escape_name,
+    make_folder,
+    read_bytes,
+    read_tensors,
+    write_bytes,
+    write_json,
+    write_tensors,
+)
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, open_source
 from nin.data.stream import Images
@@ -84,6 +93,8 @@ def reproduce(
     if wrong or not names:
         found = f"there is no {wrong[0]!r}" if wrong else "no table or figure is named"
         raise UsageError(f"{found}; there are {', '.join(PARTS)} and all")
+    if seeds < 1:
+        raise UsageError(f"--seeds is {seeds}; expected at least 1")
     plan = PROTOCOLS[protocol]
     parts = [PARTS[name] for name in (PARTS if "all" in names else dict.fromkeys(names))]
     folder = out / (f"{plan.name}-strict" if strict else plan.name)
@@ -108,6 +119,8 @@ def reproduce(
 
 def _data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
     """The wanted data sets at `path` or in folders directly under it."""
+    if not path.exists():
+        raise DataError(f"{escape_name(path)} does not exist; give the folder of a data set with --data")
     places = [path, *sorted(child for child in path.iterdir() if child.is_dir())] if path.is_dir() else [path]
     found: dict[str, Source] = {}
     seen = []
@@ -125,7 +138,8 @@ def _data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
         about = DATA_SETS[missing[0]]
         what = f"{about.title} ({about.classes} classes, {' x '.join(map(str, about.shape))}) in its official format"
         raise DataError(
-            f"{path} holds {', '.join(seen) or 'no data set'}; expected {what}: give its folder with --data"
+            f"{escape_name(path)} holds {', '.join(seen) or 'no data set'}; expected {what}: "
+            "give its folder with --data"
         )
     return found
 
