@@ -244,7 +244,7 @@ def test_a_class_that_its_relu_has_shut_is_seen_once_it_stays_so(make_trainer, s
     if found:
         assert heard[0].cause is Cause.LAST_RELU and heard[0].step == LAST
         assert str(heard[0]) == (
-            "dead start, seen after 200 steps: the logits of 1 of 2 classes are 0 for every picture, "
+            "dead start, seen after 200 steps: the logits of 1 of 2 classes are 0 for every validation picture, "
             "because the ReLU after their maps has died"
         )
 

@@ -265,12 +265,14 @@ def _preparation(
     if side < net.config.min_side:
         raise UsageError(f"--size is {side}; the network takes pictures from {net.config.min_side} pixels up")
     fit: Literal["stretch", "crop"] = "crop" if told.cropped else "stretch"
+    heed = []
+    if told.cropped and not options.size:
+        heed.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
     if options.whiten is not None or (told.odd == LOCAL and not (options.mean or options.std)):
         normalisation: Normalisation = "lcn" if options.whiten is None else "gcn-zca"
-        return Preparation(side, fit, (0.0,) * channels, (1.0,) * channels, normalisation), ()
+        return Preparation(side, fit, (0.0,) * channels, (1.0,) * channels, normalisation), tuple(heed)
     mean = options.numbers("mean", channels) or _mean(net, files.get("mean"), _reads_bgr(net, options))
     std = options.numbers("std", channels) or told.std
-    heed = []
     if told.odd and not (options.mean and options.std):
         way = "; pass --whiten with the pictures it was trained on" * (told.odd == WHITENED)
         heed.append(
@@ -284,8 +286,6 @@ def _preparation(
         )
     elif mean is None or std is None:
         heed.append("nothing tells how pictures were normalised; pass --mean and --std if you know")
-    if told.cropped and not options.size:
-        heed.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
     mean = mean or (UNTOLD_MEAN if std is None else 0.0,) * channels
     std = std or (UNTOLD_STD,) * channels
     return Preparation(side, fit, mean, std), tuple(heed)
