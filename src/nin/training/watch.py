@@ -62,7 +62,8 @@ class Watch:
         if self.on_finding is None or self._done < LAST or len(at.history) < EPOCHS:
             return
         if all(epoch.dead_classes for epoch in at.history):
-            found = f"the logits of {at.history[-1].dead_classes} of {classes} classes are 0 for every validation picture"
+            dead = at.history[-1].dead_classes
+            found = f"the logits of {dead} of {classes} classes are 0 for every validation picture"
             self.on_finding(Diagnosis(Cause.LAST_RELU, self._done, found, "the ReLU after their maps has died"))
 
     @property
