@@ -276,7 +276,7 @@ TOGETHER = "do not belong together; give the files of one network"
         (["port.pth"], {"labels": "twice.txt"}, "--labels names a class twice; give each its own name"),
         (["port.pth"], {"out": "full"}, "full is not empty; choose another --out, or replace it with --overwrite"),
         (["port.pth"], {"lables": "x"}, "there is no option 'lables'; there are out, labels, layout, size, mean, std, "
-         "colours, overwrite"),
+         "colours, whiten, overwrite"),
     ],
 )  # fmt: skip
 def test_a_wrong_use_is_said_in_one_line(files, options, reason, here):
