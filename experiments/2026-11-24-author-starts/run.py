@@ -21,17 +21,16 @@ import numpy as np
 import torch
 
 from nin.data.preprocess import Preprocess
-from nin.data.sources import open_source
 from nin.data.whiten import fit_zca
 from nin.errors import NotFinite
-from nin.lab.paper import DATA_SETS, MENDED
+from nin.lab.paper import MENDED
 from nin.network.architecture import NIN
 from nin.network.authors import author_cifar10, author_mnist
 from nin.network.config import NINConfig
 from nin.training import authors, hardware
 from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import Recipe
-from nin.workflows.reproducing import EARLY, has_started
+from nin.workflows.reproducing import EARLY, data_sets, has_started
 
 HERE = Path(__file__).parent
 PICTURES, WATCHED = 10_000, 1_000
@@ -50,7 +49,7 @@ class Case:
 CASES = {
     "cifar10": Case("cifar10", author_cifar10(), authors.author_cifar10, "gcn-zca"),
     "cifar10-caffe": Case(
-        "cifar10", author_cifar10(pool2="average", dropout_kind="inverted"), authors.caffe_cifar10, "gcn-zca"
+        "cifar10", author_cifar10(pool2="avg", dropout_kind="inverted"), authors.caffe_cifar10, "gcn-zca"
     ),
     "cifar10-mended": Case("cifar10", author_cifar10(**MENDED), authors.author_cifar10, "gcn-zca"),
     "mnist": Case("mnist", author_mnist(), authors.author_mnist, "spread"),
@@ -70,14 +69,7 @@ def main() -> None:
     hardware.apply(machine)
     path = HERE / "result.json"
     found = json.loads(path.read_text()) if path.is_file() else {"machine": hardware.environment(machine), "starts": {}}
-    sources = {}
-    for place in sorted(child for child in arguments.data.iterdir() if child.is_dir()):
-        source = open_source(place, split=False)
-        images = source.splits["train"].images
-        for name in {case.data for case in CASES.values()}:
-            about, (low, high) = DATA_SETS[name], DATA_SETS[name].mean
-            if source.kind == about.kind and low <= images[:1000].mean() / 255 <= high:
-                sources[name] = source
+    sources = data_sets(arguments.data, {CASES[name].data for name in arguments.only})
     prepared = {}
     for name in arguments.only:
         case = CASES[name]

@@ -76,13 +76,15 @@ class Part:
 
 
 def _nin(make: Callable[..., NINConfig], dropout: float = 0.5) -> Build:
-    return lambda generator, strict: NIN(make(dropout=dropout, **({} if strict else MENDED)), generator=generator)
+    return lambda generator, strict: NIN(make(dropout=dropout, **_start(strict)), generator=generator)
 
 
 def _fc(dropout: float) -> Build:
-    return lambda generator, strict: nin_fc_maps(
-        dropout=dropout, generator=generator, trunk=author_cifar10(**({} if strict else MENDED))
-    )
+    return lambda generator, strict: nin_fc_maps(dropout=dropout, generator=generator, **_start(strict))
+
+
+def _start(strict: bool) -> dict[str, Any]:
+    return {} if strict else MENDED
 
 
 ROWS = {

@@ -21,7 +21,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 from nin.errors import UsageError
 from nin.network.architecture import NIN
 from nin.network.authors import STD, author_cifar10
-from nin.network.config import NINConfig, expect_whole
+from nin.network.config import expect_whole
 from nin.network.googlenet import GoogLeNet
 from nin.network.layers import Dropout, GlobalAveragePool2d
 
@@ -175,17 +175,18 @@ def nin_fc_maps(
     num_classes: int = 10,
     *,
     dropout: float = 0.0,
+    last_relu: bool = True,
+    init: str = "normal",
     generator: torch.Generator | None = None,
-    trunk: NINConfig | None = None,
 ) -> NINWithFC:
     """The author's CIFAR-10 network with one fully connected layer on its class maps instead of their means.
 
     "While the other parts of the model remain the same": the layer reads the ten maps of 8x8 that global average
     pooling would read, 6,410 parameters; it begins as N(0, 0.05) like the rest; `dropout` (the author's classic kind)
-    stands before it. trunk: his network with other switches. Source: Lin et al. 2013, section 4.6 and table 5.
+    stands before it. last_relu and init as in `author_cifar10`. Source: Lin et al. 2013, section 4.6 and table 5.
     """
     with torch.random.fork_rng(devices=[]):
-        whole = NIN(trunk or author_cifar10(num_classes), generator=generator)
+        whole = NIN(author_cifar10(num_classes, last_relu=last_relu, init=init), generator=generator)
         network = NINWithFC(whole, num_classes, (), dropout)
     output = network.head.output
     with torch.no_grad():

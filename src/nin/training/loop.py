@@ -53,7 +53,7 @@ class Epoch:
     lr: float
     time: float  # seconds since the start of the run, interruptions not counted
     images_per_second: float
-    dead_classes: int = 0  # those with validation pictures, none of which gives them a logit other than 0
+    dead_classes: int = 0  # with FEW validation pictures or more, and a logit of 0 for all pictures
 
 
 @dataclass(frozen=True)

@@ -100,7 +100,7 @@ def reproduce(
     folder = out / (f"{plan.name}-strict" if strict else plan.name)
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
-    sets = _data_sets(data, {ROWS[key].data for part in parts for key in part.rows})
+    sets = data_sets(data, {ROWS[key].data for part in parts for key in part.rows})
     machine = hardware.choose()
     hardware.apply(machine)
     lab = Lab(plan, strict, folder, machine, listener)
@@ -117,7 +117,7 @@ def reproduce(
             yield _result(part, benches, lab)
 
 
-def _data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
+def data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
     """The wanted data sets at `path` or in folders directly under it."""
     if not path.exists():
         raise DataError(f"{escape_name(path)} does not exist; give the folder of a data set with --data")
