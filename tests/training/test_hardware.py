@@ -23,12 +23,25 @@ def test_a_burst_of_another_process_does_not_decide(monkeypatch):
     def product(left: torch.Tensor, right: torch.Tensor) -> None:
         calls[0] += 1
         busy = 10 if calls[0] <= 8 else 1  # the first products all meet a neighbour
-        clock[0] += busy * (1.0 if left.dtype == torch.bfloat16 else 2.0)
+        clock[0] += busy * (0.001 if left.dtype == torch.bfloat16 else 0.002)
 
     monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
     monkeypatch.setattr(hardware.torch, "mm", product)
     single, half = hardware.matrix_rates(torch.float32, torch.bfloat16, size=10)
-    assert (single, half) == (500.0, 1000.0)
+    assert (single, half) == pytest.approx((5e5, 1e6))
+
+
+def test_a_type_without_hardware_support_is_tried_once(monkeypatch):
+    clock, calls = [0.0], [0]
+
+    def product(left: torch.Tensor, right: torch.Tensor) -> None:
+        calls[0] += 1
+        clock[0] += 0.7 if left.dtype == torch.bfloat16 else 0.01
+
+    monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(hardware.torch, "mm", product)
+    assert hardware.choose("cpu", threads=1).precision == "float32"
+    assert calls == [2]
 
 
 def test_matrix_rates_are_rates():

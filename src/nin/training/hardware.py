@@ -15,6 +15,7 @@ from nin.training.distributed import ALONE, Team
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
+PROBE_SECONDS = 0.5  # one bfloat16 product takes 0.7 s on a CPU with AVX2 only: 20 of them kept every run waiting 14 s
 WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix product; some CPUs run it at half speed
 
 
@@ -37,18 +38,24 @@ class Hardware:
         return f"{ranks}{self.device}, {self.threads} threads, {self.precision}, channels last"
 
 
-def matrix_rates(*dtypes: torch.dtype, size: int = 768, repeats: int = 20) -> list[float]:
+def matrix_rates(
+    *dtypes: torch.dtype, size: int = 768, repeats: int = 20, seconds: float = PROBE_SECONDS
+) -> list[float]:
     """Best rate of a size^3 matrix product in each type on this CPU, in multiply-adds a second.
 
-    The types take turns for about a tenth of a second, so that a neighbour's short burst cannot decide between them.
+    The types take turns for about a tenth of a second, so that a neighbour's short burst cannot decide between them;
+    where a type is so slow that this takes more than `seconds`, the rounds end there, after one at least.
     """
     pairs = [(torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)) for dtype in dtypes]
     best = [float("inf")] * len(pairs)
+    end = time.perf_counter() + seconds
     for _ in range(repeats):
         for place, (left, right) in enumerate(pairs):
             start = time.perf_counter()
             torch.mm(left, right)
             best[place] = min(best[place], time.perf_counter() - start)
+        if time.perf_counter() > end:
+            break
     return [size**3 / seconds for seconds in best]
 
 
