@@ -252,9 +252,7 @@ class Connection(asyncio.Protocol):
             if self.state not in ("head", "body"):
                 self._enter("body" if self.draft.method else "head")
         elif self.state in ("work", "send"):
-            self._enter("idle")
-            if self.site.draining:
-                self._finish()
+            self._enter("idle")  # stopping or not: this client has been told that the connection stays
 
     async def _answer(self, request: Request) -> None:
         try:
