@@ -381,8 +381,11 @@ async def soak(served: Served, requests: int, aborted: int, clients: int = 16) -
     await warm()
     await asyncio.sleep(2)
     before = {"memory": served.memory(), **served.held()}
-    begun = time.perf_counter()
-    await asyncio.gather(*(some(requests // clients, seed, tally) for seed in range(clients)))
+    begun, curve = time.perf_counter(), []
+    for tenth in range(10):
+        seeds = range(tenth * clients, (tenth + 1) * clients)
+        await asyncio.gather(*(some(requests // 10 // clients, seed, tally) for seed in seeds))
+        curve.append(round((served.memory() - before["memory"]) / 2**20, 1))
     duration = time.perf_counter() - begun
     for number in range(aborted):
         await abort(number)
@@ -390,7 +393,7 @@ async def soak(served: Served, requests: int, aborted: int, clients: int = 16) -
     after = {"memory": served.memory(), **served.held()}
     growth = {name: after[name] - before[name] for name in before}
     growth["memory_mb"] = round(growth.pop("memory") / 2**20, 2)
-    return {"requests": requests, "aborted": aborted, **tally.summary(duration), "growth": growth}
+    return {"requests": requests, "aborted": aborted, **tally.summary(duration), "growth": growth, "curve_mb": curve}
 
 
 def main() -> None:

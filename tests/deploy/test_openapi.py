@@ -74,7 +74,7 @@ def test_bytes_that_are_nearly_requests_never_fail_the_server(served, pictures):
         for _ in range(rng.randrange(1, 6)):
             at = rng.randrange(len(data) or 1)
             kind = rng.randrange(4)
-            if kind == 0:
+            if kind == 0 and data:
                 data[at] = rng.randrange(256)
             elif kind == 1:
                 del data[at : at + rng.randrange(1, 30)]
