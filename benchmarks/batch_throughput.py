@@ -28,7 +28,8 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import nin
-from nin.deploy.engine import BATCH, Engine, open_engine, usable_cores
+from nin.deploy.answering import BATCH
+from nin.deploy.engine import Engine, open_engine, usable_cores
 from nin.workflows.options import Listener
 
 AIM = 0.8

@@ -553,6 +553,38 @@ def test_public_names_exist_and_are_explained():
         nin.nothing_of_ours  # noqa: B018  the look-up is the test
 
 
+def missing_names(text: str) -> list[str]:
+    """Names of this package that a source imports and that are not there."""
+    found = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom) and node.module]
+    ours = [(node.module, alias.name) for node in found for alias in node.names if node.module.split(".")[0] == "nin"]
+    return [f"{module}.{name}" for module, name in ours if not exists(module, name)]
+
+
+def exists(module: str, name: str) -> bool:
+    """Whether `from module import name` works."""
+    if hasattr(importlib.import_module(module), name):
+        return True
+    try:
+        importlib.import_module(f"{module}.{name}")
+    except ModuleNotFoundError:
+        return False
+    return True
+
+
+@pytest.mark.parametrize(
+    "path",
+    [*ROOT.glob("benchmarks/*.py"), *ROOT.glob("experiments/*/run.py")],
+    ids=lambda path: str(path.relative_to(ROOT)),
+)
+def test_scripts_that_no_test_runs_import_what_exists(path):
+    assert missing_names(path.read_text()) == []
+
+
+def test_a_missing_name_would_be_seen():
+    text = "from nin.deploy import engine\nfrom nin.errors import NinError, Gone\nfrom os import path"
+    assert missing_names(text) == ["nin.errors.Gone"]
+
+
 def tree_of(text: str) -> dict[str, str]:
     """Path -> sentence of the fenced block that begins with src/nin/, folders by indentation."""
     block = re.search(r"^```\w*\nsrc/nin/[^\n]*\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
