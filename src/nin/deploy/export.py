@@ -93,8 +93,9 @@ class Exporter:
         before = self._answers(self.inner, images)
         right = (before.logits.argmax(1) == labels).mean()
         tried: list[dict[str, Any]] = []
-        for ranges, in_float in self._choices(calibration):
-            graph = quantised(self.inner, ranges, in_float)
+        found = self._ranges(calibration)
+        for ranges, in_float in self._choices(found, calibration[:BATCH]):
+            graph = quantised(self.inner, ranges, in_float, found.means)
             after = self._answers(graph, images).logits.argmax(1)
             agreement, accuracy = (after == before.logits.argmax(1)).mean(), (after == labels).mean()
             tried.append({"float32": sorted(in_float), "agreement": float(agreement), "accuracy": float(accuracy)})
@@ -111,14 +112,15 @@ class Exporter:
             "nothing was written"
         )
 
-    def _choices(self, calibration: np.ndarray) -> Iterator[tuple[dict[str, tuple[float, float]], frozenset[str]]]:
+    def _choices(
+        self, found: Ranged, images: np.ndarray
+    ) -> Iterator[tuple[dict[str, tuple[float, float]], frozenset[str]]]:
         """Ranges and convolutions left in float32, the fastest choice first; each next one is more careful."""
-        found = self._ranges(calibration)
         names = [node.name for node in convolutions(self.inner)[:-1]]
         first = frozenset(names[:1])
         yield from ((found.extremes, frozenset()), (found.fitted, frozenset()))
         yield from ((found.extremes, first), (found.fitted, first))
-        worst = sorted(names[1:], key=lambda name: -self._harm(name, found.fitted, calibration[:BATCH]))
+        worst = sorted(names[1:], key=lambda name: -self._harm(name, found.fitted, images))
         for count in (1, 2, 4, len(worst) // 2):
             yield found.fitted, first | frozenset(worst[:count])
 

@@ -1,8 +1,9 @@
 """Eight-bit whole numbers instead of floats: static, per channel, calibrated on pictures (torch-free).
 
-Weights become int8 with one scale a channel, what flows between layers uint8 with one scale a tensor, fixed beforehand
-from what calibration pictures gave: QuantizeLinear and DequantizeLinear around every convolution, which ONNX Runtime
-fuses into whole-number ones. Never dynamic: scales that follow each picture are slow and ruin convolutional networks.
+Weights become int8 with one scale a channel, chosen so that no processor's arithmetic overflows (`_steps`); what flows
+between layers uint8 with one scale a tensor, fixed beforehand from what calibration pictures gave. QuantizeLinear and
+DequantizeLinear stand around every convolution, which ONNX Runtime fuses into whole-number ones. Never dynamic: scales
+that follow each picture are slow and ruin convolutional networks.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,10 +24,14 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ranged:
-    """What calibration found: for every tensor between layers, its extremes and the range of least squared error."""
+    """What calibration found for every tensor between layers.
+
+    extremes, fitted: its range, and that of least squared error. means: of each of its C channels.
+    """
 
     extremes: dict[str, tuple[float, float]]
     fitted: dict[str, tuple[float, float]]
+    means: dict[str, np.ndarray]
 
 
 def convolutions(graph: Graph) -> list[Node]:
@@ -35,7 +40,7 @@ def convolutions(graph: Graph) -> list[Node]:
 
 
 def calibrate(values: Mapping[str, np.ndarray]) -> Ranged:
-    """Ranges from the values of each tensor that a convolution reads, whatever their shape."""
+    """Ranges from the values (n, C, h, w) of each tensor that a convolution reads."""
     extremes, fitted = {}, {}
     for name, array in values.items():
         flat = array.reshape(-1)
@@ -45,7 +50,7 @@ def calibrate(values: Mapping[str, np.ndarray]) -> Ranged:
         errors = [_error(some, low * share, high * share) for share in CANDIDATES]
         share = float(CANDIDATES[int(np.argmin(errors))])
         fitted[name] = low * share, high * share
-    return Ranged(extremes, fitted)
+    return Ranged(extremes, fitted, {name: array.mean((0, 2, 3), dtype=np.float64) for name, array in values.items()})
 
 
 def tapped(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
@@ -55,10 +60,13 @@ def tapped(graph: Graph) -> tuple[Graph, tuple[str, ...]]:
     return replace(graph, outputs=(*graph.outputs, *ports)), names
 
 
-def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset()) -> Graph:
+def quantised(
+    graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset(), means: Mapping[str, np.ndarray] | None = None
+) -> Graph:
     """The graph with convolutions in eight bits, except those `in_float` and the last one, which makes the maps.
 
     What the last one reads is rounded, too, where the convolution before it is in eight bits: so that one ends in them.
+    means: of the channels of what convolutions read; with them, what rounding weights does on average is taken back.
     """
     *before, last = convolutions(graph)
     chosen = {node.name for node in before} - in_float
@@ -69,7 +77,8 @@ def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset
         if node.op == "MaxPool" and node.outputs[0] in eaten:
             node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.outputs[0]]),))
         if node.name in chosen:
-            node = _in_eight_bits(build, node, ranges[node.inputs[0]])
+            mean = None if means is None else means[node.inputs[0]]
+            node = _in_eight_bits(build, node, ranges[node.inputs[0]], mean)
         if node.name in rounding:
             node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.inputs[0]]), *node.inputs[1:]))
         build.nodes.append(node)
@@ -78,26 +87,48 @@ def quantised(graph: Graph, ranges: Ranges, in_float: frozenset[str] = frozenset
     return replace(graph, nodes=tuple(build.nodes), constants=constants)
 
 
-def _in_eight_bits(build: Builder, node: Node, interval: tuple[float, float]) -> Node:
+def _in_eight_bits(build: Builder, node: Node, interval: tuple[float, float], mean: np.ndarray | None) -> Node:
     """A convolution of rounded numbers, with weights and bias that are whole numbers times their scales."""
     source, weight, bias = node.inputs
     scale, _ = _scale(interval)
     x = _rounded(build, source, interval)
     values = build.constants[weight].astype(np.float64)
-    scales = np.maximum(np.abs(values).max((1, 2, 3)), 1e-12) / 127
-    whole = np.rint(values / scales[:, None, None, None]).clip(-127, 127)
+    scales = np.maximum(np.abs(values).max((1, 2, 3)), 1e-12) / _steps(values)
+    whole = np.rint(values / scales[:, None, None, None])
     zeros, both = np.zeros(len(scales), np.int8), scales * scale
+    true = build.constants[bias] - (0 if mean is None else _drift(whole * scales[:, None, None, None] - values, mean))
     names = [
         build.constant(f"{weight}/int8", whole, "int8"),
         build.constant(f"{weight}/scale", scales),
         build.constant(f"{weight}/zero", zeros, "int8"),
-        build.constant(f"{bias}/int32", np.rint(build.constants[bias] / both).clip(*INT32), "int32"),
+        build.constant(f"{bias}/int32", np.rint(true / both).clip(*INT32), "int32"),
         build.constant(f"{bias}/scale", both),
         build.constant(f"{bias}/zero", zeros, "int32"),
     ]
     w = build.add(f"{weight}/float", "DequantizeLinear", *names[:3], axis=0)
     b = build.add(f"{bias}/float", "DequantizeLinear", *names[3:], axis=0)
     return replace(node, inputs=(x, w, b))
+
+
+def _drift(off: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """How far weights (O, I, h, w) that are `off` move the O sums on average; mean: of each of I * groups inputs."""
+    groups = len(mean) // off.shape[1]
+    inputs = np.repeat(mean.reshape(groups, -1), len(off) // groups, axis=0)
+    drift: np.ndarray = (off.sum((2, 3)) * inputs).sum(1)
+    return drift
+
+
+def _steps(values: np.ndarray) -> np.ndarray:
+    """The whole number that each channel's largest weight becomes: at most 127, and never less than 63.
+
+    x86 processors without VNNI (AVX2, the first AVX-512) add two products of a uint8 and an int8 in 16 bits and
+    saturate. 255 times two weights of one sign stays below 2^15 where these add to 128 at most, whichever two meet.
+    With 127 for every channel `nin-cifar10` lost 3.4 points of accuracy on such a machine (docs/log.md).
+    """
+    flat = values.reshape(len(values), -1)
+    pairs = [np.sort(side.clip(0), axis=1)[:, -2:].sum(1) for side in (flat, -flat)]
+    steps: np.ndarray = 127 * np.maximum(np.abs(flat).max(1), 1e-12) / np.maximum(np.maximum(*pairs), 1e-12)
+    return steps
 
 
 def _rounded(build: Builder, x: str, interval: tuple[float, float]) -> str:

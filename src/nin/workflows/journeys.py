@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # what only some journeys need is imported by those: a predic
     from nin.workflows.using import Classifier
 
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
-DEMO_EPOCHS = 30  # the whole demo took 92 s on two cores: docs/log.md
+DEMO_EPOCHS = 20  # under three minutes on two cores without AVX-512, too: docs/log.md
 Options = TypeVar("Options", TrainOptions, ImportOptions, ExportOptions)
 MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights, mean picture
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
