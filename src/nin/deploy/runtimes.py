@@ -75,8 +75,8 @@ class OpenVino:
         self.inputs = {str(port.any_name): _shape(port) for port in self._model.inputs}
         self.outputs = {name: _shape(port) for port in self._model.outputs for name in port.names}
         self._own = threading.local()
-        first = [side if isinstance(side, int) else 1 for side in next(iter(self.inputs.values()))]
-        self.run((), np.zeros(first, np.uint8))  # alone: its bindings' first call hangs when two threads make it at once
+        shape = [side if isinstance(side, int) else 1 for side in next(iter(self.inputs.values()))]
+        self.run((), np.zeros(shape, np.uint8))  # alone: the first call hangs where two threads make it at once
 
     def run(self, names: tuple[str, ...], images: np.ndarray) -> list[np.ndarray]:
         if not hasattr(self._own, "request"):
