@@ -316,7 +316,7 @@ def demo(
 ) -> None:
     """Go the whole way on 1,797 handwritten digits, no data needed.
 
-    Trains, measures, explains and reports on real pictures in a minute or two.
+    Trains, measures, explains and reports on real pictures in two or three minutes.
     """
     options = TrainOptions(out=out, overwrite=overwrite)
     _show_run(screen, json, lambda listener: workflows.demo(options, listener))

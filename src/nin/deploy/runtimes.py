@@ -70,13 +70,13 @@ class OpenVino:
         try:
             core = openvino.Core()
             self._model = core.compile_model(core.read_model(data), "CPU", how | {"INFERENCE_NUM_THREADS": threads})
+            self.inputs = {str(port.any_name): _shape(port) for port in self._model.inputs}
+            self.outputs = {name: _shape(port) for port in self._model.outputs for name in port.names}
+            self._own = threading.local()
+            shape = [side if isinstance(side, int) else 1 for side in next(iter(self.inputs.values()))]
+            self.run((), np.zeros(shape, np.uint8))  # alone: the first call hangs where two threads make it at once
         except Exception as error:
             raise _refused(name, error) from error
-        self.inputs = {str(port.any_name): _shape(port) for port in self._model.inputs}
-        self.outputs = {name: _shape(port) for port in self._model.outputs for name in port.names}
-        self._own = threading.local()
-        shape = [side if isinstance(side, int) else 1 for side in next(iter(self.inputs.values()))]
-        self.run((), np.zeros(shape, np.uint8))  # alone: the first call hangs where two threads make it at once
 
     def run(self, names: tuple[str, ...], images: np.ndarray) -> list[np.ndarray]:
         if not hasattr(self._own, "request"):

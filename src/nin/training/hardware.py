@@ -38,17 +38,15 @@ class Hardware:
         return f"{ranks}{self.device}, {self.threads} threads, {self.precision}, channels last"
 
 
-def matrix_rates(
-    *dtypes: torch.dtype, size: int = 768, repeats: int = 20, seconds: float = PROBE_SECONDS
-) -> list[float]:
+def matrix_rates(*dtypes: torch.dtype, size: int = 768, repeats: int = 20) -> list[float]:
     """Best rate of a size^3 matrix product in each type on this CPU, in multiply-adds a second.
 
     The types take turns for about a tenth of a second, so that a neighbour's short burst cannot decide between them;
-    where a type is so slow that this takes more than `seconds`, the rounds end there, after one at least.
+    where a type is so slow that this takes more than PROBE_SECONDS, the rounds end there, after one at least.
     """
     pairs = [(torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)) for dtype in dtypes]
     best = [float("inf")] * len(pairs)
-    end = time.perf_counter() + seconds
+    end = time.perf_counter() + PROBE_SECONDS
     for _ in range(repeats):
         for place, (left, right) in enumerate(pairs):
             start = time.perf_counter()

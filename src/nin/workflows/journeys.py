@@ -98,7 +98,7 @@ def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
 
 
 def demo(options: TrainOptions | None = None, listener: Listener | None = None) -> RunResult:
-    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, one or two minutes.
+    """The whole journey on scikit-learn's 1,797 real handwritten digits: no data set needed, two or three minutes.
 
     Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
     """
