@@ -624,6 +624,12 @@ def test_the_tree_reader_reads():
         tree_of("```\nsrc/other/\n```")
 
 
+def test_no_two_test_files_bear_the_same_name():
+    """pytest imports them as modules of one level: the second of a name is not collected."""
+    names = [path.name for path in (ROOT / "tests").rglob("test_*.py")]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_the_version_is_the_same_everywhere():
     version = importlib.import_module("nin").__version__
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == version
