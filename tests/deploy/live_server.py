@@ -112,6 +112,9 @@ class Live:
             await served.current.close()
         await asyncio.sleep(0.01)
 
+    def states(self) -> list[str]:
+        return [connection.state for connection in self.site.connections]
+
     def connect(self) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=5)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 from live_server import QUICK, Live, StandIn, drained, post, statuses
 
+from nin.deploy.messages import Request, Response
 from nin.deploy.wire import LINGER, SWEEP
 
 LATE = SWEEP + LINGER + 0.5  # seconds after a deadline in which a connection must be gone
@@ -190,6 +191,31 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(pictures):
         with pytest.raises(ConnectionResetError):  # and not the rest of what the kernel held
             while sock.recv(65536):
                 pass
+
+
+def test_a_client_told_to_stay_is_answered_once_more_though_stopping_has_begun(monkeypatch):
+    """Stopping begins while a long answer, whose head says nothing of an end, is still being taken."""
+
+    size = 64 * 2**20
+
+    async def long_answer(request: Request) -> Response:
+        return Response(200, bytes(size), "text/plain")
+
+    with Live(bounds=replace(QUICK, send=20)) as live, live.connect() as sock, sock.makefile("rb") as answers:
+        with monkeypatch.context() as patch:
+            patch.setattr(live.server, "handle", long_answer)
+            sock.sendall(GET)
+            head = b"".join(iter(answers.readline, b"\r\n"))
+            start = time.monotonic()
+            while live.states() != ["send"] and time.monotonic() - start < 10:
+                time.sleep(0.01)
+            assert live.states() == ["send"]
+        live.site.draining = True
+        assert statuses(head) == [200] and b"Connection" not in head
+        assert len(answers.read(size)) == size
+        sock.sendall(GET)
+        last = answers.read()
+        assert statuses(last) == [200] and b"Connection: close" in last
 
 
 def test_a_half_closed_client_gets_its_answer_and_half_a_request_gets_none(live, pictures):
