@@ -22,6 +22,7 @@ import torch
 from torch import nn
 
 from nin.data.augment import Augmentation
+from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.network.architecture import NIN, nin, nin_large
@@ -161,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     queue = list(arguments.variants)
     if len(queue) == 1:
-        threads = hardware.usable_cores() // arguments.together
+        threads = usable_cores() // arguments.together
         found = run(queue[0], arguments.folder, arguments.minutes, threads, arguments.seed)
         with (HERE / "results.jsonl").open("a", encoding="utf-8") as file:
             file.write(json.dumps(found) + "\n")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from picture_corpus import idx
 
 from nin.data import arrays as reader
-from nin.data import memory
+from nin.data import machine
 from nin.data.sources import open_source
 from nin.errors import DataError
 
@@ -336,7 +336,7 @@ def test_npz_bombs_and_lies(tmp_path, monkeypatch):
     with zipfile.ZipFile(tmp_path / "lie.npz", "w") as archive:
         archive.writestr("images.npy", stream.getvalue())
     assert "images.npy is cut short" in refusal(tmp_path / "lie.npz")
-    monkeypatch.setattr(memory, "available_memory", lambda: 2_000_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 2_000_000)
     bomb = npz(tmp_path / "bomb.npz", images=np.zeros((10, 1000, 1000), np.uint8), labels=np.arange(10))
     assert bomb.stat().st_size < 20_000
     assert "needs 0.0 GB of memory" in refusal(bomb)
@@ -362,8 +362,3 @@ def test_every_flip_and_cut_of_an_npz_is_detected(tmp_path_factory, place, flip,
     else:
         assert np.array_equal(source.splits["train"].images[..., 0], pictures)
         assert source.splits["train"].labels.tolist() == labels.tolist()
-
-
-def test_available_memory_is_plausible():
-    psutil = pytest.importorskip("psutil")
-    assert 0 < memory.available_memory() <= psutil.virtual_memory().total

@@ -15,7 +15,7 @@ import nin
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
-from nin.data import memory
+from nin.data import machine
 from nin.errors import DataError, Interrupted, UsageError
 from nin.workflows import plan
 from nin.workflows.options import Listener, TrainOptions
@@ -178,7 +178,7 @@ def test_too_large_pictures_and_too_little_memory_are_one_line_and_leave_nothing
         "ZCA for pictures of 96 x 96 x 3 is a matrix of 27,648 x 27,648 numbers (3.1 GB); expected at most 8,192 "
         "(52 x 52 x 3); pass a smaller --size or --normalise gcn"
     )
-    monkeypatch.setattr(memory, "available_memory", lambda: 100_000_000)
+    monkeypatch.setattr(machine, "available_memory", lambda: 100_000_000)
     with pytest.raises(DataError) as short:
         train(photos, tmp_path / "run", normalise="gcn-zca")
     assert str(short.value) == (

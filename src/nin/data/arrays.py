@@ -20,7 +20,7 @@ import numpy as np
 from nin.artifacts import escape_name
 from nin.data.folders import not_a_file
 from nin.data.images import scale_to_uint8
-from nin.data.memory import demand
+from nin.data.machine import demand
 from nin.data.splits import SPLIT_NAMES, SPLITS, Source, Split, natural
 from nin.errors import DataError
 

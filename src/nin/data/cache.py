@@ -19,7 +19,7 @@ import platformdirs
 
 from nin.artifacts import escape_name, make_folder, open_new, open_sealed_json, read_bytes, seal_json, write_bytes
 from nin.data.images import PictureError
-from nin.data.memory import available_memory
+from nin.data.machine import available_memory, usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
 from nin.data.stream import Images, StreamedImages, load_picture
@@ -102,7 +102,7 @@ def _blocks(
             return error.reason
         return None
 
-    with ThreadPoolExecutor(min(MAX_THREADS, max(2, os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(MAX_THREADS, max(2, usable_cores()))) as pool:
         for start in range(0, len(split), BLOCK):
             indices = range(start, min(start + BLOCK, len(split)))
             reasons = list(pool.map(decode, range(len(indices)), indices))

@@ -1,7 +1,6 @@
 """Look at every picture of a data set before training: what is there, what is broken, what is twice (torch-free)."""
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from nin.artifacts import escape_name
 from nin.data.images import PictureError, read_picture, to_channels
+from nin.data.machine import usable_cores
 from nin.data.sources import open_source
 from nin.data.splits import SPLITS, Source, Split
 
@@ -126,7 +126,7 @@ def check(path: str | Path, *, progress: Callable[[int, int], None] | None = Non
     splits = {name: source.splits[name] for name in SPLITS if name in source.splits}
     places = [(name, row) for name, split in splits.items() for row in range(len(split))]
     found: list[Facts | str] = []
-    with ThreadPoolExecutor(min(4, max(2, os.cpu_count() or 1))) as pool:
+    with ThreadPoolExecutor(min(4, max(2, usable_cores()))) as pool:
         for split in splits.values():
             for start in range(0, len(split), BLOCK):
                 rows = range(start, min(start + BLOCK, len(split)))

@@ -5,7 +5,6 @@ largest batch is in memory, however many pictures there are. Torch-free.
 """
 
 import operator
-import os
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from nin.artifacts import escape_name
 from nin.data.images import PictureError
+from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
 
@@ -42,7 +42,7 @@ class StreamedImages:
         self.shape = (len(split), *preprocess.size, preprocess.channels)
         self.unreadable: dict[int, tuple[str, str]] = {}
         self._deputies: dict[int, int] = {}
-        self._pool = ThreadPoolExecutor(min(MAX_THREADS, max(2, os.cpu_count() or 1)), "nin-decode")
+        self._pool = ThreadPoolExecutor(min(MAX_THREADS, max(2, usable_cores())), "nin-decode")
         self._window = AHEAD
         self.expect(np.empty(0, np.int64))
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from nin.artifacts import escape_name
 from nin.data.arrays import Parts, build_arrays
-from nin.data.memory import demand
+from nin.data.machine import demand
 from nin.data.splits import Source
 from nin.errors import DataError, MissingExtra
 

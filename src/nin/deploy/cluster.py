@@ -16,7 +16,7 @@ from functools import cache, partial
 from typing import Any
 
 from nin.artifacts import escape_name, scratch_folder
-from nin.deploy.engine import usable_cores
+from nin.data.machine import usable_cores
 from nin.errors import NinError, UsageError
 
 QUIET = {

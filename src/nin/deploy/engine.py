@@ -5,7 +5,6 @@ Shapes: N pictures (H, W, C) uint8 of the network's own size, K classes, (h, w) 
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model
+from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, from_bytes, to_bytes
@@ -200,8 +200,3 @@ def without_resizing(graph: Graph) -> Graph:
     port = replace(graph.inputs[0], name=RESIZED, shape=("batch", *facts.preprocess.size, facts.preprocess.channels))
     constants = {name: array for name, array in graph.constants.items() if name in used}
     return Graph(graph.name, nodes, constants, (port,), graph.outputs, {})
-
-
-def usable_cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -14,7 +14,8 @@ import onnxruntime
 
 from nin import __version__
 from nin.bundle.folder import Bundle
-from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle, usable_cores
+from nin.data.machine import usable_cores
+from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.deploy.quantise import Ranged, calibrate, convolutions, quantised, tapped

@@ -8,7 +8,6 @@ import asyncio
 import base64
 import hashlib
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -22,6 +21,7 @@ from urllib.parse import parse_qsl
 import numpy as np
 
 from nin.data.images import Limits, PictureError, read_picture
+from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.deploy import metrics, oip
 from nin.deploy.engine import Answers, Engine
@@ -81,9 +81,7 @@ class Server:
         self.ready = False
         self.admitted = 0
         self.connections: Callable[[], int] = lambda: 0
-        self._pool = ThreadPoolExecutor(
-            options.decoders or min(4, os.cpu_count() or 1), thread_name_prefix="nin-decode"
-        )
+        self._pool = ThreadPoolExecutor(options.decoders or min(4, usable_cores()), thread_name_prefix="nin-decode")
         self._openapi = to_json(200, openapi(tuple(self.models), options.bounds.body_bytes))
         self._docs = docs_page(resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8"))
         self._full = error(503, "the queue is full; try again", "queue")

@@ -1,7 +1,6 @@
 """Device, threads, precision, memory layout and allocator: chosen by measurement, said aloud, recorded."""
 
 import ctypes
-import os
 import platform
 import time
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nin.data.machine import usable_cores
 from nin.errors import UsageError
 from nin.training.distributed import ALONE, Team
 
@@ -88,11 +88,6 @@ def default_threads(team: Team = ALONE) -> int:
     if team.world > 1:
         return max(1, usable_cores() // team.place.local_world)
     return min(torch.get_num_threads(), usable_cores())
-
-
-def usable_cores() -> int:
-    """Cores this process may run on (containers and taskset counted)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _bfloat16_wins(device: str) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from nin import __version__
+from nin.data.machine import usable_cores
 
 LEAST_FREE = 2 * 2**30  # bytes on the disk of the present folder
 
@@ -62,7 +63,7 @@ def _torch() -> tuple[Finding, ...]:
 
     machine = hardware.choose()
     facts = hardware.environment(machine)
-    cores = hardware.usable_cores()
+    cores = usable_cores()
     asked = os.environ.get("OMP_NUM_THREADS")
     few = Finding("threads", str(machine.threads), True)
     if machine.device == "cpu" and machine.threads < cores:

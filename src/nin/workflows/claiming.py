@@ -68,9 +68,10 @@ def _answers(chosen: Sequence["Claim"], seeds: int) -> Iterator["Answer"]:
 
 def claims_page(answers: Sequence["Answer"], path: Path, lang: Lang = "en", *, seeds: int = CLAIM_SEEDS) -> None:
     """Write the answers as one HTML page that needs no network."""
+    from nin.data.machine import usable_cores
     from nin.lab.claims.page import page_html
     from nin.lab.claims.placed import placed
-    from nin.training.hardware import cpu_name, usable_cores
+    from nin.training.hardware import cpu_name
 
     languages: tuple[Language, ...] = ("en", "ko") if lang == "both" else (lang,)
     counts = {split: len(placed(split).labels) for split in ("train", "test")}

@@ -16,7 +16,7 @@ from nin.artifacts import escape_name, read_bytes, read_tensors
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
 from nin.data.cache import decode_split
-from nin.data.memory import demand
+from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import open_source
 from nin.data.whiten import Zca, expect_whitenable, fit_memory, fit_zca

@@ -10,7 +10,7 @@ import numpy as np
 from nin.bundle.folder import Bundle
 from nin.data.cache import Decoded, decode_split
 from nin.data.images import PictureError, read_picture, to_channels
-from nin.data.memory import demand
+from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import Source, Split
 from nin.data.stream import Images, StreamedImages, expect
