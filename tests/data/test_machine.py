@@ -16,7 +16,7 @@ GIB = 2**30
 
 @pytest.fixture
 def planted(tmp_path, monkeypatch):
-    """planted(membership, {file: text}) makes control groups; 8 cores and 64 GiB are there without them."""
+    """planted(membership, {file: text}) makes control groups; 8 cores may be run on; memory is the machine's own."""
 
     def plant(membership: str, files: dict[str, str]) -> None:
         monkeypatch.setattr(machine, "_GROUPS", tmp_path)

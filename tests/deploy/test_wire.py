@@ -195,7 +195,6 @@ def test_a_client_that_does_not_take_its_answer_is_cut_off(pictures):
 
 def test_a_client_told_to_stay_is_answered_once_more_though_stopping_has_begun(monkeypatch):
     """Stopping begins while a long answer, whose head says nothing of an end, is still being taken."""
-
     size = 64 * 2**20
 
     async def long_answer(request: Request) -> Response:

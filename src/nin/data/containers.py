@@ -187,7 +187,7 @@ def _bmp(data: bytes) -> Header:
 def _gif(data: bytes) -> Header:
     """Keep the screen, the last graphic control and the first picture; drop comments and further frames."""
     position = 13 + _colours(data[10:11])
-    screen, control, blocks = data[:position], b"", 0
+    screen, control, blocks, end = data[:position], b"", 0, len(data)
     while True:
         kind = data[position : position + 1]
         if kind == b"!":
@@ -199,14 +199,13 @@ def _gif(data: bytes) -> Header:
             raise Refused("GIF without a picture")
         else:
             raise Refused("truncated GIF" if not kind else "damaged GIF")
-        while length := data[position : position + 1]:
-            position, blocks = position + 1 + length[0], blocks + 1
-            if length == b"\0" or blocks > MAX_GIF_BLOCKS:
-                break
-        if position > len(data) or not length:
-            raise Refused("truncated GIF")
+        while position < end and blocks <= MAX_GIF_BLOCKS and (length := data[position]):
+            position, blocks = position + 1 + length, blocks + 1
         if blocks > MAX_GIF_BLOCKS:
             raise Refused("GIF built of too many parts")
+        if position >= end:
+            raise Refused("truncated GIF")
+        position, blocks = position + 1, blocks + 1  # the empty block that ends them counts: there may be nothing else
         if kind == b",":
             break
         if data[start + 1] == 0xF9:
