@@ -41,6 +41,8 @@ def make_trainer():
         threads: int = 1,
         norm: str | None = "batch",
         dropout: float = 0.2,
+        kind: type[NIN] = NIN,
+        device: str = "cpu",
         **changes,
     ) -> Trainer:
         torch.set_num_threads(threads)
@@ -48,8 +50,8 @@ def make_trainer():
             epochs=3, batch_size=8, lr=0.05, augmentation=augmentation or Augmentation(shift=0.1, erase=0.2)
         )
         config = default_network(2, 1, width=0.1, norm=norm, dropout=dropout)
-        model = NIN(config, generator=torch.Generator().manual_seed(0))
-        machine = replace(MACHINE, threads=threads)
+        model = kind(config, generator=torch.Generator().manual_seed(0))
+        machine = replace(MACHINE, threads=threads, device=device)
         return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), machine)
 
     yield make

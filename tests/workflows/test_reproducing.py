@@ -189,6 +189,19 @@ def test_a_start_whose_classes_die_and_one_that_overflows_are_counted_too(tmp_pa
     assert (tmp_path / "out/short-strict/result.json").is_file()
 
 
+def test_single_rows_are_trained_and_the_others_said_to_be_missing(tmp_path, quick):
+    write_cifar10(tmp_path / "cifar")
+    words = {"data": tmp_path / "cifar", "out": tmp_path / "out", "seeds": 1, "resume": True}
+    table1, table5 = reproduce(["table1", "table5", "figure4"], **words, only=["cifar10-fc", "cifar10-augmented"])
+    assert {place.name for place in (tmp_path / "out/short/runs").iterdir()} == {"cifar10-fc-0", "cifar10-augmented-0"}
+    assert [row["n"] for row in table1["rows"]] == [0, 1] and [row["n"] for row in table5["rows"]] == [1, 0, 0, 0]
+    assert table1["verdict"].endswith("not run yet: NIN + Dropout")
+    with pytest.raises(
+        UsageError, match=r"^--only: table1 has no row 'mnist'; expected one of cifar10, cifar10-augmented$"
+    ):
+        only(reproduce(["table1"], **words, only=["mnist"]))
+
+
 def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
     write_idx(tmp_path / "fashion", 73)  # Fashion-MNIST has the format of MNIST; its mean pixel is 0.286
     write_cifar100(tmp_path / "hundred")

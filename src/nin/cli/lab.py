@@ -71,6 +71,10 @@ def reproduce(
     protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
     seeds: Annotated[int, Parameter(help="Trainings of every row.")] = 2,
     strict: Annotated[bool, Parameter(help="The author's own start, which mostly dies; by default mended.")] = False,
+    only: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, show_default=False, help="Rows to train, such as cifar10-fc; by default all."),
+    ] = (),
     out: Annotated[Path, Parameter(help="Where results and trainings go.")] = Path("reproduced"),
     resume: Annotated[bool, Parameter(help="Go on with what --out holds.")] = False,
     json: Json = False,
@@ -88,7 +92,15 @@ def reproduce(
     found = []
     with Stop() as stop, listener_for(screen, stop) as listener:
         results = workflows.reproduce(
-            name, data, out=out, protocol=protocol, seeds=seeds, strict=strict, resume=resume, listener=listener
+            name,
+            data,
+            out=out,
+            protocol=protocol,
+            seeds=seeds,
+            strict=strict,
+            only=only,
+            resume=resume,
+            listener=listener,
         )
         for result in results:
             found.append(result)

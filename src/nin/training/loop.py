@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from nin.training.inputs import to_input
 from nin.training.muon import Muon
 from nin.training.parts import LEAST, Parts, part_count
 from nin.training.recipes import Recipe
+from nin.training.replay import Replay
 from nin.training.watch import Finding, Watch
 
 EVALUATION_BATCH = 250
@@ -120,6 +122,9 @@ class Trainer:
             normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
             self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else 1)
         self._side_by_side = Parts(self.model, self.parts, hardware.threads)
+        self._replay = None
+        if hardware.device == "cuda" and team.world == 1:
+            self._replay = Replay(partial(self._learn, self.model, 1.0), list(self.model.buffers()))
         self.class_weights = _class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
 
     @property
@@ -221,7 +226,9 @@ class Trainer:
         def learn(model: nn.Module, part: int) -> tuple[list[torch.Tensor], torch.Tensor]:
             start, stop = (own * place // self.parts for place in (part, part + 1))
             rows = slice(start, stop)
-            return self._learn(model, x[rows], targets[rows], labels[rows], (stop - start) / len(batch))
+            if self._replay is not None:
+                return self._replay(x[rows], targets[rows], labels[rows])
+            return self._learn(model, (stop - start) / len(batch), x[rows], targets[rows], labels[rows])
 
         first = (at.step * self.team.world + self.team.rank) * self.parts
         seeds = [step_seed(recipe.seed, at.epoch, first + part) for part in range(self.parts)]
@@ -243,7 +250,7 @@ class Trainer:
         return x, torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
 
     def _learn(
-        self, model: nn.Module, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor, share: float
+        self, model: nn.Module, share: float, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
         if not len(x):  # a file's last batch may have fewer pictures than there are parts

@@ -39,6 +39,7 @@ def reproduce(
     protocol: ProtocolName = "short",
     seeds: int = 2,
     strict: bool = False,
+    only: Sequence[str] = (),
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Iterator[dict[str, Any]]:
@@ -48,7 +49,7 @@ def reproduce(
 
     return reproduce(
         *(names, Path(data), Path(out)),
-        protocol=protocol, seeds=seeds, strict=strict, resume=resume, listener=listener,
+        protocol=protocol, seeds=seeds, strict=strict, only=only, resume=resume, listener=listener,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ from nin.workflows.options import Listener
 
 STARTED = 0.01  # nats below ln K that the training loss must have come in FIRST epochs
 FIRST, EARLY = 3, 400  # epochs and steps until which a start is not judged
+SAVED = 30.0  # seconds between two checkpoints of a run, or an epoch where that takes longer
 TRIES = 3  # seeds tried for each one wanted: the author's strict set-up does not always start
 
 
@@ -78,36 +79,34 @@ def reproduce(
     protocol: str = "short",
     seeds: int = 2,
     strict: bool = False,
+    only: Sequence[str] = (),
     resume: bool = False,
     listener: Listener | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Run these tables and figures ("all" for all there are), and yield what each one found.
 
-    data: the folder of a data set, or one that holds several. strict: the author's own start, not mended. out: results
-    go to out/PROTOCOL/result.json (PROTOCOL-strict where strict), trainings to runs beside it. resume: go on with what
-    is there; finished runs are taken as they are. Raises UsageError for unknown names and a folder in use, DataError
-    for other data, Interrupted when the listener asks to stop.
+    data: the folder of a data set, or one that holds several. strict: the author's own start, not mended. only: the
+    rows to train, by key; none: all. out: results go to out/PROTOCOL/result.json (PROTOCOL-strict where strict),
+    trainings to runs beside it. resume: go on with what is there; finished runs are taken as they are. Raises
+    UsageError for unknown names and a folder in use, DataError for other data, Interrupted when the listener asks to
+    stop.
     """
     listener = listener or Listener()
-    wrong = [name for name in names if name not in (*PARTS, "all")]
-    if wrong or not names:
-        found = f"there is no {wrong[0]!r}" if wrong else "no table or figure is named"
-        raise UsageError(f"{found}; there are {', '.join(PARTS)} and all")
+    parts, keys = _chosen(names, only)
     if seeds < 1:
         raise UsageError(f"--seeds is {seeds}; expected at least 1")
     plan = PROTOCOLS[protocol]
-    parts = [PARTS[name] for name in (PARTS if "all" in names else dict.fromkeys(names))]
     folder = out / (f"{plan.name}-strict" if strict else plan.name)
     if folder.exists() and any(folder.iterdir()) and not resume:
         raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
-    sets = data_sets(data, {ROWS[key].data for part in parts for key in part.rows})
+    sets = data_sets(data, {ROWS[key].data for key in keys})
     machine = hardware.choose()
     hardware.apply(machine)
     lab = Lab(plan, strict, folder, machine, listener)
     with RunLock(make_folder(folder)):
         benches: dict[str, Bench] = {}
         for part in parts:
-            for key in part.rows:
+            for key in (key for key in part.rows if key in keys):
                 row = ROWS[key]
                 if row.data not in benches:
                     benches[row.data] = _bench(sets[row.data], row.data, plan, folder)
@@ -115,6 +114,20 @@ def reproduce(
                         listener.note(note)
                 _row(row, benches[row.data], seeds, lab)
             yield _result(part, benches, lab)
+
+
+def _chosen(names: Sequence[str], only: Sequence[str]) -> tuple[list[Part], set[str]]:
+    """The named parts that have rows to train, and the keys of these rows."""
+    wrong = [name for name in names if name not in (*PARTS, "all")]
+    if wrong or not names:
+        found = f"there is no {wrong[0]!r}" if wrong else "no table or figure is named"
+        raise UsageError(f"{found}; there are {', '.join(PARTS)} and all")
+    parts = [PARTS[name] for name in (PARTS if "all" in names else dict.fromkeys(names))]
+    keys = list(dict.fromkeys(key for part in parts for key in part.rows))
+    if strange := [key for key in only if key not in keys]:
+        raise UsageError(f"--only: {', '.join(names)} has no row {strange[0]!r}; expected one of {', '.join(keys)}")
+    chosen = set(only) or set(keys)
+    return [part for part in parts if chosen & set(part.rows)], chosen
 
 
 def data_sets(path: Path, wanted: set[str]) -> dict[str, Source]:
@@ -206,10 +219,12 @@ def _run(row: Row, bench: Bench, seed: int, place: Path, lab: Lab) -> None:
         checkpoint.restore(trainer, tensors, position)
     except (ModelError, ArtifactError):
         trainer = lab.trainer(row, bench, seed)  # from the beginning
-    about = {"row": row.key, "strict": lab.strict, "recipe": asdict(trainer.recipe)}
+    about, saved = {"row": row.key, "strict": lab.strict, "recipe": asdict(trainer.recipe)}, time.monotonic()
     try:
         for epoch in trainer.epochs(on_step=lab.listener.step, should_stop=lab.listener.should_stop):
-            checkpoint.save(place, trainer, about)
+            if trainer.finished or time.monotonic() > saved + SAVED:
+                checkpoint.save(place, trainer, about)
+                saved = time.monotonic()
             lab.listener.epoch(epoch, trainer.recipe.epochs)
             if not has_started(trainer):
                 break
