@@ -1,10 +1,10 @@
 """Training steps a second on a GPU: recorded (what `nin train` does), launched one by one, and compiled by torch.
 
-    python benchmarks/train_gpu.py [--seconds 3] [--only NAME ...] [--contestants recorded launched compiled]
+    python benchmarks/train_gpu.py [--seconds 3] [--only NAME ...] [--contestants NAME ...] [--json]
 
-Random pictures, whole steps with everything that belongs to them: pictures from memory, whitening, forward, backward,
-checks for overflow, optimizer. Contestants take turns on the same GPU; images a second are medians of rounds. `bare`
-is the recording alone, replayed without the rest: what of a step the GPU itself needs for the network.
+Random pictures, whole steps with everything that belongs to them: pictures, whitening, forward, backward, checks for
+overflow, optimizer. Contestants take turns on the same GPU; images a second are medians of rounds. `bare` and
+`compiled-bare` replay the recorded half up to the gradients and nothing else: what the GPU itself needs for it.
 """
 
 import argparse
@@ -23,12 +23,12 @@ from nin.data.whiten import Zca
 from nin.lab.paper import ROWS
 from nin.network.architecture import NIN
 from nin.network.architecture import nin as default_network
-from nin.training import hardware
+from nin.training import gpu, hardware, replay
 from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import default_recipe
-from nin.training.replay import Replay
 
-ROUNDS = 3
+ROUNDS, NEVER = 3, 10**9
+CONTESTANTS = ["launched", "recorded", "compiled", "bare", "compiled-bare"]
 SIZE = 10_000  # pictures
 
 
@@ -36,11 +36,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=3.0, help="of a round")
     parser.add_argument("--only", nargs="+", default=["cifar10", "cifar10-augmented", "mnist", "default"])
-    parser.add_argument("--contestants", nargs="+", default=["recorded", "launched", "bare"])
-    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    machine = hardware.choose(arguments.device)
+    machine = hardware.choose("cuda")
     hardware.apply(machine)
     found = {}
     for name in arguments.only:
@@ -60,18 +59,16 @@ def main() -> None:
 
 def contestant(name: str, who: str, machine: hardware.Hardware) -> tuple[Callable[[], object], int]:
     """A training step of this kind, warmed up, and its number of pictures."""
+    gpu.COMPILED = 1 if who.startswith("compiled") else NEVER
+    replay.LAUNCHED = NEVER if who == "launched" else 3
     made = trainer(name, machine)
-    if who == "compiled":
-        made._replay = Replay(partial(made._learn, torch.compile(made.model), 1.0), list(made.model.buffers()))
-    elif who == "launched":
-        made._replay = None
     batch = np.arange(made.batch_size)
     made.model.train()
     for _ in range(5):
         made.step(batch)
-    if who == "bare":
-        (recording,) = made._replay.recordings.values()
-        return recording._graph.replay, len(batch)
+    if who.endswith("bare"):
+        (recording,) = made.gpu.learn.recordings.values()
+        return recording.again, len(batch)
     return partial(made.step, batch), len(batch)
 
 
@@ -96,15 +93,14 @@ def trainer(name: str, machine: hardware.Hardware) -> Trainer:
 
 def rate(step: Callable[[], object], seconds: float) -> float:
     """Steps a second."""
-    wait = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     step()
-    wait()
+    torch.cuda.synchronize()
     start, count = time.perf_counter(), 0
-    while time.perf_counter() < start + seconds or count < 2:
-        for _ in range(20 if torch.cuda.is_available() else 1):
+    while time.perf_counter() < start + seconds:
+        for _ in range(20):
             step()
-            count += 1
-        wait()
+        count += 20
+        torch.cuda.synchronize()
     return count / (time.perf_counter() - start)
 
 

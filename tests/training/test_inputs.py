@@ -85,7 +85,7 @@ def test_pictures_are_whitened_first_and_varied_then(make_trainer, monkeypatch):
 def test_measuring_and_training_use_the_same_whitening(make_trainer):
     """The matrix may first be asked for while measuring, in inference mode; training takes it all the same."""
     trainer = whitened(make_trainer)
-    inputs._on_device.cache_clear()
+    inputs._normaliser.cache_clear()
     images = trainer.validation.images
     before = predict_logits(trainer.model, images, trainer.preprocess, trainer.hardware)
     with torch.no_grad():

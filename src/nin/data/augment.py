@@ -51,27 +51,36 @@ class Augmentation:
 
 
 Draw = Callable[[str], torch.Tensor]
+MOVES = ("zoom", "aspect", "rotate", "shift x", "shift y")
+COLOURS = ("saturation", "contrast", "brightness")
+ERASES = ("erase y", "erase x")
 
 
-def drawer(seed: int, epoch: int, index: np.ndarray, device: torch.device) -> Draw:
-    """purpose -> (N,) float32 uniform in [-1, 1) for the pictures `index` in `epoch`."""
+def draws(seed: int, epoch: int, index: np.ndarray, purpose: str) -> np.ndarray:
+    """(N,) float32 for the pictures `index` in `epoch`: uniform in [-1, 1), or for "mirror" -1 (do so) or 1."""
+    if purpose != "mirror":
+        return (uniform(seed, epoch, index, purpose) * 2 - 1).astype(np.float32)
+    first = draws(seed, 0, index, "flip") < 0
+    return np.where(first == (epoch % 2 == 0), np.float32(-1), np.float32(1))
 
-    def draw(purpose: str) -> torch.Tensor:
-        values = uniform(seed, epoch, index, purpose) * 2 - 1
-        return torch.from_numpy(values.astype(np.float32)).to(device)
 
-    return draw
+def purposes(how: Augmentation, channels: int) -> list[str]:
+    """Everything that `vary` draws for."""
+    found = ["mirror"] if how.flip else []
+    found += MOVES if _moves(how) else ()
+    found += (*COLOURS, *(f"channel {c}" for c in range(channels))) if how.colour else ()
+    return [*found, *ERASES] if how.erase else found
 
 
 def augment(x: torch.Tensor, index: np.ndarray, how: Augmentation, *, seed: int, epoch: int) -> torch.Tensor:
     """Vary every picture of the batch (N, C, H, W) by its own randomness; `index` (N,) names the pictures."""
-    draw = drawer(seed, epoch, index, x.device)
-    mirror = torch.ones(len(x), device=x.device)
-    if how.flip:
-        first = drawer(seed, 0, index, x.device)("flip")
-        mirror = torch.where((first < 0) == (epoch % 2 == 0), -mirror, mirror)
-    if how.flip or how.shift or how.zoom or how.widen or how.aspect or how.rotate:
-        x = _move(x, how, mirror, draw)
+    return vary(x, how, lambda purpose: torch.from_numpy(draws(seed, epoch, index, purpose)).to(x.device))
+
+
+def vary(x: torch.Tensor, how: Augmentation, draw: Draw) -> torch.Tensor:
+    """(N, C, H, W) -> the same, varied by what `draw` gives for each purpose, (N,) as `draws`."""
+    if _moves(how):
+        x = _move(x, how, draw)
     if how.colour:
         x = _recolour(x, how.colour, draw)
     if how.erase:
@@ -79,12 +88,14 @@ def augment(x: torch.Tensor, index: np.ndarray, how: Augmentation, *, seed: int,
     return x
 
 
-def _move(x: torch.Tensor, how: Augmentation, mirror: torch.Tensor, draw: Draw) -> torch.Tensor:
-    """Flip, zoom, stretch, rotate and shift in one bilinear resampling; whole pixels only when nothing resizes.
+def _moves(how: Augmentation) -> bool:
+    return bool(how.flip or how.shift or how.zoom or how.widen or how.aspect or how.rotate)
 
-    mirror: (N,), -1 for the pictures to flip, else 1.
-    """
+
+def _move(x: torch.Tensor, how: Augmentation, draw: Draw) -> torch.Tensor:
+    """Flip, zoom, stretch, rotate and shift in one bilinear resampling; whole pixels only when nothing resizes."""
     height, width = x.shape[2:]
+    mirror = draw("mirror") if how.flip else torch.ones(len(x), device=x.device)
     scale = 1 + how.widen - (draw("zoom") + 1) / 2 * (how.zoom + how.widen)  # share of the side that is shown
     stretch = torch.exp(draw("aspect") * how.aspect / 2)
     scale_x, scale_y = scale * stretch, scale / stretch

@@ -112,7 +112,7 @@ def restore(trainer: Trainer, tensors: dict[str, np.ndarray], position: Position
         parameter = parameters[int(key)]
         buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's own memory layout
         trainer.optimizer.state[parameter]["momentum_buffer"] = buffer
-    trainer.position = position
+    trainer.position, trainer.gpu = position, None  # what was recorded on a GPU used the momentum of before
 
 
 def _parameters(trainer: Trainer) -> list[torch.nn.Parameter]:

@@ -21,7 +21,7 @@ WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix produc
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run computes with. Two runs give the same bits when these fields and the torch version agree."""
+    """What a run computes with. On a CPU two runs give the same bits when these fields and the torch version agree."""
 
     device: str  # "cpu", "cuda", "mps"
     threads: int
@@ -103,6 +103,7 @@ def apply(hardware: Hardware) -> None:
     """Set the process up: thread count, freed memory kept, denormals flushed. Affects the whole process."""
     torch.set_num_threads(hardware.threads)
     torch.set_flush_denormal(True)
+    torch.backends.cudnn.benchmark = True  # a GPU's kernels are chosen by timing, once for every shape
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)

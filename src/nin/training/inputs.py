@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nin.data.preprocess import Preprocess
-from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, Zca, window
+from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, window
 
 
 def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
@@ -24,16 +24,38 @@ def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
 
 def normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
     """(N, H, W, C) uint8 on any device -> (N, C, H, W) float32 there, as `to_input`."""
-    x, device = images.permute(0, 3, 1, 2), images.device
-    with torch.autocast(device.type, enabled=False):
-        if preprocess.normalisation == "lcn":
-            return _local_contrast(_global_contrast(x, SVHN))
-        if preprocess.normalisation != "standard":
+    return _normaliser(preprocess, images.device)(images)
+
+
+class Normaliser:
+    """`normalised` for one preprocessing on one device, whose numbers it keeps there."""
+
+    def __init__(self, preprocess: Preprocess, device: torch.device) -> None:
+        self.kind = preprocess.normalisation
+        self._device = device.type
+        kept = (preprocess.mean, preprocess.std)
+        self._mean, self._std = (torch.tensor(values, device=device).view(1, -1, 1, 1) for values in kept)
+        self._zca: list[Tensor] = []
+        if preprocess.zca is not None:
+            arrays = (preprocess.zca.mean, preprocess.zca.matrix)
+            self._zca = [torch.from_numpy(np.require(a, requirements=["C", "W"])).to(device) for a in arrays]
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """(N, H, W, C) uint8 -> (N, C, H, W) float32."""
+        x = images.permute(0, 3, 1, 2)
+        with torch.autocast(self._device, enabled=False):
+            if self.kind == "lcn":
+                return _local_contrast(_global_contrast(x, SVHN))
+            if self.kind == "standard":
+                return (x.float() / 255 - self._mean) / self._std
             contrasted = _global_contrast(x, CIFAR)
-            return contrasted if preprocess.zca is None else _whiten(contrasted, preprocess.zca, device)
-        mean = torch.tensor(preprocess.mean, device=device).view(1, -1, 1, 1)
-        std = torch.tensor(preprocess.std, device=device).view(1, -1, 1, 1)
-        return (x.float() / 255 - mean) / std
+            if not self._zca:
+                return contrasted
+            mean, matrix = self._zca
+            return ((contrasted.flatten(1) - mean) @ matrix).view(x.shape)
+
+
+_normaliser = lru_cache(maxsize=1)(Normaliser)  # copying a ZCA matrix for every batch would cost more than using it
 
 
 def _global_contrast(pixels: Tensor, how: Contrast) -> Tensor:
@@ -46,17 +68,6 @@ def _global_contrast(pixels: Tensor, how: Contrast) -> Tensor:
         squares = squares / max(count - 1, 1)
     divisor = (squares + how.sqrt_bias).sqrt() / how.scale
     return x / divisor.where(divisor >= MIN_DIVISOR, torch.ones_like(divisor))
-
-
-def _whiten(x: Tensor, zca: Zca, device: torch.device) -> Tensor:
-    mean, matrix = _on_device(zca, device)
-    return ((x.flatten(1) - mean) @ matrix).view(x.shape)
-
-
-@lru_cache(maxsize=1)  # the matrix in use stays on the device: copying it for every batch would cost more than using it
-def _on_device(zca: Zca, device: torch.device) -> tuple[Tensor, Tensor]:
-    mean, matrix = (torch.from_numpy(np.require(a, requirements=["C", "W"])) for a in (zca.mean, zca.matrix))
-    return mean.to(device), matrix.to(device)
 
 
 def _local_contrast(x: Tensor) -> Tensor:

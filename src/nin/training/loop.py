@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,15 +17,16 @@ from nin.data.randomness import balanced_order, order, step_seed
 from nin.data.stream import Images, expect
 from nin.errors import NotFinite, UsageError
 from nin.training.distributed import ALONE, Team
+from nin.training.gpu import GpuSteps
 from nin.training.hardware import Hardware
 from nin.training.inputs import to_input
-from nin.training.muon import Muon
+from nin.training.optimizers import class_weights, optimizer_for
 from nin.training.parts import LEAST, Parts, part_count
 from nin.training.recipes import Recipe
-from nin.training.replay import Replay
 from nin.training.watch import Finding, Watch
 
 EVALUATION_BATCH = 250
+GPU_PIXELS = 1 << 20  # of an evaluation batch on a GPU, where small batches wait for their launches
 FEW = 5  # validation pictures of a class from which it can count as dead; ours
 
 
@@ -115,17 +114,15 @@ class Trainer:
         self.steps = len(self._batches(0))
         self.position = Position()
         self.best: dict[str, torch.Tensor] = {}
-        self.optimizer = _optimizer(self.model, recipe, hardware)
+        self.optimizer = optimizer_for(self.model, recipe, hardware)
         team.share_norms(self.model)
         self.parts = 1
         if hardware.device == "cpu" and team.world == 1:
             normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
             self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else 1)
         self._side_by_side = Parts(self.model, self.parts, hardware.threads)
-        self._replay = None
-        if hardware.device == "cuda" and team.world == 1:
-            self._replay = Replay(partial(self._learn, self.model, 1.0), list(self.model.buffers()))
-        self.class_weights = _class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
+        self.gpu: GpuSteps | None = None  # the steps recorded on it, from the first one on
+        self.class_weights = class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
 
     @property
     def finished(self) -> bool:
@@ -146,7 +143,9 @@ class Trainer:
         watch = Watch(self, on_finding)
         watch.begin()
         while not self.finished:
-            if not self._finish_epoch(on_step, should_stop, watch):
+            with torch.random.fork_rng([torch.cuda.current_device()] if self.hardware.device == "cuda" else []):
+                whole = self._finish_epoch(on_step, should_stop, watch)
+            if not whole:
                 return
             done = self._close_epoch()
             watch.close()
@@ -211,24 +210,21 @@ class Trainer:
         Where loss or gradient are not finite the weights stay as they are; the loss returned is not finite then, nor
         when the step made a weight or a statistic so.
         """
-        recipe, at, rows = self.recipe, self.position, self._rows(batch)
-        x, labels = self.pictures(rows)
-        targets = F.one_hot(labels, self.classes).float()  # (M, K)
-        x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
-        x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
+        rate = self.learning_rate()
+        if self.hardware.device == "cuda" and self.team.world == 1:
+            self.gpu = self.gpu or GpuSteps(self)
+            return self.gpu.step(batch, rate)
+        recipe, at = self.recipe, self.position
+        x, targets, labels = self.varied(self._rows(batch))
         own = len(batch[self.team.part(len(batch))])
         x, targets, labels = x[-own:], targets[-own:], labels[-own:]
-        rate = self.learning_rate()
         for group in self.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
-        x = x.contiguous(memory_format=torch.channels_last)
 
         def learn(model: nn.Module, part: int) -> tuple[list[torch.Tensor], torch.Tensor]:
             start, stop = (own * place // self.parts for place in (part, part + 1))
             rows = slice(start, stop)
-            if self._replay is not None:
-                return self._replay(x[rows], targets[rows], labels[rows])
-            return self._learn(model, (stop - start) / len(batch), x[rows], targets[rows], labels[rows])
+            return self.learn(model, (stop - start) / len(batch), x[rows], targets[rows], labels[rows])
 
         first = (at.step * self.team.world + self.team.rank) * self.parts
         seeds = [step_seed(recipe.seed, at.epoch, first + part) for part in range(self.parts)]
@@ -249,7 +245,16 @@ class Trainer:
         x = to_input(self.data.images[rows], self.preprocess, self.hardware.device)
         return x, torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
 
-    def _learn(
+    def varied(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Training pictures `rows` (M,) as they are learnt from (M, C, H, W), their targets (M, K) and labels (M,)."""
+        recipe, at = self.recipe, self.position
+        x, labels = self.pictures(rows)
+        targets = F.one_hot(labels, self.classes).float()
+        x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
+        x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
+        return x.contiguous(memory_format=torch.channels_last), targets, labels
+
+    def learn(
         self, model: nn.Module, share: float, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
@@ -301,7 +306,7 @@ class Trainer:
             train_accuracy=at.correct / at.seen,
             val_loss=val_loss,
             val_accuracy=float((logits.argmax(1) == labels).float().mean()),
-            lr=self.optimizer.param_groups[0]["lr"],
+            lr=float(self.optimizer.param_groups[0]["lr"]),
             time=at.seconds,
             images_per_second=at.seen / at.epoch_seconds,
             dead_classes=int((logits == 0).all(0)[torch.bincount(labels, minlength=self.classes) >= FEW].sum()),
@@ -356,43 +361,12 @@ def predict_logits(
     model.eval()
     expect(images, np.arange(len(images)))
     parts = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
+    at_once = EVALUATION_BATCH
+    if hardware.device == "cuda":
+        at_once = max(at_once, GPU_PIXELS // math.prod(preprocess.size))
     with torch.inference_mode(), hardware.autocast if fast else nullcontext():
-        for start in range(0, len(images), EVALUATION_BATCH):
-            x = to_input(images[start : start + EVALUATION_BATCH], preprocess, hardware.device)
+        for start in range(0, len(images), at_once):
+            x = to_input(images[start : start + at_once], preprocess, hardware.device)
             parts.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
     model.train(was_training)
     return np.concatenate(parts)
-
-
-def _optimizer(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch.optim.Optimizer:
-    """The recipe's optimizer; weight decay on weights (two dimensions and more) only.
-
-    Muon takes every convolution but the last one, whose outputs are the answer; that and the vectors are SGD's.
-    """
-    weights = [p for p in model.parameters() if p.ndim > 1]
-    others = [p for p in model.parameters() if p.ndim <= 1]
-    muon, other = recipe.optimizer == "muon", recipe.other_lr / recipe.lr
-    normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
-    scales = (1.0, other, other, other) if muon else (1.0, recipe.last_rate, recipe.bias_rate, recipe.last_bias_rate)
-    groups: list[dict[str, Any]] = [
-        {"params": weights[:-1], "scale": scales[0], "weight_decay": recipe.weight_decay},
-        {"params": weights[-1:], "scale": scales[1], "weight_decay": recipe.weight_decay},
-        {"params": others[:-1], "scale": scales[2], "weight_decay": 0.0},
-        {"params": others[-1:], "scale": scales[3], "weight_decay": 0.0},
-    ]
-    if muon:
-        groups[0] |= {"orthogonal": True, "fixed_norm": normed}
-        dtype = torch.bfloat16 if hardware.precision == "bfloat16" else torch.float32
-        return Muon(groups, lr=recipe.lr, momentum=recipe.momentum, dtype=dtype)
-    fused = hardware.device in ("cpu", "cuda")
-    nesterov = recipe.nesterov and recipe.momentum > 0
-    return torch.optim.SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=nesterov, fused=fused)
-
-
-def _class_weights(labels: np.ndarray, classes: int, balance: str) -> torch.Tensor:
-    """(K,) loss weights: all 1, or inverse class frequency with mean 1 over the pictures."""
-    if balance != "weights":
-        return torch.ones(classes)
-    counts = np.bincount(labels, minlength=classes)
-    weights = np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
-    return torch.from_numpy(weights.astype(np.float32))

@@ -65,11 +65,19 @@ class Muon(torch.optim.Optimizer):
             weight.mul_(len(weight) ** 0.5 / weight.norm())
         else:
             weight.mul_(1 - rate * group["weight_decay"])
-        weight.add_(step, alpha=-rate * max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5)
+        _subtract(weight, step, rate * max(1.0, flat.shape[0] / flat.shape[1]) ** 0.5)
 
     @staticmethod
     def _plain(weight: Tensor, gradient: Tensor, momentum: Tensor, group: dict[str, Any]) -> None:
         if group["weight_decay"]:
             gradient = gradient.add(weight, alpha=group["weight_decay"])
         momentum.mul_(group["momentum"]).add_(gradient)
-        weight.add_(gradient.add(momentum, alpha=group["momentum"]), alpha=-group["lr"])
+        _subtract(weight, gradient.add(momentum, alpha=group["momentum"]), group["lr"])
+
+
+def _subtract(weight: Tensor, step: Tensor, rate: float | Tensor) -> None:
+    """weight -= rate * step; a rate on the device stays there."""
+    if isinstance(rate, Tensor):
+        weight.sub_(step * rate)
+    else:
+        weight.add_(step, alpha=-rate)

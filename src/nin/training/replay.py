@@ -2,62 +2,95 @@
 one than the GPU needs to run them.
 """
 
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-WARM_UP = 3  # runs before recording, in which libraries choose kernels and reserve memory
-Work = Callable[..., tuple[list[Tensor], Tensor]]
+LAUNCHED = 3  # calls before one is recorded, in which libraries choose kernels and reserve memory; the last is watched
+Work = Callable[..., Tensor]
 
 
 class Recording:
-    """One CUDA graph of `work` and the memory of its inputs and results."""
+    """One CUDA graph of `work`, and the memory of its inputs and result."""
 
-    def __init__(self, work: Work, inputs: Sequence[Tensor], state: Sequence[Tensor]) -> None:
+    def __init__(self, work: Work, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [given.clone() for given in inputs]
-        before = [kept.clone() for kept in state]
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UP):
-                work(*self._inputs)
-        torch.cuda.current_stream().wait_stream(aside)
-        for kept, value in zip(state, before, strict=True):
-            kept.copy_(value)
         self._graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(self._graph):
-            self._results = work(*self._inputs)
+            self._result = work(*self._inputs)
 
-    def __call__(self, *inputs: Tensor) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         for own, given in zip(self._inputs, inputs, strict=True):
             own.copy_(given)
+        return self.again()
+
+    def again(self) -> Tensor:
+        """The result for the inputs of before."""
         self._graph.replay()
-        return self._results
+        return self._result
 
 
 class Replay:
-    """`work` on GPU tensors, recorded for every shape of its inputs that comes and replayed when it comes again.
+    """`work` on GPU tensors, recorded for every shape of its inputs that comes often, and replayed from then on.
 
-    work: tensors -> gradients and facts, all on the GPU; it reads its weights in place and draws from torch's default
-    generator, whose seed counts in a replay as it does without one. state: what it changes besides, such as running
-    statistics. The results are overwritten by the next call. Work that cannot be recorded (it asks for a value on the
-    way) or whose recording finds no memory is done as it is.
+    What work reads or changes besides its inputs must stay where it is in memory. It may draw from torch's default
+    generator of the GPU: the seed counts in a replay as it does without one. The result is overwritten by the next
+    call. Work that cannot be recorded, as it asks the GPU for a value on its way, is launched every time.
     """
 
-    def __init__(self, work: Work, state: Sequence[Tensor]) -> None:
-        self.work, self.state = work, state
+    def __init__(self, work: Work) -> None:
+        self.work = work
         self.recordings: dict[tuple[torch.Size, ...], Recording | None] = {}
+        self._calls: dict[tuple[torch.Size, ...], int] = {}
 
-    def __call__(self, *inputs: Tensor) -> tuple[list[Tensor], Tensor]:
+    def __call__(self, *inputs: Tensor) -> Tensor:
         """As `work(*inputs)`."""
         shapes = tuple(given.shape for given in inputs)
-        if shapes not in self.recordings:
-            seed = torch.cuda.initial_seed()
-            try:
-                self.recordings[shapes] = Recording(self.work, inputs, self.state)
-            except RuntimeError:
+        recording = self.recordings.get(shapes)
+        if recording is not None:
+            return recording(*inputs)
+        if shapes in self.recordings:
+            return self.work(*inputs)
+        calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
+        if calls < LAUNCHED:
+            return self.work(*inputs)
+        if calls == LAUNCHED:
+            with Waits() as waits:
+                result = self.work(*inputs)
+            if waits.seen:
                 self.recordings[shapes] = None
-            torch.cuda.manual_seed(seed)
-        recording = self.recordings[shapes]
-        return self.work(*inputs) if recording is None else recording(*inputs)
+            return result
+        try:
+            recording = self.recordings[shapes] = Recording(self.work, inputs)
+        except RuntimeError:
+            self.recordings[shapes] = None
+            _free_generator()
+            return self.work(*inputs)
+        return recording(*inputs)
+
+
+def _free_generator() -> None:
+    """A recording that failed keeps the generator of the GPU to itself; put one with the same seed in its place."""
+    default = torch.cuda.default_generators[torch.cuda.current_device()]
+    fresh = torch.Generator(default.device).manual_seed(default.initial_seed())
+    default.graphsafe_set_state(fresh)
+
+
+class Waits:
+    """Whether anything within waited for the GPU, as asking it for a value does."""
+
+    seen = False
+
+    def __enter__(self) -> "Waits":
+        self._warnings = warnings.catch_warnings(record=True)
+        self._heard = self._warnings.__enter__()
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        torch.cuda.set_sync_debug_mode("default")
+        self._warnings.__exit__(*error)  # type: ignore[arg-type]
+        self.seen = any("synchronizing CUDA operation" in str(heard.message) for heard in self._heard)
