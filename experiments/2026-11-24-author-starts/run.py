@@ -68,7 +68,7 @@ def main() -> None:
     machine = hardware.choose()
     hardware.apply(machine)
     path = HERE / "result.json"
-    found = json.loads(path.read_text()) if path.is_file() else {"machine": hardware.environment(machine), "starts": {}}
+    found = json.loads(path.read_text()) if path.is_file() else {"starts": {}}
     sources = data_sets(arguments.data, {CASES[name].data for name in arguments.only})
     prepared = {}
     for name in arguments.only:
@@ -122,6 +122,7 @@ def start(case: Case, source, prepared: Preprocess, seed: int, machine: hardware
         "dead classes": [epoch.dead_classes for epoch in history],
         "said": list(dict.fromkeys(re.sub(r" by \S+ only", " hardly", line) for line in said)),
         "seconds": round(time.perf_counter() - began),
+        "on": hardware.environment(machine).get("gpu", hardware.cpu_name()),
     }
 
 

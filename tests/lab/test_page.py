@@ -10,6 +10,8 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from nin.lab.report import Example, Report, report_html
 from nin.lab.svg import LIGHT, Line, line_chart, reliability_svg, ticks
@@ -139,11 +141,11 @@ def test_every_drawing_is_xml() -> None:
 def test_means_and_logits_stand_under_each_map() -> None:
     made = report()
     text = Page(report_html(made)).text()
-    for example in made.examples:
-        assert example.maps is not None
-        for index in np.argsort(-example.probabilities)[:3]:
-            mean = float(example.maps[index].astype(np.float64).mean())
-            assert f"mean of map {mean:.3f} = logit {float(example.logits[index]):.3f}" in text
+    for shown in made.examples:
+        assert shown.maps is not None
+        for index in np.argsort(-shown.probabilities)[:3]:
+            mean = float(shown.maps[index].astype(np.float64).mean())
+            assert f"mean of map {mean:.3f} = logit {float(shown.logits[index]):.3f}" in text
     off = replace(made.examples[0], logits=made.examples[0].logits + 1)
     assert "≠ logit" in Page(report_html(replace(made, examples=(off,)))).text()
 
@@ -202,6 +204,14 @@ def test_axis_ends_with_a_number_above_the_curve(top: float) -> None:
         if t.get("text-anchor") == "end" and t.text != "epoch"
     ]
     assert marks[0] == 0 and marks[-2] < top <= marks[-1] and 3 <= len(marks) <= 6
+
+
+@given(st.lists(st.floats(-1e3, 1e3), min_size=1, max_size=6), st.sampled_from([0.0, 10.0, 90.0]))
+@example([-9.3, -3.2, -0.9], 0.0)
+def test_an_axis_bears_any_values(y: list[float], low: float) -> None:
+    root = ET.fromstring(line_chart("x", [Line("a", list(range(len(y))), y, "ink")], low=low))
+    drawn = [float(line.get("y1", "nan")) for line in root.iter("{http://www.w3.org/2000/svg}line")]
+    assert drawn and all(-1e-6 <= place <= 200 for place in drawn)
 
 
 def test_curves_bear_gaps_single_points_and_nothing() -> None:

@@ -89,7 +89,7 @@ def line_chart(
 ) -> Markup:
     """Curves, 320 x 200. share: the values are shares of 0..1, shown in percent. mark: a point to show.
 
-    axis: what x is. low: the vertical axis begins there, unless a value lies below.
+    axis: what x is. low: a round number that the vertical axis begins at, or reaches up to where all values lie below.
     """
     left, right, top, bottom, width, height = 44.0, 312.0, 10.0, 168.0, 320.0, 200.0
     points = [point for line in lines for point in line.points()] or [(0.0, 0.0)]
@@ -99,7 +99,7 @@ def line_chart(
         levels = ticks(max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0, 4)
         y_low, y_high = min(*levels, *values), 1.0
     else:
-        levels = ticks(min(low, *values), max(values) or 1.0, 4)
+        levels = ticks(min(low, *values), max(low, *values) or 1.0, 4)
         if levels[-1] < max(values):  # the axis ends with a number above the curve
             levels.append(2 * levels[-1] - levels[-2])
         y_low, y_high = min(*levels, *values), levels[-1]

@@ -33,9 +33,8 @@ class GpuSteps:
 
     def __init__(self, trainer: "Trainer") -> None:
         self.trainer = trainer
-        self.parameters = [p for p in trainer.model.parameters() if p.requires_grad]
-        self._device = self.parameters[0].device
-        for parameter in self.parameters:
+        self._device = trainer.class_weights.device
+        for parameter in trainer.trained:
             parameter.grad = torch.zeros_like(parameter)
         for group in trainer.optimizer.param_groups:
             group["lr"] = torch.zeros((), device=self._device)
@@ -105,11 +104,10 @@ class GpuSteps:
         whole = len(x) == self.trainer.batch_size
         model = self._model if whole else self.trainer.model  # a file's last, smaller batch is not worth compiling for
         gradients, facts = self.trainer.learn(model, 1.0, x, targets, labels)
-        torch._foreach_copy_([cast(Tensor, p.grad) for p in self.parameters], gradients)
+        torch._foreach_copy_([cast(Tensor, p.grad) for p in self.trainer.trained], gradients)
         return torch.cat([facts, get_total_norm(gradients).view(1)])
 
     def _update(self) -> Tensor:
         """The optimizer's step; the norm of all weights and statistics after it."""
         self.trainer.optimizer.step()
-        model = self.trainer.model
-        return get_total_norm([*model.parameters(), *(held for held in model.buffers() if held.is_floating_point())])
+        return get_total_norm(self.trainer.state)

@@ -121,6 +121,9 @@ class Trainer:
             normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
             self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else 1)
         self._side_by_side = Parts(self.model, self.parts, hardware.threads)
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]  # by every copy of the model, too
+        statistics = [held for held in self.model.buffers() if held.is_floating_point()]
+        self.state = [*self.model.parameters(), *statistics]  # what a step may spoil
         self.gpu: GpuSteps | None = None  # the steps recorded on it, from the first one on
         self.class_weights = class_weights(train.labels, self.classes, recipe.balance).to(hardware.device)
 
@@ -230,14 +233,13 @@ class Trainer:
         seeds = [step_seed(recipe.seed, at.epoch, first + part) for part in range(self.parts)]
         gradients, facts = self._side_by_side.run(learn, seeds)
         self.team.add_up(*gradients, facts)
-        for parameter, gradient in zip(self._side_by_side.parameters, gradients, strict=True):
+        for parameter, gradient in zip(self.trained, gradients, strict=True):
             parameter.grad = gradient
         loss, norm = facts[0].item(), float(torch.nn.utils.get_total_norm(gradients))
         if not math.isfinite(loss + norm):
             return (norm if math.isfinite(loss) else loss), 0
         self.optimizer.step()
-        state = [*self.model.parameters(), *(held for held in self.model.buffers() if held.is_floating_point())]
-        size = float(torch.nn.utils.get_total_norm(state))
+        size = float(torch.nn.utils.get_total_norm(self.state))
         return (loss if math.isfinite(size) else size), int(facts[1])
 
     def pictures(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
@@ -259,13 +261,13 @@ class Trainer:
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
         """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
         if not len(x):  # a file's last batch may have fewer pictures than there are parts
-            return [torch.zeros_like(p) for p in model.parameters() if p.requires_grad], torch.zeros(2)
+            return [torch.zeros_like(p) for p in self.trained], torch.zeros(2)
         with self.hardware.autocast:
             logits = model(x)
         loss = share * F.cross_entropy(
             logits.float(), targets, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
         )
-        gradients = torch.autograd.grad(loss, [p for p in model.parameters() if p.requires_grad])
+        gradients = torch.autograd.grad(loss, self.trained)
         return list(gradients), torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().float()])
 
     def _rows(self, batch: np.ndarray) -> np.ndarray:

@@ -51,7 +51,10 @@ class Parts:
         if not self.copies:
             cuda = [torch.cuda.current_device()] if self.parameters[0].is_cuda else []
             with torch.random.fork_rng(cuda):
-                torch.manual_seed(seeds[0])
+                if self.parameters[0].device.type == "cpu":
+                    torch.default_generator.manual_seed(seeds[0])  # not torch.manual_seed: it writes its caller down
+                else:
+                    torch.manual_seed(seeds[0])
                 return work(self.model, 0)
         statistics = [b for b in self.model.buffers() if b.is_floating_point()]
         theirs = [[b for b in replica.buffers() if b.is_floating_point()] for replica in self.copies]

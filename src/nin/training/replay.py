@@ -2,8 +2,10 @@
 one than the GPU needs to run them.
 """
 
+import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -18,7 +20,7 @@ class Recording:
     def __init__(self, work: Work, inputs: tuple[Tensor, ...]) -> None:
         self._inputs = [given.clone() for given in inputs]
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        with _no_collection(), torch.cuda.graph(self._graph):
             self._result = work(*self._inputs)
 
     def __call__(self, *inputs: Tensor) -> Tensor:
@@ -69,6 +71,19 @@ class Replay:
             _free_generator()
             return self.work(*inputs)
         return recording(*inputs)
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """No garbage is collected within: freeing an older recording while one is made spoils the new one."""
+    gc.collect()
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def _free_generator() -> None:

@@ -23,7 +23,7 @@ from nin.training.recipes import Recipe
 
 CLASSES = 10
 MEAN, STD = 0.08, 0.22  # of the placed digits, in units of 0..1
-EPOCHS, BATCH = 12, 32
+EPOCHS, BATCH = 8, 32
 Build = Callable[[torch.Generator], nn.Module]
 
 

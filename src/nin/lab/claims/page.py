@@ -53,6 +53,6 @@ def _sweep(answer: Answer, names: dict[str, str]) -> Markup:
     values = [y for _, y in points]
     line = Line(up, [x for x, _ in points], values, "accent")
     told = ", ".join(f"{x:g}: {y:.1f}" for x, y in points)
-    low = min(0.0, *values) if min(values) < 10 else 10 * (min(values) // 10)
+    low = max(0.0, 10 * (min(values) // 10))
     chart = line_chart(f"{up} ({across}): {told}", [line], axis=across, low=low)
     return tag("div", tag("figure", tag("figcaption", up), chart), class_="charts")
