@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from nin.data.augment import Augmentation, augment, cutmix
+from nin.data.augment import Augmentation, augment, cutmix, draws, purposes, vary
 from nin.data.randomness import uniform
 from nin.errors import UsageError
 
@@ -15,6 +15,20 @@ EVERYTHING = Augmentation(flip=True, shift=0.1, zoom=0.2, aspect=0.2, rotate=15,
 
 def pictures(count: int = 6, side: int = 16, channels: int = 3) -> torch.Tensor:
     return torch.randn(count, channels, side, side, generator=torch.Generator().manual_seed(0))
+
+
+@pytest.mark.parametrize("how", [EVERYTHING, Augmentation(), Augmentation(flip=True), Augmentation(erase=0.2)])
+def test_what_is_drawn_at_once_varies_as_what_is_drawn_batch_by_batch(how):
+    x, rows = torch.rand(4, 3, 8, 8), np.array([5, 2, 9, 0])
+    drawn = {purpose: torch.from_numpy(draws(3, 4, np.arange(10), purpose)) for purpose in purposes(how, 3)}
+    asked = []
+
+    def draw(purpose):
+        asked.append(purpose)
+        return drawn[purpose][rows]
+
+    assert torch.equal(vary(x, how, draw), augment(x, rows, how, seed=3, epoch=4))
+    assert set(asked) == set(drawn)
 
 
 def test_nothing_switched_on_changes_nothing():

@@ -9,6 +9,7 @@ import torch.nn.functional as F
 
 from nin.data.augment import Augmentation, augment
 from nin.errors import UsageError
+from nin.training import loop
 from nin.training.authors import AUGMENTED, AUTHORS, author_cifar10, author_cifar100, author_imagenet, caffe_cifar10
 from nin.workflows.options import TrainOptions
 from nin.workflows.plan import make_recipe
@@ -91,7 +92,8 @@ def test_an_epoch_equals_momentum_as_cuda_convnet_defines_it(author_trainer):
         torch.testing.assert_close(value.double(), dict(twin.named_parameters())[name].detach(), rtol=1e-3, atol=1e-5)
 
 
-def test_a_small_last_batch_is_shared_by_threads_without_losing_a_picture(author_trainer):
+def test_a_small_last_batch_is_shared_by_threads_without_losing_a_picture(author_trainer, monkeypatch):
+    monkeypatch.setattr(loop, "FEWEST", 1)  # eight parts of batches of eight
     alone, shared = author_trainer(count=45), author_trainer(count=45, threads=2)
     assert (alone.parts, shared.parts) == (1, 8)
     for trainer in (alone, shared):

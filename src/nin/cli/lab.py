@@ -50,7 +50,7 @@ def claims(
 ) -> None:
     """Measure what is said of Network in Network.
 
-    26 claims in English or Korean, each with numbers computed here and now, in 4 to 8 minutes on 2 cores.
+    26 claims in English or Korean, each with numbers computed here and now, in about 5 minutes on 2 cores.
     """
     answers = []
     for answer in workflows.claims(number, seeds=seeds):

@@ -71,11 +71,15 @@ def ticks(low: float, high: float, most: int = 5) -> list[float]:
     """Round numbers (1, 2 or 5 times a power of ten apart) inside low..high, at most `most` + 1 of them."""
     if not high > low:
         return [low]
-    rough = (high - low) / most
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * m for m in (1, 2, 5, 10) if power * m >= rough * (1 - 1e-9))
+    step = _step(low, high, most)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [i * step for i in range(first, last + 1)]
+
+
+def _step(low: float, high: float, most: int) -> float:
+    rough = (high - low) / most
+    power = 10.0 ** math.floor(math.log10(rough))
+    return next(power * m for m in (1, 2, 5, 10) if power * m >= rough * (1 - 1e-9))
 
 
 def line_chart(
@@ -99,9 +103,10 @@ def line_chart(
         levels = ticks(max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0, 4)
         y_low, y_high = min(*levels, *values), 1.0
     else:
-        levels = ticks(min(low, *values), max(low, *values) or 1.0, 4)
+        ends = min(low, *values), max(low, *values) or 1.0
+        levels = ticks(*ends, 4)
         if levels[-1] < max(values):  # the axis ends with a number above the curve
-            levels.append(2 * levels[-1] - levels[-2])
+            levels.append(levels[-1] + _step(*ends, 4))
         y_low, y_high = min(*levels, *values), levels[-1]
 
     def at(x: float, y: float) -> tuple[float, float]:

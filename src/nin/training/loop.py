@@ -21,7 +21,7 @@ from nin.training.gpu import GpuSteps
 from nin.training.hardware import Hardware
 from nin.training.inputs import to_input
 from nin.training.optimizers import class_weights, optimizer_for
-from nin.training.parts import LEAST, Parts, part_count
+from nin.training.parts import FEWEST, LEAST, Parts, part_count
 from nin.training.recipes import Recipe
 from nin.training.watch import Finding, Watch
 
@@ -119,7 +119,7 @@ class Trainer:
         self.parts = 1
         if hardware.device == "cpu" and team.world == 1:
             normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
-            self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else 1)
+            self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else FEWEST)
         self._side_by_side = Parts(self.model, self.parts, hardware.threads)
         self.trained = [p for p in self.model.parameters() if p.requires_grad]  # by every copy of the model, too
         statistics = [held for held in self.model.buffers() if held.is_floating_point()]

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from nin.network.layers import Dropout
 
 LEAST = 64  # pictures that a normalisation should see at once; ours: docs/log.md
+FEWEST = 16  # pictures of a part where nothing is normalised: smaller ones cost more than they gain; ours: docs/log.md
 EACH = (4, 2, 1)  # parts for each thread, the more the better a busy neighbour is borne; ours: docs/log.md
 Work = Callable[[nn.Module, int], tuple[list[Tensor], Tensor]]
 

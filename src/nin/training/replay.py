@@ -1,6 +1,4 @@
-"""A computation recorded on a GPU once and replayed: Python needs longer to launch a small network's kernels one by
-one than the GPU needs to run them.
-"""
+"""A computation recorded on a GPU once and replayed; launching a small network's kernels takes Python longer."""
 
 import gc
 import warnings
