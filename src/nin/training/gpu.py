@@ -103,7 +103,13 @@ class GpuSteps:
         """(B, C, H, W), (B, K), (B,) -> (3,): the loss, the right answers, the norm of the gradients, which it sets."""
         whole = len(x) == self.trainer.batch_size
         model = self._model if whole else self.trainer.model  # a file's last, smaller batch is not worth compiling for
-        gradients, facts = self.trainer.learn(model, 1.0, x, targets, labels)
+        try:
+            gradients, facts = self.trainer.learn(model, 1.0, x, targets, labels)
+        except RuntimeError:
+            if model is self.trainer.model:
+                raise
+            self._model = self.trainer.model  # there is no compiler, or it does not know something in this network
+            return self._learn(x, targets, labels)
         torch._foreach_copy_([cast(Tensor, p.grad) for p in self.trainer.trained], gradients)
         return torch.cat([facts, get_total_norm(gradients).view(1)])
 
