@@ -8,7 +8,16 @@ import pytest
 
 from nin.cli.progress import duration, epoch_line
 from nin.cli.screen import Screen, safe, screen_for
-from nin.cli.tables import anatomy_lines, clip, evaluation_lines, prediction_line, table, worst_classes
+from nin.cli.tables import (
+    anatomy_lines,
+    clip,
+    evaluation_lines,
+    prediction_line,
+    reproduced_lines,
+    table,
+    worst_classes,
+)
+from nin.lab.paper import PARTS
 from nin.training.evaluate import evaluate_probabilities
 
 
@@ -114,3 +123,22 @@ def test_switches_may_stand_anywhere_before_a_double_dash():
     screen, words = screen_for(["train", "-q", "photos", "--debug", "--", "-v"])
     assert screen == Screen(quiet=True, debug=True)
     assert words == ["train", "photos", "--", "-v"]
+
+
+def test_a_table_of_the_paper_shows_its_rows_in_full_within_eighty_columns():
+    run = {"paper": 8.81, "error": 10.5, "spread": 0.25, "n": 3, "dead starts": 0, "minutes": 120.0}
+    result = {
+        "title": "Table 1: CIFAR-10",
+        "protocol": {"name": "full", "ours": False},
+        "strict": False,
+        "rows": [{"title": "NIN + Dropout + data augmentation", **run}],
+        "others": [list(other) for other in PARTS["table1"].others],
+        "scores": {"accuracy": 89.4, "strongest_map": 75.78, "pointing": 80.04, "mosaics": 1000},
+        "verdict": "reproduced",
+    }
+    lines = list(reproduced_lines(result))
+    assert max(len(line) for line in lines) <= 80 and not any("…" in line for line in lines)
+    assert "NIN + Dropout + data augmentation               8.81  10.50  0.25  3     0  120" in lines
+    assert "DropConnect + 12 networks + data augmentation   9.32" in lines
+    assert "the strongest map is the true class's in 75.8 % of the test pictures" in lines
+    assert "a class's map peaks in its quarter of 1,000 mosaics in 80.0 % (chance: 25 %)" in lines

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nin.workflows import Bench, Explanation, Export, Finding, Imported, Measured, Prediction, RunResult
 
 NAME_WIDTH = 32  # terminal cells that a label may take
+PAPER_WIDTH = 45  # of a row of the paper, whose words are not the user's
 MOST_CONFUSED = 5
 MOST_LINES = 20  # of unreadable pictures, notes and suggestions
 
@@ -264,7 +265,8 @@ def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
     yield result["title"]
     whose = "ours" if result["protocol"]["ours"] else "the author's"
     start = "the author's" if result["strict"] else "mended: kaiming's first weights, no ReLU on the class maps"
-    yield f"protocol: {result['protocol']['name']} ({whose}); start: {start}"
+    yield f"protocol: {result['protocol']['name']} ({whose})"
+    yield f"start: {start}"
     rows = [
         (
             row["title"],
@@ -273,13 +275,15 @@ def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
             "-" if row["spread"] is None else f"{row['spread']:.2f}",
             row["n"],
             row["dead starts"],
-            "-" if row["minutes"] is None else f"{row['minutes']:.1f}",
+            "-" if row["minutes"] is None else f"{row['minutes']:.{int(row['minutes'] < 99)}f}",
         )
         for row in result["rows"]
     ]
     rows += [(name, f"{error:.2f}", "", "", "", "", "") for name, error in result["others"]]
-    yield from table(("test error, %", "paper", "ours", "±", "n", "dead", "min"), rows)
-    for name, value in result.get("scores", {}).items():
-        yield f"{name.replace('_', ' ')}: {value:g}"
+    yield from table(("test error, %", "paper", "ours", "±", "n", "dead", "min"), rows, most=PAPER_WIDTH)
+    if scores := result.get("scores"):
+        yield f"the strongest map is the true class's in {scores['strongest_map']:.1f} % of the test pictures"
+        where = f"its quarter of {scores['mosaics']:,} mosaics in {scores['pointing']:.1f} %"
+        yield f"a class's map peaks in {where} (chance: 25 %)"
     yield result["verdict"]
     yield ""
