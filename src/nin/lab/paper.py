@@ -243,7 +243,9 @@ def _order(found: dict[str, dict[str, Any]]) -> str:
                 close += 1
             elif apart < 0:
                 wrong.append(f"{worse['title']} is better than {better['title']}")
-    undecided = f" ({close} pairs too close to call)" if close else ""
+    if close == len(rows) * (len(rows) - 1) // 2:
+        return "the rows are too close to call"
+    undecided = f" ({close} pair{'s' if close > 1 else ''} too close to call)" if close else ""
     if wrong:
         return f"the order is not the paper's: {'; '.join(wrong)}{undecided}"
     return f"the rows come in the paper's order{undecided}"
