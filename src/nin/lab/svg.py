@@ -20,6 +20,7 @@ LIGHT = {  # the style sheet holds the same names for both colour schemes
     "warm": "#b4480b",
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans KR', 'Malgun Gothic', sans-serif"
+FLAT = 1e-290  # a range of values no larger than this is drawn as none
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,9 @@ def line_chart(
         levels = ticks(max(0.0, math.floor(min(values) * 10 - 1e-9) / 10), 1.0, 4)
         y_low, y_high = min(*levels, *values), 1.0
     else:
-        ends = min(low, *values), max(low, *values) or 1.0
+        ends = min(low, *values), max(low, *values)
+        if ends[1] - ends[0] <= max(FLAT, 1e-9 * max(map(abs, ends))):
+            ends = ends[0], ends[0] + 1.0
         levels = ticks(*ends, 4)
         if levels[-1] < max(values):  # the axis ends with a number above the curve
             levels.append(levels[-1] + _step(*ends, 4))
