@@ -34,7 +34,7 @@ SIZE = 10_000  # pictures
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=3.0, help="of a round")
+    parser.add_argument("--seconds", type=float, default=3.0, help="of each contestant, in all its rounds")
     parser.add_argument("--only", nargs="+", default=["cifar10", "cifar10-augmented", "mnist", "default"])
     parser.add_argument("--contestants", nargs="+", choices=CONTESTANTS, default=CONTESTANTS)
     parser.add_argument("--json", action="store_true")

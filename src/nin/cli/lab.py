@@ -88,7 +88,8 @@ def reproduce(
     from nin.cli.tables import reproduced_lines
 
     if not name:
-        raise UsageError("nin reproduce needs NAME: table1 to table5, figure3, figure4, or all")
+        where = "; put it before --only, which takes all words after it" if only else ""
+        raise UsageError(f"nin reproduce needs NAME: table1 to table5, figure3, figure4, or all{where}")
     found = []
     with Stop() as stop, listener_for(screen, stop) as listener:
         results = workflows.reproduce(

@@ -4,6 +4,7 @@ N pictures, B of them in a batch, K classes.
 """
 
 import math
+import warnings
 from typing import TYPE_CHECKING, cast
 
 import numpy as np
@@ -105,10 +106,12 @@ class GpuSteps:
         model = self._model if whole else self.trainer.model  # a file's last, smaller batch is not worth compiling for
         try:
             gradients, facts = self.trainer.learn(model, 1.0, x, targets, labels)
-        except RuntimeError:
+        except RuntimeError as error:
             if model is self.trainer.model:
                 raise
-            self._model = self.trainer.model  # there is no compiler, or it does not know something in this network
+            why = str(error).partition("\n")[0]  # there is no compiler, or it does not know something in this network
+            warnings.warn(f"the network is not compiled ({why}); it trains more slowly", RuntimeWarning, stacklevel=2)
+            self._model = self.trainer.model
             return self._learn(x, targets, labels)
         torch._foreach_copy_([cast(Tensor, p.grad) for p in self.trainer.trained], gradients)
         return torch.cat([facts, get_total_norm(gradients).view(1)])

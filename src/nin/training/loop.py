@@ -121,7 +121,7 @@ class Trainer:
             normed = any(isinstance(module, nn.BatchNorm2d) for module in self.model.modules())
             self.parts = part_count(self.batch_size, hardware.threads, least=LEAST if normed else FEWEST)
         self._side_by_side = Parts(self.model, self.parts, hardware.threads)
-        self.trained = [p for p in self.model.parameters() if p.requires_grad]  # by every copy of the model, too
+        self.trained = self._side_by_side.parameters
         statistics = [held for held in self.model.buffers() if held.is_floating_point()]
         self.state = [*self.model.parameters(), *statistics]  # what a step may spoil
         self.gpu: GpuSteps | None = None  # the steps recorded on it, from the first one on

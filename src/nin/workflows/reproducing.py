@@ -219,7 +219,8 @@ def _run(row: Row, bench: Bench, seed: int, place: Path, lab: Lab) -> None:
         checkpoint.restore(trainer, tensors, position)
     except (ModelError, ArtifactError):
         trainer = lab.trainer(row, bench, seed)  # from the beginning
-    about, saved = {"row": row.key, "strict": lab.strict, "recipe": asdict(trainer.recipe)}, time.monotonic()
+    about = {"row": row.key, "strict": lab.strict, "recipe": asdict(trainer.recipe)}
+    saved = time.monotonic()
     try:
         for epoch in trainer.epochs(on_step=lab.listener.step, should_stop=lab.listener.should_stop):
             if trainer.finished or time.monotonic() > saved + SAVED:
