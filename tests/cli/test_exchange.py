@@ -12,7 +12,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
+from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
+from nin.lab.spreadsheet import csv_line
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ def test_json_round_trip(value):
 @given(st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1), min_size=1))
 def test_csv_round_trip_and_no_cell_is_a_formula(cells):
     (read,) = csv.reader(io.StringIO(csv_line(cells), newline=""))
-    assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in read)
+    assert not any(cell.startswith(("=", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")) for cell in read)
+    assert not any(math.isnan(float(cell)) for cell in read if cell.startswith(("+", "-")))
     assert [
         cell[1:] if cell.startswith("'") and not text.startswith("'") else cell
         for cell, text in zip(read, cells, strict=True)
@@ -65,7 +67,7 @@ def test_csv_round_trip_and_no_cell_is_a_formula(cells):
 
 
 def test_csv_numbers_keep_their_sign_and_none_is_empty():
-    assert csv_line([None, -1, 2.5, "-1", "a,b"]) == ',-1,2.5,\'-1,"a,b"'
+    assert csv_line([None, -1, 2.5, "-1", "a,b"]) == ',-1,2.5,-1,"a,b"'
 
 
 def prediction(**changes):

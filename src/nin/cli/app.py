@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError, Parameter
 from nin import __version__, workflows
 from nin.cli import help as pages
 from nin.cli.batching import add_batch
-from nin.cli.exchange import csv_cells, csv_header, csv_line, json_object, to_json
+from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
 from nin.cli.lab import claims, reproduce, summary
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables, variable
 from nin.cli.models import bench, export, import_
@@ -31,6 +31,7 @@ from nin.cli.screen import Screen, other_rank, safe
 from nin.cli.serving import EXAMPLES, USAGE, serve
 from nin.cli.sharing import add_sharing
 from nin.errors import ArtifactError, BelowThreshold, UsageError
+from nin.lab.spreadsheet import csv_line
 from nin.workflows.options import Listener, TrainOptions, option
 
 if TYPE_CHECKING:

@@ -1,19 +1,14 @@
-"""Results for other programs: strict JSON, and CSV that a spreadsheet cannot be tricked with."""
+"""Results for other programs: strict JSON, and what the rows of a prediction's CSV hold."""
 
-import csv
-import io
 import json
 import math
 import sys
-from collections.abc import Iterable
 from dataclasses import asdict, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nin.workflows import Prediction
-
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # OWASP, "CSV Injection"
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
@@ -36,18 +31,6 @@ def _plain(value: Any) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return _plain(asdict(value))
     return [_plain(item) for item in value]
-
-
-def csv_line(cells: Iterable[object]) -> str:
-    """One CSV record without its line end; None is empty, and no cell can start a formula."""
-    buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\r\n").writerow([_cell(value) for value in cells])  # what it quotes: \r and \n
-    return buffer.getvalue().removesuffix("\r\n")
-
-
-def _cell(value: object) -> object:
-    text = "" if value is None else str(value)
-    return f"'{text}" if isinstance(value, str) and text.startswith(FORMULA_STARTS) else text
 
 
 def json_object(prediction: "Prediction", top: int) -> dict[str, object]:

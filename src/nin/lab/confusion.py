@@ -1,20 +1,18 @@
 """The confusion matrix as SVG, as CSV and as the list of what is mixed up most. Rows true, columns predicted."""
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from nin.lab.markup import Markup, columns, percent, shorten, tag
+from nin.lab.spreadsheet import csv_line
 from nin.lab.svg import LIGHT, box, stroke, svg, text
 from nin.training.evaluate import Evaluation
 
 COMPACT_ABOVE = 25  # classes; above it cells are small and counts stay in their hints
 LABELS_UP_TO = 100  # classes; above it a label would be smaller than a hair
 DARKEST = 0.55  # opacity of a full row: ink stays readable on it in both colour schemes
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # OWASP, "CSV Injection"
 
 
 def confusion_svg(evaluation: Evaluation, classes: Sequence[str]) -> str:
@@ -74,14 +72,11 @@ def shade(share: float) -> float:
 def confusion_csv(evaluation: Evaluation, classes: Sequence[str]) -> str:
     """Counts as CSV: the first row names the predicted, the first column the true classes.
 
-    A name that a spreadsheet would run as a formula gets an apostrophe before it (OWASP, "CSV Injection").
+    A name that a spreadsheet would run as a formula gets an apostrophe before it.
     """
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    names = [f"'{label}" if label.startswith(_FORMULA) else label for label in classes]
-    writer.writerow(["true \\ predicted", *names])
-    writer.writerows([label, *row] for label, row in zip(names, evaluation.confusion.tolist(), strict=True))
-    return table.getvalue()
+    head = ["true \\ predicted", *classes]
+    rows = ([label, *row] for label, row in zip(classes, evaluation.confusion.tolist(), strict=True))
+    return "".join(f"{csv_line(cells)}\n" for cells in (head, *rows))
 
 
 def most_confused(evaluation: Evaluation, most: int) -> list[tuple[int, int, int]]:
