@@ -16,6 +16,9 @@ LATE = SWEEP + LINGER + 0.5  # seconds after a deadline in which a connection mu
 GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 HEAD = b"POST /predict HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+# as Java's HttpClient and curl --http2 offer it
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAEAAEAAAAIAAAAB\r\n"
+UPGRADE = b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
 
 
 def chunked(*chunks: bytes) -> bytes:
@@ -44,6 +47,50 @@ def test_bytes_may_come_one_by_one_and_chunked(live, pictures):
         assert answer.partition(b"\r\n\r\n")[2] == whole.partition(b"\r\n\r\n")[2]
 
 
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("piece", [1, 7, 100_000])
+def test_an_offer_of_another_protocol_is_not_taken_and_the_connection_stays(framing, piece, live, pictures):
+    """RFC 9110, 7.8: a server may ignore Upgrade; the body is one of HTTP/1.1 then, and more may follow."""
+    _, png = pictures[0]
+    plain = live.say(post(png)).partition(b"\r\n\r\n")[2]
+    body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(png), png) if framing == "chunks" else png
+    frame = b"Transfer-Encoding: chunked\r\n" if framing == "chunks" else b"Content-Length: %d\r\n" % len(png)
+    sent = HEAD + H2C + frame + b"\r\n" + body + UPGRADE + b"\r\n" + HEAD + H2C + frame + b"\r\n" + body + LAST
+    with live.connect() as sock:
+        for start in range(0, len(sent), piece):
+            sock.sendall(sent[start : start + piece])
+        answers = drained(sock).split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200"] * 4
+    assert [answer.partition(b"\r\n\r\n")[2] for answer in answers] == [plain, b'{"status": "ok"}'] * 2
+    assert [b"Connection: close" in answer for answer in answers] == [False, False, False, True]
+
+
+def test_an_offer_with_close_is_the_last_request(live):
+    two_lines = UPGRADE + b"Connection: close\r\n\r\n" + GET
+    assert statuses(live.say(two_lines)) == [200]
+
+
+def test_http_1_0_is_told_whether_its_connection_stays(live, pictures):
+    """Who speaks HTTP/1.0 waits for the end of the connection unless it hears keep-alive (RFC 9112, 9.3; `ab -k`)."""
+    kept = b"GET /healthz HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n"
+    answers = live.say(kept, kept, b"GET /nothing HTTP/1.0\r\n\r\n").split(b"HTTP/1.1 ")[1:]
+    assert [answer[:3] for answer in answers] == [b"200", b"200", b"404"]
+    assert [b"Connection: keep-alive" in answer for answer in answers] == [True, True, False]
+    assert [b"Connection: close" in answer for answer in answers] == [False, False, True]
+    assert b"Connection" not in live.say(GET, end=True)
+    _, png = pictures[0]
+    old = post(png, "/predict", "Connection: keep-alive", close=False).replace(b"HTTP/1.1", b"HTTP/1.0")
+    both = live.say(old, old, end=True)
+    assert (statuses(both), both.count(b"Connection: keep-alive"), both.count(b"Connection: close")) == (
+        [200, 200],
+        1,
+        1,
+    )
+    unsure = chunked(png).replace(b"HTTP/1.1", b"HTTP/1.0").replace(b": close", b": keep-alive")
+    answer = live.say(unsure + kept)
+    assert statuses(answer) == [200] and b"Connection: close" in answer
+
+
 def test_http_1_0_and_an_absolute_address_are_understood(live):
     assert statuses(live.say(b"GET /healthz HTTP/1.0\r\n\r\n")) == [200]
     assert statuses(live.say(b"GET http://x/healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) == [200]
@@ -62,6 +109,17 @@ def test_expect_100_continue_is_answered_before_the_body_and_only_when_it_is_wan
         assert sock.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
         sock.sendall(png)
         assert statuses(drained(sock)) == [200]
+    with live.connect() as sock:  # never before the answer to what was asked earlier
+        later = post(b"", "/predict", "Expect: 100-continue").replace(b"Length: 0", b"Length: %d" % len(png))
+        sock.sendall(post(png, close=False) + later)
+        head = b""
+        while b"100 Continue" not in head:
+            head += sock.recv(100)
+        assert statuses(head) == [200, 100] and b'"label"' in head
+        sock.sendall(png)
+        assert statuses(drained(sock)) == [200]
+    old = later.replace(b"HTTP/1.1", b"HTTP/1.0") + png
+    assert statuses(live.say(old)) == [200]
     refused = post(b"", "/nothing", "Expect: 100-continue").replace(b"Length: 0", b"Length: 9")
     assert statuses(live.say(refused)) == [404]
 
@@ -89,8 +147,19 @@ MALFORMED = {
     "bad chunk size": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n", 400),
     "chunk overflow": (HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffff\r\n", 400),
     "line feed in chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\na\n0\n\n", 400),
-    "upgrade with body": (HEAD + b"Content-Length: 1\r\nUpgrade: h2c\r\nConnection: upgrade\r\n\r\na", 501),
-    "upgrade": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n", 200),
+    "upgrade, other bytes": (UPGRADE + b"\r\n\x81\x05hello", 501),
+    "upgrade, two lengths": (HEAD + H2C + b"Content-Length: 3\r\nContent-Length: 4\r\n\r\nabcd", 400),
+    "upgrade, length and chunks": (
+        HEAD + H2C + b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        400,
+    ),
+    "upgrade, gzip": (HEAD + H2C + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n", 501),
+    "upgrade, no host": (b"GET /healthz HTTP/1.1\r\n" + H2C + b"\r\n", 400),
+    "upgrade, long length": (HEAD + H2C + b"Content-Length: 9999999999\r\n\r\n", 413),
+    "gzip and chunked in two lines": (
+        HEAD + b"Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        501,
+    ),
     "connect": (b"CONNECT example.org:80 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "long head": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", 431),
     "endless head": (b"GET /healthz HTTP/1.1\r\nHost: x\r\nX: " + b"x" * 40_000, 431),

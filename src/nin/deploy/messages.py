@@ -36,6 +36,9 @@ class Request:
     headers: dict[str, str] = field(default_factory=dict)
     body: bytearray = field(default_factory=bytearray)
     keep: bool = True  # the connection may be used again
+    old: bool = False  # HTTP/1.0: who keeps the connection must say so
+    invited: bool = True  # nobody waits for 100 Continue before the body
+    most: int = 0  # bytes that the body may have; 0 for Bounds.body_bytes
     began: float = field(default_factory=time.monotonic)
     refusal: "Response | None" = None  # decided from the head; the body is not kept
     route: Any = None  # what the application knows of it from its head
@@ -112,3 +115,11 @@ def locate(request: Request) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def without_offer(draft: Request) -> bytes:
+    """The head of a request as bytes, without Upgrade. Line ends cannot be in it: llhttp has read every part."""
+    lines = [f"{draft.method} {draft.target} HTTP/{'1.0' if draft.old else '1.1'}"]
+    lines += [f"{name}: {value}" for name, value in draft.headers.items() if name != "upgrade"]
+    lines += [] if draft.keep else ["connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")

@@ -24,13 +24,14 @@ from typing import Any, Literal
 
 import httptools
 
-from nin.deploy.messages import Application, Bounds, Request, Response, error, locate
+from nin.deploy.messages import Application, Bounds, Request, Response, error, locate, without_offer
 
 State = Literal["idle", "head", "body", "work", "send", "linger"]
 LOG = logging.getLogger("nin.serve")
 UNWELL = "something is wrong with this server; its log says what"
 SWEEP = 0.25  # seconds between looks at the deadlines
 LINGER = 2.0  # seconds in which the other side may read a last answer
+LISTS = ("connection", "transfer-encoding")  # fields whose lines count together, RFC 9110, 5.3
 DISCARDED = 64 * 2**10  # bytes of body that are read and thrown away to keep a connection whose request is refused
 
 
@@ -133,10 +134,8 @@ class Connection(asyncio.Protocol):
         if self.state == "idle":
             self._enter("head")
         try:
-            self.parser.feed_data(data)
+            self._feed(data)
             self._expect_bounded()
-        except httptools.HttpParserUpgrade:
-            self.last = True  # no other protocol is spoken; the request itself is answered
         except _Stop:
             self._broken(None)
         except httptools.HttpParserCallbackError as fault:
@@ -150,6 +149,23 @@ class Connection(asyncio.Protocol):
         if self.task is None and self.state not in ("send", "linger"):
             self._next()
 
+    def _feed(self, data: bytes) -> None:
+        """Parse; an offer of another protocol (Upgrade) is not taken, as RFC 9110, 7.8 allows.
+
+        llhttp takes whatever follows such a head for the other protocol, the body too. So the head is read once more
+        without the offer, by a parser that knows nothing of it; every check is made again.
+        """
+        while data:
+            try:
+                self.parser.feed_data(data)
+                return
+            except httptools.HttpParserUpgrade as stopped:
+                if self.draft is None:  # CONNECT, which is answered
+                    self.last = True
+                    return
+                head = without_offer(self.draft)
+                self.parser, data = httptools.HttpRequestParser(self), head + data[stopped.args[0] :]
+
     def _expect_bounded(self) -> None:
         """What is not yet a whole head or body has its limit too."""
         bounds = self.site.bounds
@@ -157,8 +173,11 @@ class Connection(asyncio.Protocol):
             return
         if not self.draft.method and self._raw > bounds.head_bytes:
             raise self._stop(431, f"the head is longer than {bounds.head_bytes:,} bytes")
-        if self._raw > bounds.head_bytes + bounds.body_bytes + DISCARDED:
+        if self._raw > bounds.head_bytes + self._most() + DISCARDED:
             self._drop(self._too_large())
+
+    def _most(self) -> int:
+        return (self.draft and self.draft.most) or self.site.bounds.body_bytes
 
     # What the parser calls
 
@@ -179,14 +198,18 @@ class Connection(asyncio.Protocol):
             return
         if len(self.draft.headers) >= self.site.bounds.headers:
             raise self._stop(431, f"there are more than {self.site.bounds.headers} headers")
-        self.draft.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        known, word, said = self.draft.headers, name.decode("latin-1").lower(), value.decode("latin-1")
+        known[word] = f"{known[word]}, {said}" if word in LISTS and word in known else said
 
     def on_headers_complete(self) -> None:
         assert self.draft is not None
         draft, bounds = self.draft, self.site.bounds
         draft.method = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
-        draft.keep = self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        draft.old = version == "1.0"
+        draft.keep = self.parser.should_keep_alive() and draft.method != "CONNECT"
+        if self._offers():
+            return
         if version not in ("1.0", "1.1"):
             raise self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken")
         if len(draft.target) + sum(len(n) + len(v) + 4 for n, v in draft.headers.items()) > bounds.head_bytes:
@@ -195,23 +218,34 @@ class Connection(asyncio.Protocol):
             raise self._stop(400, "the request names no host")
         if draft.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             raise self._stop(501, "of transfer encodings only chunked is known")
-        if self.parser.should_upgrade() and draft.announced:
-            raise self._stop(501, "no other protocol is spoken; leave out Upgrade")
+        if draft.old and "transfer-encoding" in draft.headers:
+            draft.keep = False  # RFC 9112, 6.1: its framing may have been misread on the way
         if not locate(draft):
             raise self._stop(400, "the address is not readable")
-        if (draft.length or 0) > bounds.body_bytes:
-            self._drop(self._too_large())
         refusal = self.site.application.look(draft)
+        if (draft.length or 0) > self._most():
+            self._drop(self._too_large())
         if refusal is None and self.site.held + (draft.length or 0) > bounds.held_bytes:
             refusal = error(503, "too much is being received; try again", "memory")
         if refusal is not None:
             if draft.length is None or draft.length > DISCARDED or "expect" in draft.headers:
                 self._drop(refusal)
             draft.refusal = refusal
-        elif draft.headers.get("expect", "").lower() == "100-continue" and draft.announced:
-            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        if not self.waiting and self.task is None:
+        elif draft.headers.get("expect", "").lower() == "100-continue" and draft.announced and not draft.old:
+            draft.invited = False
+        if not self.waiting and self.task is None and self.state != "send":
             self._enter("body")
+            self._invite()
+
+    def _offers(self) -> bool:
+        """Whether the head being read offers another protocol and will be read again without that."""
+        return bool(self.parser.should_upgrade()) and self.parser.get_method() != b"CONNECT"
+
+    def _invite(self) -> None:
+        """Say 100 Continue to who waits for it; not before everything asked earlier is answered."""
+        if self.draft is not None and not self.draft.invited:
+            self.draft.invited = True
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
@@ -222,7 +256,7 @@ class Connection(asyncio.Protocol):
         draft = self.draft
         if draft is None or draft.refusal is not None:
             return
-        if len(draft.body) + len(data) > self.site.bounds.body_bytes:
+        if len(draft.body) + len(data) > self._most():
             self._drop(self._too_large())
         self._held += len(data)
         self.site.held += len(data)
@@ -232,6 +266,8 @@ class Connection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         assert self.draft is not None
+        if self._offers():
+            return
         self.waiting.append(self.draft)
         self.draft, self._raw, self._completed = None, 0, True
 
@@ -251,6 +287,7 @@ class Connection(asyncio.Protocol):
         elif self.draft is not None:
             if self.state not in ("head", "body"):
                 self._enter("body" if self.draft.method else "head")
+            self._invite()
         elif self.state in ("work", "send"):
             self._enter("idle")  # stopping or not: this client has been told that the connection stays
 
@@ -270,20 +307,21 @@ class Connection(asyncio.Protocol):
             self.waiting.clear()
         self.last = self.last or not request.keep or self.site.draining
         bodiless = request.method == "HEAD"
-        self.transport.write(
-            self._head(response, close=self.last and not self.waiting) + (b"" if bodiless else response.body)
-        )
+        close = self.last and not self.waiting
+        said = "close" if close else "keep-alive" if request.old else ""
+        self.transport.write(self._head(response, said) + (b"" if bodiless else response.body))
         self.site.application.answered(request, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
             self._enter("send")
         else:
             self._next()
 
-    def _head(self, response: Response, *, close: bool) -> bytes:
+    def _head(self, response: Response, connection: str) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
         lines += [f"Content-Type: {response.kind}", f"Content-Length: {len(response.body)}"]
         lines += [f"{name}: {value}" for name, value in response.headers]
-        lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store", *(["Connection: close"] * close)]
+        lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
+        lines += [f"Connection: {connection}"] if connection else []
         return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", self.site.date(), b"\r\n\r\n"))
 
     def _finish(self) -> None:
@@ -298,7 +336,7 @@ class Connection(asyncio.Protocol):
     # Refusals and deadlines
 
     def _too_large(self) -> Response:
-        return error(413, f"the body is larger than {self.site.bounds.body_bytes:,} bytes")
+        return error(413, f"the body is larger than {self._most():,} bytes")
 
     def _stop(self, status: int, why: str) -> _Stop:
         """To be raised inside the parser: the request under way is refused and the connection ends with that."""
