@@ -131,3 +131,19 @@ def slow_local_contrast(channel, size, sigma, threshold):
             centred[row, column] = channel[row, column] - math.fsum(weight * value for weight, value in inside)
             norms[row, column] = math.sqrt(math.fsum(weight * value**2 for weight, value in inside))
     return centred / np.maximum(np.maximum(norms, norms.mean()), threshold)
+
+
+def slow_loss(logits, parts, weights, smoothing):
+    """Mean weighted cross-entropy in nats, picture by picture, in Python's own numbers.
+
+    parts: of each picture the (class, share) pairs that it is mixed from; each part counts with its class's weight, and
+    asks for its own class with 1 - smoothing and for all K classes alike with the rest.
+    """
+    total = []
+    for row, mixed in zip(logits, parts, strict=True):
+        top = max(row)
+        log_sum = top + math.log(math.fsum(math.exp(value - top) for value in row))
+        for label, share in mixed:
+            own, every = log_sum - row[label], math.fsum(log_sum - value for value in row) / len(row)
+            total.append(share * weights[label] * ((1 - smoothing) * own + smoothing * every))
+    return math.fsum(total) / len(logits)

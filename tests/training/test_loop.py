@@ -14,7 +14,9 @@ from nin.errors import NinError, UsageError
 from nin.training import checkpoint
 from nin.training.hardware import Hardware
 from nin.training.loop import to_input, train
+from nin.training.optimizers import class_weights, weighted_targets
 from nin.training.recipes import Recipe, default_recipe
+from reference import slow_loss
 
 
 def state_of(trainer) -> dict[str, torch.Tensor]:
@@ -177,6 +179,51 @@ def test_loss_weights_count_every_class_the_same(make_trainer):
     )
     assert weighted.class_weights.tolist() == pytest.approx([40 / 60, 40 / 20])
     assert trainer.class_weights.tolist() == [1, 1]
+
+
+def test_class_weights_do_not_touch_the_smoothed_part(make_trainer):
+    """One picture of the common class: what it asks for the rare one is a matter of smoothing, not of its weight."""
+    targets = F.one_hot(torch.tensor([0, 1]), 2).float()
+    asked = weighted_targets(targets, torch.tensor([0.5, 15.0]), 0.1)  # 30 : 1
+    assert asked.tolist() == [pytest.approx([0.475, 0.025]), pytest.approx([0.75, 14.25])]
+    assert torch.equal(weighted_targets(targets, torch.ones(2), 0.0), targets)
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.6])
+@pytest.mark.parametrize("classes", [2, 5])
+def test_the_loss_of_a_step_is_the_mean_of_its_pictures_weighted_by_their_classes(make_trainer, smoothing, classes):
+    rng = np.random.default_rng(classes)
+    weights = [rng.uniform(0, 3) for _ in range(classes - 1)] + [30.0]
+    parts = [[(i % classes, share), ((2 * i + 1) % classes, 1 - share)] for i, share in enumerate((1.0, 1.0, 0.7, 0.2))]
+    targets = torch.zeros(len(parts), classes)
+    for row, mixed in enumerate(parts):
+        for label, share in mixed:
+            targets[row, label] += share
+    trainer = make_trainer(label_smoothing=smoothing, dropout=0.0)
+    trainer.class_weights = torch.tensor(weights)
+    logits = torch.tensor(rng.normal(0, 2, (len(parts), classes)), dtype=torch.float32, requires_grad=True)
+    trainer.trained = [logits]
+    labels = torch.tensor([mixed[0][0] for mixed in parts])
+    (gradient,), facts = trainer.learn(lambda x: x, 0.5, logits, targets, labels)
+    plain = logits.detach().double().numpy()
+    assert facts[0].item() == pytest.approx(0.5 * slow_loss(plain, parts, weights, smoothing), rel=1e-5)
+    for place in np.ndindex(*plain.shape):
+        step = np.zeros_like(plain)
+        step[place] = 1e-4
+        rise = slow_loss(plain + step, parts, weights, smoothing) - slow_loss(plain - step, parts, weights, smoothing)
+        assert gradient[place].item() == pytest.approx(0.5 * rise / 2e-4, rel=1e-3, abs=1e-5)
+
+
+def test_a_rare_class_among_many_is_not_the_answer_for_all(make_trainer):
+    """At 39 to 1 a constant answer that is best for the weighted, smoothed loss prefers neither class."""
+    trainer = make_trainer(label_smoothing=0.1)
+    labels = torch.tensor([0] * 39 + [1])
+    trainer.class_weights = class_weights(labels.numpy(), 2, "weights")
+    bias = torch.zeros(2, requires_grad=True)
+    trainer.trained = [bias]
+    x = torch.zeros(40, 2)
+    (gradient,), _ = trainer.learn(lambda zeros: zeros + bias, 1.0, x, F.one_hot(labels, 2).float(), labels)
+    assert gradient.abs().max() < 1e-6
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(make_trainer):

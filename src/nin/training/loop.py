@@ -20,7 +20,7 @@ from nin.training.distributed import ALONE, Team
 from nin.training.gpu import GpuSteps
 from nin.training.hardware import Hardware
 from nin.training.inputs import to_input
-from nin.training.optimizers import class_weights, optimizer_for
+from nin.training.optimizers import class_weights, optimizer_for, weighted_targets
 from nin.training.parts import FEWEST, LEAST, Parts, part_count
 from nin.training.recipes import Recipe
 from nin.training.watch import Finding, Watch
@@ -265,7 +265,7 @@ class Trainer:
         with self.hardware.autocast:
             logits = model(x)
         loss = share * F.cross_entropy(
-            logits.float(), targets, weight=self.class_weights, label_smoothing=self.recipe.label_smoothing
+            logits.float(), weighted_targets(targets, self.class_weights, self.recipe.label_smoothing)
         )
         gradients = torch.autograd.grad(loss, self.trained)
         return list(gradients), torch.stack([loss.detach(), (logits.argmax(1) == labels).sum().float()])

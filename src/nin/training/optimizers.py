@@ -1,4 +1,4 @@
-"""The optimizer and the loss weights that a recipe asks for."""
+"""The optimizer, the loss weights and the smoothed targets that a recipe asks for."""
 
 from typing import Any
 
@@ -43,3 +43,14 @@ def class_weights(labels: np.ndarray, classes: int, balance: str) -> torch.Tenso
     counts = np.bincount(labels, minlength=classes)
     weights = np.where(counts > 0, len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)), 0.0)
     return torch.from_numpy(weights.astype(np.float32))
+
+
+def weighted_targets(targets: torch.Tensor, weights: torch.Tensor, smoothing: float) -> torch.Tensor:
+    """(B, K) shares of classes, (K,) class weights -> (B, K): what the logarithms of the answers are multiplied with.
+
+    A picture counts with the weight of its own class (a mixed one with those of its parts), and that weight goes with
+    its smoothed part too: torch weighs the smoothed part by the classes it is spread over, so that a rare class would
+    be asked for by the pictures of all others.
+    """
+    weighted = targets * weights
+    return weighted * (1 - smoothing) + weighted.sum(1, keepdim=True) * (smoothing / targets.shape[1])

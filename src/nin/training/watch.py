@@ -144,10 +144,11 @@ def beyond_guessing(labels: np.ndarray) -> float:
 def chance(counts: np.ndarray, weights: np.ndarray, smoothing: float, balance: str) -> float:
     """The lowest mean training loss (nats) of one answer for all pictures; (K,) pictures and loss weights of classes.
 
-    With targets of mean m = weights * smoothed frequencies it is -sum m ln(m / sum m): the entropy where weights are 1.
+    With targets of mean m, weights * frequencies smoothed, it is -sum m ln(m / sum m): the entropy where weights are 1.
     """
     share = (counts > 0) / np.count_nonzero(counts) if balance == "sampler" else counts / counts.sum()
-    mean = weights * ((1 - smoothing) * share + smoothing / len(counts))
+    mean = weights * share
+    mean = (1 - smoothing) * mean + smoothing * mean.sum() / len(counts)
     mean = mean[mean > 0]
     return float(-(mean * np.log(mean / mean.sum())).sum())
 
