@@ -254,3 +254,20 @@ def test_words_have_the_contrast_that_wcag_asks_for(scheme: int, behind: str) ->
     for words in ("ink", "muted", "accent", "warm", "good") if behind == "paper" else ("ink",):
         low, high = sorted(luminance(colours[key]) for key in (words, behind))
         assert (high + 0.05) / (low + 0.05) >= 4.5, words
+
+
+@pytest.mark.parametrize(
+    ("sure", "right", "words"),
+    [
+        (0.9, 5, "Overconfident by 40.0 points."),
+        (0.6, 10, "Underconfident by 40.0 points."),
+        (0.705, 7, "Neither overconfident nor underconfident by as much as a point."),
+    ],
+)
+def test_the_direction_of_the_confidence_is_named(sure: float, right: int, words: str) -> None:
+    """Ten pictures, all answered "cat" with the same confidence, of which so many are cats."""
+    p, labels = np.tile([sure, 1 - sure], (10, 1)), (np.arange(10) >= right).astype(int)
+    measured = evaluate_probabilities(p, labels, ("cat", "dog"))
+    text = Page(report_html(replace(report(("cat", "dog")), evaluation=measured))).text()
+    assert words in text
+    assert f"{abs(sure - right / 10) * 100:.1f} points away" in text

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nin.bundle.card import Calibration
 from nin.errors import DataError
 from nin.training.evaluate import (
     evaluate_probabilities,
@@ -113,23 +114,83 @@ def test_temperature_finds_a_planted_one(planted: float) -> None:
     assert fit_temperature(honest * planted, labels) == pytest.approx(planted, rel=0.03)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(n=st.integers(1, 80), k=st.integers(2, 8), seed=st.integers(0, 2**32 - 1), skill=st.floats(-3, 8))
 def test_temperature_never_worsens_the_loss(n: int, k: int, seed: int, skill: float) -> None:
+    """Against scikit-learn on a fine grid, the average picture written out as 2n pictures of small weight."""
     metrics = pytest.importorskip("sklearn.metrics")
     logits, _, y = drawn(n, k, seed, skill)
     found = fit_temperature(logits, y)
-    every = list(range(k))
+    first, second = np.argsort(-logits, axis=1)[:, :2].T
+    weights = np.concatenate([np.ones(n), np.full(2 * n, 0.5 / n)])
 
     def loss(temperature: float) -> float:
-        return float(metrics.log_loss(y, softmax(logits, temperature), labels=every))
+        return float(metrics.log_loss(y, softmax(logits, temperature), labels=list(range(k))))
 
-    assert 0.05 <= found <= 20
+    def fitted(temperature: float) -> float:
+        p, labels = np.tile(softmax(logits, temperature), (3, 1)), np.concatenate([y, first, second])
+        return float(metrics.log_loss(labels, p, sample_weight=weights, labels=list(range(k))))
+
+    assert np.isfinite(found) and found > 0
     assert loss(found) <= loss(1.0) + 1e-12
-    if (logits.argmax(axis=1) == y).all():
-        assert found == 1.0
-    else:  # no better one on a fine grid
-        assert loss(found) <= min(loss(t) for t in np.geomspace(0.05, 20, 60)) + 1e-9
+    lead = float((logits.max(axis=1) - logits.mean(axis=1)).mean())
+    best = min(np.geomspace(0.01 * lead, 20 * lead, 100), key=fitted)
+    if found == 1.0:  # what the fit prefers is worse on the pictures themselves
+        assert loss(best) >= loss(1.0) - 1e-3
+    else:
+        assert fitted(found) <= fitted(best) + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("n", "wrong", "k", "gap"), [(144, 0, 10, 4.5), (1, 0, 2, 9.0), (30, 1, 2, 9.0), (5000, 0, 3, 4.5)]
+)
+def test_temperature_of_equal_gaps_by_hand(n: int, wrong: int, k: int, gap: float) -> None:
+    """Every picture leads by the same gap: the share expected wrong is (wrong + 1/2) / (n + 1), solved for T."""
+    logits, labels = np.zeros((n, k)), np.zeros(n, np.int64)
+    logits[:, 0], labels[:wrong] = gap, 1
+    share = (wrong + 0.5) / (n + 1)
+    by_hand = gap / math.log((k - 1) * (1 - share) / share)
+    found = fit_temperature(logits, labels)
+    if wrong:  # two classes, so the wrong answer is the second likeliest
+        assert found == pytest.approx(by_hand, rel=1e-9) and found > 1
+    else:
+        assert found == pytest.approx(by_hand if by_hand < 1 else 1.0, rel=1e-9)
+
+
+@pytest.mark.parametrize("n", [40, 144, 400])
+def test_pictures_that_are_all_right_calibrate(n: int) -> None:
+    """A network trained with label smoothing says 0.9 and is right 199 times in 200: no error is seen."""
+    rng, errors = np.random.default_rng(3), []
+    for _ in range(20):
+        gap = rng.normal(5, 0.6, n)
+        logits = np.concatenate([gap[:, None], rng.normal(0, 0.3, (n, 9))], axis=1)
+        temperature = fit_temperature(logits, np.zeros(n, np.int64))
+        fresh = np.concatenate([rng.normal(5, 0.6, (20_000, 1)), rng.normal(0, 0.3, (20_000, 9))], axis=1)
+        labels = np.where(rng.random(20_000) < 0.005, fresh[:, 1:].argmax(axis=1) + 1, 0)
+        errors.append(evaluate_probabilities(softmax(fresh, temperature), labels, names(10)).ece)
+        assert evaluate_probabilities(softmax(fresh), labels, names(10)).ece > 0.05  # what temperature 1 says
+    assert max(errors) < 0.03
+
+
+def test_temperature_follows_the_scale_of_the_logits() -> None:
+    logits, _, y = drawn(300, 4, 5)
+    found = fit_temperature(logits * 3, y)
+    for factor in (1e-2, 1e2, 1e4):
+        assert fit_temperature(logits * 3 * factor, y) == pytest.approx(found * factor, rel=1e-9)
+
+
+def test_temperature_of_odd_validation_sets() -> None:
+    rng = np.random.default_rng(1)
+    assert fit_temperature(np.zeros((5, 3)), np.arange(5) % 3) == 1.0  # the network says nothing
+    assert fit_temperature(np.full((5, 3), 7.0), np.arange(5) % 3) == 1.0
+    assert fit_temperature(np.array([[2.0, 0.0]]), [0]) == 1.0  # one picture, right: 3/4 would be less sure than T = 1
+    for scale in (1.0, 300.0):  # at chance: no class may be stated with much more than its share
+        logits = scale * rng.normal(size=(500, 4))
+        assert softmax(logits, fit_temperature(logits, rng.integers(0, 4, 500))).max(axis=1).mean() < 0.3
+    absent = rng.normal(size=(200, 3)) + 4 * np.eye(3)[rng.integers(0, 2, 200)]  # class 2 has no picture
+    assert 0.1 < fit_temperature(absent, absent[:, :2].argmax(axis=1)) < 10
+    enormous = np.array([[1e9, 0.0], [1e9, 0.0]])
+    assert Calibration(fit_temperature(enormous, [0, 1])).temperature == 1e6
 
 
 @settings(max_examples=50, deadline=None)

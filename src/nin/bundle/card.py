@@ -12,6 +12,7 @@ from nin.errors import UsageError
 
 _FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
 _ROWS = 200  # of a table
+TEMPERATURES = 1e-6, 1e6  # what a model folder may say; ours
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ class Calibration:
     unknown_below: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", 1e-6, 1e6), ("unknown_below", 0.0, 1.0)):
+        for name, low, high in (("temperature", *TEMPERATURES), ("unknown_below", 0.0, 1.0)):
             value = getattr(self, name)
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                 raise UsageError(f"{name} is {str(value)[:40]}; expected a number from {low:g} to {high:g}")

@@ -255,9 +255,9 @@ def _confusion(report: Report) -> Markup:
 def _calibration(evaluation: Evaluation) -> Markup:
     sure = sum(b.confidence * b.count for b in evaluation.bins) / evaluation.n
     gap = sure - evaluation.accuracy
-    lean = "Overall it is neither too sure nor too modest"
+    lean = "Neither overconfident nor underconfident by as much as a point"
     if abs(gap) >= 0.01:
-        lean = f"Overall it is too {'sure of itself' if gap > 0 else 'modest'}, by {abs(gap) * 100:.1f} points"
+        lean = f"{'Overconfident' if gap > 0 else 'Underconfident'} by {abs(gap) * 100:.1f} points"
     explained = (
         f"On average the stated confidence is {evaluation.ece * 100:.1f} points away from the share of answers that "
         f"are right: that is the expected calibration error (ECE), 0 would be perfect. {lean}."

@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from nin.artifacts import escape_name
+from nin.bundle.card import TEMPERATURES
 from nin.errors import DataError
 
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 LOST = 0.02  # share of the correct answers that "unknown" may cost; ours
-HOTTEST, COLDEST = 20.0, 0.05  # where a temperature is looked for; ours
+HOTTEST, COLDEST = 20.0, 0.01  # where a temperature is looked for, times the likeliest class's mean lead; ours
 EATER = 0.8  # share of the answers above which one class eats all; ours
 FEW_PICTURES = 100  # under this the 95 % interval is wider than about 20 points; ours
 Floats = NDArray[np.float64]
@@ -145,26 +146,32 @@ def wilson_interval(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
 def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """The temperature that minimises the negative log likelihood of logits (N, K); Guo et al. 2017, section 4.2.
 
-    The loss is convex in 1/T, so its slope, mean(E[z] - z_true), has one sign change, found by bisection in log(1/T).
-    1.0 when nothing is won, and when every answer is right: the minimum would then be certainty, which no finite
-    number of pictures warrants. The result never has a higher loss than T = 1.
+    One average picture is added to the N, half of it answered right and half taken for its second likeliest class
+    (Jeffreys' prior of a share; Krichevsky and Trofimov 1981). Without it pictures that are all answered right would
+    ask for certainty, T -> 0, which no finite number of them warrants; with it the error rate expected of n right
+    answers is about 1 / (2n + 2). The loss is convex in 1/T, so its slope, mean(E[z]) - mean(z_target), has one sign
+    change, found by bisection in log(1/T), from COLDEST to HOTTEST times the mean lead of the likeliest class.
+    1.0 when nothing is won: the result never has a higher loss on these pictures than T = 1.
     """
     z, y = _checked(logits, labels, "logits")
-    if (z.argmax(axis=1) == y).all():
-        return 1.0
     z = z - z.max(axis=1, keepdims=True)
-    true = z[np.arange(len(y)), y]
+    true, scale = z[np.arange(len(y)), y], -float(z.mean())
+    if scale == 0:
+        return 1.0
+    second = float(np.sort(z, axis=1)[:, -2].mean())
+    target = (true.sum() + second / 2) / (len(y) + 1)
+    z, true, target = z / scale, true / scale, target / scale
 
     def slope(log_beta: float) -> float:
         p = softmax(z, float(np.exp(-log_beta)))
-        return float(((p * z).sum(axis=1) - true).mean())
+        return float((p * z).sum(axis=1).mean() - target)
 
     low, high = -np.log(HOTTEST), -np.log(COLDEST)
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if slope(middle) > 0 else (middle, high)
-    temperature = float(np.exp(-(low + high) / 2))
-    return temperature if _loss(z, true, temperature) < _loss(z, true, 1.0) else 1.0
+    temperature = float(np.clip(scale * np.exp(-(low + high) / 2), *TEMPERATURES))
+    return temperature if _loss(z, true, temperature / scale) < _loss(z, true, 1 / scale) else 1.0
 
 
 def fit_unknown_threshold(probabilities: ArrayLike, labels: ArrayLike, lost: float = LOST) -> float:
