@@ -109,7 +109,7 @@ def test_names_in_messages_are_safe(tmp_path):
 def fresh(split, folder, monkeypatch, policy=POLICY, key="k"):
     """Decode through the cache; returns (images, how many pictures were decoded)."""
     count = 0
-    load = Preprocess.load
+    load = Preprocess.open_picture
 
     def counting(self, source, **more):
         nonlocal count
@@ -117,7 +117,7 @@ def fresh(split, folder, monkeypatch, policy=POLICY, key="k"):
         return load(self, source, **more)
 
     with monkeypatch.context() as patch:
-        patch.setattr(Preprocess, "load", counting)
+        patch.setattr(Preprocess, "open_picture", counting)
         images = decode_split(split, policy, key=key, memory_limit=0, cache_dir=folder).images
     return np.array(images), count
 

@@ -75,7 +75,11 @@ def test_suggestions_name_what_to_do(planted):
     )
     assert "collect more pictures of dog: fewer than 20 to learn from" in text
     assert "shapes differ much: fit pad" in text
-    assert "1 pictures have 16 bits a pixel" in text
+    (note,) = [note for note in check(planted).notes if "bit" in note]
+    assert (
+        note
+        == "45 pictures have 8-bit pixels, 1 pictures have 16-bit pixels: black and white are the ends of their scale"
+    )
 
 
 def test_rows_and_json(planted):

@@ -17,7 +17,8 @@ from picture_corpus import chunk, corpus, exif, gray16, jpeg_segment, png, sampl
 from PIL import Image, ImageFile, ImageOps
 
 from nin.data.containers import Refused, exif_orientation, inspect
-from nin.data.images import Limits, PictureError, is_picture_name, read_picture, scale_to_uint8, to_channels
+from nin.data.depth import to_uint8
+from nin.data.images import Limits, PictureError, is_picture_name, read_picture, to_channels
 from nin.errors import DataError
 
 CORPUS = corpus()
@@ -128,18 +129,19 @@ def test_sixteen_bit_gray_is_scaled_not_clipped():
     picture = read_picture(gray16(values))
     expected = [int(value / 257 + 0.5) for value in values[0]]
     assert picture.mode == "I;16"
-    assert picture.pixels[0, :, 0].tolist() == expected
+    assert picture.pixels[0, :, 0].tolist() == values[0].tolist()
+    assert to_uint8(picture.pixels)[0, :, 0].tolist() == expected
 
 
-def test_sixteen_bit_colour_and_alpha_are_within_one_step():
+def test_sixteen_bit_colour_and_alpha_are_as_deep_as_stored():
     values = np.random.default_rng(0).integers(0, 65536, (5, 7, 4)).astype(np.uint16)
     for colour, channels in ((0, 1), (4, 2), (2, 3), (6, 4)):
         part = values[..., :channels]
-        pixels = read_picture(png(7, 5, 16, colour, samples(part))).pixels.astype(int)
-        scaled = part.astype(float) / 257
-        if channels == 2:
-            scaled = scaled[..., [0, 0, 0, 1]]
-        assert np.abs(pixels - scaled).max() <= 1
+        picture = read_picture(png(7, 5, 16, colour, samples(part)))
+        expected = part[..., [0, 0, 0, 1]] if channels == 2 else part
+        assert picture.pixels.dtype == np.uint16
+        assert np.array_equal(picture.pixels, expected)
+        assert np.abs(to_uint8(picture.pixels) - expected / 257).max() <= 1
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4, 8, 16])
@@ -149,7 +151,7 @@ def test_gray_with_a_transparent_value(depth):
     packed = int("".join(f"{value:0{depth}b}" for value in values), 2).to_bytes(depth, "big")
     key = top // 2 if depth > 1 else 1
     data = png(8, 1, depth, 0, b"\0" + packed, before=chunk(b"tRNS", struct.pack(">H", key)))
-    pixels = read_picture(data).pixels
+    pixels = to_uint8(read_picture(data).pixels)
     assert pixels.shape == (1, 8, 4)
     assert pixels[0, :, 0].tolist() == [round(value * 255 / top) for value in values]
     assert pixels[0, :, 3].tolist() == [0 if value == key else 255 for value in values]
@@ -160,7 +162,9 @@ def test_colour_with_a_transparent_value(depth):
     colours = np.array([[[10, 20, 30], [10, 20, 31], [0, 0, 0]]]) * (256 if depth == 16 else 1) + depth * 4 - 32
     key = struct.pack(">HHH", *colours[0, 0])
     kind = np.uint16 if depth == 16 else np.uint8
-    pixels = read_picture(png(3, 1, depth, 2, samples(colours.astype(kind)), before=chunk(b"tRNS", key))).pixels
+    pixels = to_uint8(
+        read_picture(png(3, 1, depth, 2, samples(colours.astype(kind)), before=chunk(b"tRNS", key))).pixels
+    )
     assert pixels[0, :, 3].tolist() == [0, 255, 255]
     assert np.abs(pixels[..., :3] - colours / (257 if depth == 16 else 1)).max() <= 1
 
@@ -360,16 +364,6 @@ def test_many_threads_read_the_same_pixels():
 
 
 # ---- arrays
-
-
-def test_scaling_arrays():
-    assert scale_to_uint8(np.array([True, False])).tolist() == [255, 0]
-    assert scale_to_uint8(np.array([0, 0.5, 1])).tolist() == [0, 128, 255]
-    assert scale_to_uint8(np.array([0, 0.6, 255.0])).tolist() == [0, 1, 255]
-    assert scale_to_uint8(np.array([0, 7, 255])).tolist() == [0, 7, 255]
-    for bad in (np.array([np.nan]), np.array([-1]), np.array([256]), np.array([1j]), np.array(["a"])):
-        with pytest.raises(DataError, match="cannot be used; give"):
-            scale_to_uint8(bad)
 
 
 @settings(max_examples=30, deadline=None)

@@ -204,6 +204,8 @@ def predict(
             from nin.cli.tables import prediction_line
 
             screen.result(prediction_line(prediction, top))
+        for note in prediction.notes:
+            screen.note(f"{safe(prediction.file)}: {note}")
         if prediction.error is not None:
             failed += 1
             name = "standard input" if prediction.file == "-" else prediction.file

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 
 from nin.artifacts import escape_name
+from nin.data.depth import settle
 from nin.data.folders import not_a_file
-from nin.data.images import scale_to_uint8
 from nin.data.machine import demand
 from nin.data.splits import SPLIT_NAMES, SPLITS, Source, Split, natural
 from nin.errors import DataError
@@ -40,7 +40,7 @@ _READ_ERRORS = (OSError, EOFError, ValueError, zlib.error, zipfile.BadZipFile, N
 
 MAX_ARRAYS = 64  # in one NPZ file; a data set needs seven
 
-Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (N, H, W, C) uint8, (N,) label values
+Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (N, H, W, C) pixels, (N,) label values
 
 
 def regular_files(folder: Path) -> dict[str, Path]:
@@ -104,14 +104,20 @@ def open_npz(path: Path) -> Source:
                     raise DataError(f"{shown}: {parts[split][what]} and {key} are both {what} of {split}; keep one")
                 else:
                     parts[split][what] = key
-            pairs = {split: _npz_pair(shown, arrays, split, keys, notes) for split, keys in parts.items()}
+            order = sorted(parts, key=lambda split: SPLITS.index(split))
+            pairs = {split: _npz_pair(shown, arrays, split, parts[split], notes) for split in order}
     except _READ_ERRORS as error:
         raise DataError(f"{shown} cannot be read as NPZ ({escape_name(error)}); save it with numpy.savez") from error
     if not pairs:
         raise DataError(
             f"{shown}: found {', '.join(sizes) or 'nothing'}; expected arrays images, labels or x_train, ..."
         )
-    return build_arrays(path, "npz", pairs, notes, names)
+    try:
+        settled, said = settle({escape_name(parts[split]["images"]): images for split, (images, _) in pairs.items()})
+    except DataError as error:
+        raise DataError(f"{shown}: {error}") from None
+    pairs = {split: (settled[escape_name(parts[split]["images"])], labels) for split, (_, labels) in pairs.items()}
+    return build_arrays(path, "npz", pairs, [*notes, *said], names)
 
 
 def _npy_bytes(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> int:
@@ -150,6 +156,10 @@ def _npz_pair(
     images, values = arrays[keys["images"]], arrays[keys["labels"]]
     if images.ndim == 3:
         images = images[..., None]
+    if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3] in (3, 4):
+        raise DataError(
+            f"{shown}: {keys['images']} has shape {images.shape}, channels first or last; put them last: (N, H, W, C)"
+        )
     if images.ndim == 4 and images.shape[3] not in (1, 3, 4) and images.shape[1] in (1, 3, 4):
         images = images.transpose(0, 2, 3, 1)
         notes.append(f"{keys['images']}: channels came first and were moved last")
@@ -160,13 +170,8 @@ def _npz_pair(
     if values.shape != images.shape[:1] or values.dtype.kind not in "iuUS":
         found = f"{values.dtype} {values.shape}"
         raise DataError(f"{shown}: {keys['labels']} is {found}; expected {len(images)} whole numbers or names")
-    if images.dtype != np.uint8:
-        notes.append(f"{keys['images']}: {images.dtype} values scaled to 0..255")
     values = np.char.decode(values, "utf-8") if values.dtype.kind == "S" else values
-    try:
-        return np.ascontiguousarray(scale_to_uint8(images)), values
-    except DataError as error:
-        raise DataError(f"{shown}: {keys['images']}: {error}") from error
+    return np.ascontiguousarray(images), values
 
 
 def idx_files(files: dict[str, Path]) -> dict[str, dict[str, Path]]:

@@ -8,10 +8,11 @@ N pictures, (H, W) the preprocessing's size, C its channels.
 import hashlib
 import json
 import os
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,20 @@ BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64
 MAX_THREADS = 4  # ours: Pillow lets go of the interpreter while decoding; more threads than cores only add memory
 
 Progress = Callable[[int, int], None]
+Named = list[tuple[str, str]]  # (name, what is to be said of it)
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
     """images: (N, H, W, C) uint8, in memory, mapped from the cache or streamed; labels: (N,) int64; kept: (N,) int64,
-    where each stands in the split; unreadable: (name, reason) of each picture that was left out."""
+    where each stands in the split; unreadable: (name, reason) of each picture that was left out; noted: (name, note) of
+    what is to be said of others."""
 
     images: Images
     labels: np.ndarray
     unreadable: tuple[tuple[str, str], ...]
     kept: np.ndarray
+    noted: tuple[tuple[str, str], ...] = ()
 
 
 def decode_split(
@@ -64,7 +68,7 @@ def decode_split(
     Raises PictureError naming the unreadable pictures after all have been tried, unless `skip_unreadable`.
     """
     shape = (len(split), *preprocess.size, preprocess.channels)
-    if split.images is not None and split.images.shape == shape:
+    if split.images is not None and split.images.shape == shape and split.images.dtype == np.uint8:
         return Decoded(split.images, split.labels, (), np.arange(len(split)))
     limit = available_memory() // 2 if memory_limit is None else memory_limit
     size = int(np.prod(shape, dtype=np.int64))
@@ -73,12 +77,24 @@ def decode_split(
     if stream or (path and stream is None and not path.exists() and size > _free(folder) // 2):
         streamed = StreamedImages(split, preprocess, skip_unreadable=skip_unreadable)
         return Decoded(streamed, split.labels, (), np.arange(len(split)))
-    if path:
-        images, kept, unreadable = _cached(split, preprocess, path, skip_unreadable, progress)
-    else:
-        images, kept, unreadable = _in_memory(split, preprocess, progress)
-    _judge(unreadable, len(split), skip_unreadable)
-    return Decoded(images, split.labels[kept], tuple(unreadable), kept)
+    images, told = (
+        _cached(split, preprocess, path, skip_unreadable, progress) if path else _in_memory(split, preprocess, progress)
+    )
+    _judge(told.unreadable, len(split), skip_unreadable)
+    kept = np.array(told.kept, np.int64)
+    return Decoded(images, split.labels[kept], tuple(told.unreadable), kept, tuple(told.noted))
+
+
+def noted_in_words(noted: Iterable[tuple[str, str]]) -> list[str]:
+    """What is to be said of (name, note), one line for all of whom the same is to be said."""
+    alike: dict[str, Named] = {}
+    for name, note in noted:
+        alike.setdefault(re.sub(r"[0-9.,]+", "", note), []).append((name, note))
+    return [
+        f"{len(named):,} {'picture' if len(named) == 1 else 'pictures'}, the first: {escape_name(named[0][0])} "
+        f"({named[0][1]})"
+        for named in alike.values()
+    ]
 
 
 def _free(folder: Path) -> int:
@@ -86,45 +102,52 @@ def _free(folder: Path) -> int:
     return shutil.disk_usage(next(place for place in (folder, *folder.parents) if place.exists())).free
 
 
-Bad = list[tuple[str, str]]
+@dataclass
+class _Told:
+    """What became of a split's pictures: indices of the good ones, (name, reason) of the bad, (name, note) of some."""
+
+    kept: list[int] = field(default_factory=list)
+    unreadable: Named = field(default_factory=list)
+    noted: Named = field(default_factory=list)
 
 
-def _blocks(
-    split: Split, preprocess: Preprocess, progress: Progress | None
-) -> Iterator[tuple[np.ndarray, list[int], Bad]]:
-    """Decode in blocks: (M, H, W, C) uint8 of the good pictures, their indices, and (name, reason) of the bad ones."""
+def _blocks(split: Split, preprocess: Preprocess, told: _Told, progress: Progress | None) -> Iterator[np.ndarray]:
+    """Decode in blocks: (M, H, W, C) uint8 of the good pictures; `told` hears of all."""
     buffer = np.empty((BLOCK, *preprocess.size, preprocess.channels), np.uint8)
 
-    def decode(slot: int, index: int) -> str | None:
+    def decode(slot: int, index: int) -> str | tuple[str, ...]:
         try:
-            buffer[slot] = load_picture(split, index, preprocess)
+            buffer[slot], notes = load_picture(split, index, preprocess)
         except PictureError as error:
             return error.reason
-        return None
+        return notes
 
     with ThreadPoolExecutor(min(MAX_THREADS, max(2, usable_cores()))) as pool:
         for start in range(0, len(split), BLOCK):
             indices = range(start, min(start + BLOCK, len(split)))
-            reasons = list(pool.map(decode, range(len(indices)), indices))
-            good = [slot for slot, reason in enumerate(reasons) if reason is None]
-            bad = [(split.name(indices[slot]), reason) for slot, reason in enumerate(reasons) if reason is not None]
-            yield buffer[good] if bad else buffer[: len(good)], [start + slot for slot in good], bad
+            found = list(pool.map(decode, range(len(indices)), indices))
+            good = [slot for slot, notes in enumerate(found) if not isinstance(notes, str)]
+            told.kept += [start + slot for slot in good]
+            for index, notes in zip(indices, found, strict=True):
+                if isinstance(notes, str):
+                    told.unreadable.append((split.name(index), notes))
+                else:
+                    told.noted += [(split.name(index), note) for note in notes]
+            yield buffer[good] if len(good) < len(found) else buffer[: len(good)]
             if progress is not None:
                 progress(indices.stop, len(split))
 
 
-def _in_memory(split: Split, preprocess: Preprocess, progress: Progress | None) -> tuple[np.ndarray, np.ndarray, Bad]:
+def _in_memory(split: Split, preprocess: Preprocess, progress: Progress | None) -> tuple[np.ndarray, _Told]:
     images = np.empty((len(split), *preprocess.size, preprocess.channels), np.uint8)
-    kept: list[int] = []
-    unreadable: Bad = []
-    for block, indices, bad in _blocks(split, preprocess, progress):
-        images[len(kept) : len(kept) + len(block)] = block
-        kept += indices
-        unreadable += bad
-    return images[: len(kept)], np.array(kept, np.int64), unreadable
+    told, filled = _Told(), 0
+    for block in _blocks(split, preprocess, told, progress):
+        images[filled : filled + len(block)] = block
+        filled += len(block)
+    return images[:filled], told
 
 
-def _judge(unreadable: Bad, total: int, skip: bool) -> None:
+def _judge(unreadable: Named, total: int, skip: bool) -> None:
     """Raise the one line about unreadable pictures, if it is due."""
     if not unreadable or (skip and len(unreadable) < total):
         return
@@ -139,41 +162,47 @@ def _judge(unreadable: Bad, total: int, skip: bool) -> None:
 def _cache_file(split: Split, preprocess: Preprocess, folder: Path, key: str) -> Path:
     """The cache file of this key, preprocessing and content, which need not exist."""
     policy = {name: value for name, value in preprocess.to_dict().items() if name not in ("normalisation", "zca")}
-    recipe = json.dumps([1, key, _state(split), policy], sort_keys=True)  # 1: the format of this cache
+    recipe = json.dumps([2, key, _state(split), policy], sort_keys=True)  # 2: the format of this cache
     return folder / f"{hashlib.sha256(recipe.encode()).hexdigest()[:32]}.pixels"
 
 
 def _cached(
     split: Split, preprocess: Preprocess, path: Path, skip: bool, progress: Progress | None
-) -> tuple[np.ndarray, np.ndarray, Bad]:
+) -> tuple[np.ndarray, _Told]:
     """Images mapped from the cache file at `path`; made first, or again when it is damaged."""
     note = path.with_suffix(".json")
     found = _open_cache(path, note)
     if found is None:
         make_folder(path.parent)
-        kept: list[int] = []
-        unreadable: Bad = []
+        told = _Told()
         with open_new(path, size=int(np.prod([len(split), *preprocess.size, preprocess.channels]))) as file:
-            for block, indices, bad in _blocks(split, preprocess, progress):
+            for block in _blocks(split, preprocess, told, progress):
                 file.write(np.ascontiguousarray(block).data)
-                kept += indices
-                unreadable += bad
-            _judge(unreadable, len(split), skip)  # before the file gets its name: nothing is kept of a refused one
+            _judge(told.unreadable, len(split), skip)  # before the file gets its name: nothing is kept of a refused one
             digest = file.sha256()
-        shape = [len(kept), *preprocess.size, preprocess.channels]
-        names = [[os.fsencode(name).hex(), reason] for name, reason in unreadable]
-        write_bytes(note, seal_json({"shape": shape, "pixels": digest, "kept": kept, "unreadable": names}))
+        shape = [len(told.kept), *preprocess.size, preprocess.channels]
+        lists = {"kept": told.kept, "unreadable": _coded(told.unreadable), "noted": _coded(told.noted)}
+        write_bytes(note, seal_json({"shape": shape, "pixels": digest, **lists}))
         found = _open_cache(path, note)
     if found is None:
         raise ArtifactError(f"{escape_name(path)} changed while it was being made; check the disk")
     return found
 
 
+def _coded(named: Named) -> list[list[str]]:
+    """Names of any bytes as JSON can hold them."""
+    return [[os.fsencode(name).hex(), words] for name, words in named]
+
+
+def _names(coded: list[list[str]]) -> Named:
+    return [(os.fsdecode(bytes.fromhex(name)), str(words)) for name, words in coded]
+
+
 def _state(split: Split) -> str:
     """A digest of which pictures these are; it changes when a file does, even at the same size."""
     digest = hashlib.sha256(str(len(split)).encode())
     if split.images is not None:
-        digest.update(str(split.images.shape).encode())
+        digest.update(f"{split.images.dtype.str} {split.images.shape}".encode())
         digest.update(np.ascontiguousarray(split.images).data)
     if split.packed is not None:
         digest.update(split.packed.rows.data)
@@ -187,7 +216,7 @@ def _state(split: Split) -> str:
     return digest.hexdigest()
 
 
-def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, np.ndarray, Bad] | None:
+def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, _Told] | None:
     """What the cache holds, every byte verified; None when it is not there, not complete or damaged."""
     try:
         facts = open_sealed_json(read_bytes(note), note)
@@ -196,7 +225,6 @@ def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, np.ndarray, Bad] | 
                 return None
         # Copy on write: torch takes a writable array without complaint, the file stays as it is.
         images = np.memmap(path, np.uint8, "c", shape=tuple(facts["shape"]))
-        unreadable = [(os.fsdecode(bytes.fromhex(name)), str(reason)) for name, reason in facts["unreadable"]]
-        return images, np.array(facts["kept"], np.int64), unreadable
+        return images, _Told(list(facts["kept"]), _names(facts["unreadable"]), _names(facts["noted"]))
     except (ArtifactError, OSError, KeyError, TypeError, ValueError):
         return None

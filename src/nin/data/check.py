@@ -12,21 +12,26 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from nin.artifacts import escape_name
+from nin.data.cache import noted_in_words
+from nin.data.depth import find_range, in_words, is_full, kind_of, range_note, sample
 from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.machine import usable_cores
 from nin.data.sources import open_source
 from nin.data.splits import SPLITS, Source, Split
+from nin.errors import DataError
 
 NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
 FEW = 20  # ours: pictures of a class under which training is a gamble
 IMBALANCED = 3.0  # ours: largest class / smallest class from which it is worth saying
+GRAY = {"L", "1", "I;16", "I", "F", "L;16-bit", "L;32-bit", "L;floating-point"}  # modes of one channel
 BLOCK = 512  # pictures looked at before the progress is told
 
 Place = tuple[str, str, str]  # split, name, class
 
 
 class Facts(NamedTuple):
-    """What is remembered of one picture. `digest`: over the decoded pixels; `shrunk`: not decoded at full size."""
+    """What is remembered of one picture. `digest`: over the pixels as they are stored; `shrunk`: not decoded at full
+    size; `kind`: "8-bit", ... pixels; `notes`: what is to be said of it."""
 
     size: tuple[int, int]
     format: str
@@ -35,6 +40,8 @@ class Facts(NamedTuple):
     blank: bool
     digest: bytes
     shrunk: bool
+    kind: str
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -139,6 +146,16 @@ def check(path: str | Path, *, progress: Callable[[int, int], None] | None = Non
     return _judge(source, splits, places, found)
 
 
+def stored_pixels(split: Split, row: int) -> bytes:
+    """A digest of one picture's pixels as they are stored, whole and as deep as they are; PictureError."""
+    if split.images is not None:
+        return next(_look_at_array(split, range(row, row + 1))).digest
+    facts = _look_at_file(split, row, near=None)
+    if isinstance(facts, str):
+        raise PictureError(split.name(row), facts)
+    return facts.digest
+
+
 def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> Facts | str:
     """The facts of one picture of a split of files or shards, or why it cannot be read."""
     try:
@@ -146,20 +163,27 @@ def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> Facts | st
     except PictureError as error:
         return error.reason
     pixels = picture.pixels
-    shown = np.ascontiguousarray(to_channels(pixels, 3))
-    digest = hashlib.blake2b(str(shown.shape).encode() + shown.tobytes(), digest_size=16).digest()
+    shown = np.repeat(pixels, 3, axis=-1) if pixels.shape[-1] == 1 else pixels  # gray stored as colour is the same
+    if pixels.dtype == np.uint8:
+        shown = to_channels(pixels, 3)
+    stored = "" if pixels.dtype == np.uint8 else pixels.dtype.str
+    digest = hashlib.blake2b(f"{stored}{shown.shape}".encode() + shown.tobytes(), digest_size=16).digest()
     shrunk = pixels.shape[0] * pixels.shape[1] < picture.size[0] * picture.size[1]
     blank = bool((pixels == pixels[:1, :1]).all())
-    return Facts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk)
+    kind, notes = kind_of(pixels), picture.notes
+    return Facts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk, kind, notes)
 
 
 def _look_at_array(split: Split, rows: range) -> Iterator[Facts]:
     assert split.images is not None
     images = split.images[rows.start : rows.stop]
     size, mode = (images.shape[2], images.shape[1]), {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
+    kind = kind_of(images)
+    mode += "" if images.dtype == np.uint8 else f";{kind}"
     blanks = (images == images[:, :1, :1]).all(axis=(1, 2, 3)).tolist()
     for image, blank in zip(images, blanks, strict=True):
-        yield Facts(size, "array", mode, False, blank, hashlib.blake2b(image.tobytes(), digest_size=16).digest(), False)
+        digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
+        yield Facts(size, "array", mode, False, blank, digest, False, kind)
 
 
 def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> Check:
@@ -189,10 +213,39 @@ def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int
         unreadable=unreadable,
         duplicates=tuple(_duplicates(source, splits, places, found)),
         imbalance=max(learned) / min(learned),
-        notes=source.notes,
+        notes=(*source.notes, *_noted(splits, places, found)),
         suggestions=(),
     )
-    return replace(result, suggestions=tuple(_suggestions(result)))
+    notes, unfit = _on_one_scale(splits, good)
+    return replace(result, notes=(*result.notes, *notes), suggestions=tuple(unfit + list(_suggestions(result))))
+
+
+def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> list[str]:
+    """What is to be said of single pictures, one line for all of whom the same is to be said."""
+    said = [
+        (splits[name].name(row), note)
+        for (name, row), facts in zip(places, found, strict=True)
+        if not isinstance(facts, str)
+        for note in facts.notes
+    ]
+    return noted_in_words(said)
+
+
+def _on_one_scale(splits: dict[str, Split], good: list[Facts]) -> tuple[list[str], list[str]]:
+    """What becomes of the values of deep pictures, and what to do where they have no one scale."""
+    counts = Counter(facts.kind for facts in good)
+    if not set(counts) - {"8-bit"}:
+        return [], []
+    try:
+        value_range = find_range(sample(splits.get("train", next(iter(splits.values())))))
+    except DataError as error:
+        return [], [str(error)]
+    if value_range is not None and not is_full(value_range):
+        few = f"{counts['8-bit']:,} of {counts.total():,} pictures have 8-bit pixels"
+        unfit = [f"{few}, those of training values of {in_words(value_range)}; save all with the same depth and scale"]
+        return [range_note(value_range)], unfit if counts["8-bit"] else []
+    mixed = ", ".join(f"{count:,} pictures have {kind} pixels" for kind, count in counts.most_common())
+    return [f"{mixed}: black and white are the ends of their scale"], []
 
 
 def _range(values: list[Any]) -> Range | None:
@@ -244,11 +297,8 @@ def _suggestions(check: Check) -> Iterable[str]:
             yield f"collect more pictures of {escape_name(small[1])} ({small[0]:,}), or judge by balanced accuracy"
     if check.aspect is not None and check.aspect.max > 1.5 * check.aspect.min:
         yield "shapes differ much: fit pad keeps them whole, fit stretch distorts, fit crop cuts"
-    if check.modes and set(check.modes) <= {"L", "1", "I;16"}:
+    if check.modes and set(check.modes) <= GRAY:
         yield "all pictures are gray: one channel is enough"
-    deep = sum(count for mode, count in check.modes.items() if mode.startswith("I"))
-    if deep:
-        yield f"{deep:,} pictures have 16 bits a pixel; they are scaled to 8, which shows no finer steps"
 
 
 def _differing(group: tuple[Place, ...], column: int) -> tuple[Place, Place]:

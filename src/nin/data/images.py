@@ -1,7 +1,8 @@
-"""The only door for pictures: a file's bytes in, (H, W, C) uint8 pixels out, or one line saying why not (torch-free).
+"""The only door for pictures: a file's bytes in, (H, W, C) pixels out, or one line saying why not (torch-free).
 
 Order: byte cap, format by its first bytes, container walked and size capped (containers.py), the one decoder of that
-format, then our own conversion: 16-bit scaled instead of clipped, EXIF orientation applied, transparency kept.
+format, then our own conversion: values as deep as they are stored (depth.py makes 8 bits of them, by one rule for a
+whole data set), EXIF orientation applied, transparency kept.
 ICC profiles and gamma chunks are not applied. Of a phone's multi-picture JPEG (MPO) the first picture is read.
 
 Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA.
@@ -13,7 +14,7 @@ import stat
 import struct
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 
@@ -72,15 +73,17 @@ class PictureError(DataError):
 
 @dataclass(frozen=True, eq=False)
 class Picture:
-    """One decoded picture. `pixels`: (H, W, C) uint8; `mode`: the decoder's own name for the file's pixels;
-    `size`: (width, height) of the whole picture as a viewer shows it, however small it was decoded; `rotated`: an EXIF
-    orientation other than the plain one was applied."""
+    """One decoded picture. `pixels`: (H, W, C) uint8, or uint16 where the file has 16 bits a channel; `mode`: the
+    decoder's own name for the file's pixels; `size`: (width, height) of the whole picture as a viewer shows it, however
+    small it was decoded; `rotated`: an EXIF orientation other than the plain one was applied; `notes`: what is to be
+    said of it, one line each."""
 
     pixels: np.ndarray
     format: str
     mode: str
     size: tuple[int, int]
     rotated: bool
+    notes: tuple[str, ...] = ()
 
 
 def is_picture_name(path: str | os.PathLike[str]) -> bool:
@@ -102,14 +105,15 @@ def read_picture(
         if len(data) > limits.max_bytes:
             raise Refused(f"more than the {limits.max_bytes:,} bytes allowed")
         header = inspect(data)
-        image = _decode(header, near, limits)
-        pixels = _TURNS[header.orientation](_to_array(image, header.depth))
+        image, values = _decoded(header, near, limits)
+        pixels = _TURNS[header.orientation](values)
     except Refused as error:
         raise PictureError(name, str(error)) from None
     except MemoryError as error:
         raise PictureError(name, "not enough memory to decode it") from error
     width, height = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
-    mode, rotated = image.mode, header.orientation != 1
+    deep = pixels.dtype == np.uint16 and not image.mode.startswith("I")
+    mode, rotated = f"{image.mode};16" if deep else image.mode, header.orientation != 1
     return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated)
 
 
@@ -130,8 +134,34 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         raise Refused("no such file") from error
 
 
-def _decode(header: Header, near: int | None, limits: Limits) -> ImageFile:
-    """The loaded image; a JPEG as small as `near` permits."""
+def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[ImageFile, np.ndarray]:
+    """The loaded image, and its pixels (H, W, C) as deep as they are stored."""
+    if header.depth != 16 or header.format != "PNG":
+        image = _load(header, near, limits)
+        return image, _to_array(image, header.depth)
+    if header.data[25] == 4:  # gray and alpha, 16 bits each: Pillow drops the low bytes, but four bytes are RGBA
+        image = _load(replace(header, data=_as_bytes(header.data)), near, limits)
+        gray, alpha = np.moveaxis(np.asarray(image).view(">u2"), -1, 0).astype(np.uint16)
+        return image, np.stack([gray, gray, gray, alpha], axis=-1)
+    image = _load(header, near, limits)
+    if header.data[25] not in (2, 6):
+        return image, _to_array(image, header.depth)
+    high, low = np.asarray(image), np.asarray(_load(header, near, limits, low=True))
+    values = high.astype(np.uint16) << 8 | low
+    if isinstance(key := image.info.get("transparency"), tuple):
+        opaque = np.where((values == key).all(-1, keepdims=True), np.uint16(0), np.uint16(65535))
+        values = np.concatenate([values, opaque], axis=-1)
+    return image, values
+
+
+def _as_bytes(data: bytes) -> bytes:
+    """A PNG of 16-bit gray and alpha as one of 8-bit RGBA, which has the same bytes."""
+    header = data[12:24] + bytes((8, 6)) + data[26:29]
+    return data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
+
+
+def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False) -> ImageFile:
+    """The loaded image; a JPEG as small as `near` permits; of 16-bit colour the high bytes, or the low ones."""
     size = header.width, header.height
     pixels = header.width * header.height
     shrinks = header.format == "JPEG" and near is not None and not header.buffered
@@ -146,6 +176,8 @@ def _decode(header: Header, near: int | None, limits: Limits) -> ImageFile:
             image.draft(None, (2 * near, 2 * near))
         if image.width * image.height > limits.max_pixels:
             raise Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {limits.max_pixels:,} allowed")
+        if low:  # read as little-endian, the byte that Pillow takes is the other one
+            image.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in image.tile]
         image.load()
     except _DECODER_ERRORS as error:
         cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
@@ -154,22 +186,19 @@ def _decode(header: Header, near: int | None, limits: Limits) -> ImageFile:
 
 
 def _to_array(image: ImageFile, depth: int) -> np.ndarray:
-    """(H, W, C) uint8 of a loaded image. `depth`: bits a channel in the file, which tells 16-bit gray from others."""
+    """(H, W, C) uint8, or uint16 for 16-bit gray, of a loaded image. `depth`: bits a channel in the file."""
     try:
         key = image.info.get("transparency")
         if image.mode.startswith("I"):  # 16-bit gray
-            values = np.asarray(image).astype(np.int64)
-            gray = scale_to_uint8(values.clip(0, 65535).astype(np.uint16))
+            gray = np.asarray(image).astype(np.uint16)
             if not isinstance(key, int):
                 return gray[..., None]
-            opaque = np.where(values == key, np.uint8(0), np.uint8(255))
+            opaque = np.where(gray == key, np.uint16(0), np.uint16(65535))
             return np.stack([gray, gray, gray, opaque], axis=-1)
         if isinstance(key, int) and image.mode == "L" and depth < 8:
             image.info["transparency"] = (
                 key * 255 // (2**depth - 1)
             )  # the key is in the file's units, the pixels are not
-        if isinstance(key, tuple) and depth == 16:
-            image.info["transparency"] = tuple(value >> 8 for value in key)
         if image.has_transparency_data:
             return np.asarray(image.convert("RGBA"))
         if image.mode in ("1", "L"):
@@ -189,24 +218,6 @@ _TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.32, tag 0x01
     7: lambda a: a[::-1, ::-1].transpose(1, 0, 2),
     8: lambda a: a[:, ::-1].transpose(1, 0, 2),
 }
-
-
-def scale_to_uint8(values: np.ndarray) -> np.ndarray:
-    """Any array of pixel values as uint8: bool 0/255, 16-bit v/257 rounded, fractions 0..1 times 255, other numbers as
-    they are when all lie in 0..255; raises DataError otherwise."""
-    if values.dtype == np.uint8:
-        return values
-    if values.dtype == np.bool_:
-        return values.astype(np.uint8) * np.uint8(255)
-    if values.dtype.kind not in "uif":
-        raise DataError(f"pixels of type {values.dtype} cannot be used; give uint8, uint16 or fractions in 0 to 1")
-    if values.dtype == np.uint16:
-        return ((values.astype(np.uint32) + 128) // 257).astype(np.uint8)
-    low, high = (values.min(), values.max()) if values.size else (0, 0)
-    if not (low >= 0 and high <= 255):  # NaN too
-        raise DataError(f"pixels from {low} to {high} cannot be used; give 0 to 255, uint16, or fractions in 0 to 1")
-    scale = 255 if values.dtype.kind == "f" and high <= 1 else 1
-    return np.rint(values * scale).astype(np.uint8) if values.dtype.kind == "f" else values.astype(np.uint8)
 
 
 def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:

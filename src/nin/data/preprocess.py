@@ -4,6 +4,7 @@ N pictures, C channels, H x W pixels. Resizing is Pillow's antialiased bilinear:
 shrinks into one pixel, which torch's and ONNX's `antialias=True` agree with.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,10 @@ from typing import Any, Literal, Self, get_args
 import numpy as np
 from PIL import Image
 
-from nin.data.images import read_picture, to_channels
+from nin.data.depth import Range, in_words, misfit, shallow, to_uint8
+from nin.data.images import LIMITS, Limits, PictureError, read_picture, to_channels
 from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
-from nin.errors import ModelError, UsageError
+from nin.errors import DataError, ModelError, UsageError
 
 Fit = Literal["stretch", "pad", "crop"]
 Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
@@ -29,6 +31,8 @@ class Preprocess:
     mean, std: one number per channel, in units of 0..1.
     normalisation: "standard" by mean and std; "gcn", each picture by its own contrast; "gcn-zca", whitened after that
     by `zca`, which must be there; "lcn", each place by its neighbourhood's contrast. See nin.data.whiten.
+    value_range: the values of deep pictures that become 0 and 255, found on the training pictures; None: the full scale
+    of their type. See nin.data.depth.
     """
 
     size: tuple[int, int]
@@ -38,6 +42,7 @@ class Preprocess:
     std: tuple[float, ...]
     normalisation: Normalisation = "standard"
     zca: Zca | None = None
+    value_range: Range | None = None
 
     def __post_init__(self) -> None:
         if len(self.size) != 2 or not all(isinstance(n, int) and 1 <= n <= 4096 for n in self.size):
@@ -49,6 +54,10 @@ class Preprocess:
         for name, values, low in (("mean", self.mean, 0.0), ("std", self.std, 1e-6)):
             if len(values) != self.channels or not all(low <= value <= 1 for value in values):
                 raise UsageError(f"preprocess {name} {values} must be {self.channels} numbers from {low:g} to 1")
+        if self.value_range is not None:
+            low, high = self.value_range if len(self.value_range) == 2 else (math.nan, math.nan)
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise UsageError(f"preprocess value_range {self.value_range} must be two numbers, the lower one first")
         if self.normalisation not in get_args(Normalisation):
             known = ", ".join(get_args(Normalisation))
             raise UsageError(f"preprocess normalisation {self.normalisation!r} must be one of {known}")
@@ -60,7 +69,7 @@ class Preprocess:
             raise UsageError(f"preprocess has a ZCA for {self.zca.mean.size:,} values; pictures are {shape}")
 
     def resize(self, pixels: np.ndarray) -> np.ndarray:
-        """(H0, W0, C0) uint8 -> (H, W, channels) uint8."""
+        """(H0, W0, C0) uint8, on the scale of the network -> (H, W, channels) uint8."""
         pixels = to_channels(pixels, self.channels)
         height, width = pixels.shape[:2]
         if (height, width) == self.size:
@@ -81,9 +90,33 @@ class Preprocess:
         canvas[top : top + inner[0], left : left + inner[1]] = _bilinear(pixels, inner)
         return canvas
 
-    def load(self, source: Path | bytes, *, name: str | None = None) -> np.ndarray:
-        """(H, W, channels) uint8 of one picture file, or of the bytes of one; raises PictureError."""
-        return self.resize(read_picture(source, near=max(self.size), name=name).pixels)
+    def open_picture(
+        self, source: Path | bytes, *, name: str | None = None, limits: Limits = LIMITS, strict: bool = True
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(H, W, channels) uint8 of one picture file, or of the bytes of one, and what is to be said of it.
+
+        Raises PictureError, also for pixels that mean nothing on this scale. Values nearly all outside of the range are
+        such pixels where `strict`, in what is to be answered; else, among many that are learned from, a note.
+        """
+        picture = read_picture(source, near=max(self.size), name=name, limits=limits)
+        resized, said = self.fit_pixels(picture.pixels, name or _name(source), strict=strict)
+        return resized, (*picture.notes, *said)
+
+    def fit_pixels(self, pixels: np.ndarray, name: str, *, strict: bool = True) -> tuple[np.ndarray, tuple[str, ...]]:
+        """As `open_picture`, of pixels (H0, W0, C0) of any type; `name` stands for them in messages."""
+        found = misfit(pixels, self.value_range)
+        if found and strict:
+            raise PictureError(name, found)
+        try:
+            resized = self.resize(to_uint8(pixels, self.value_range))
+        except DataError as error:
+            raise PictureError(name, str(error)) from None
+        said = found or shallow(pixels, self.value_range)
+        return resized, (said,) if said else ()
+
+    def load(self, source: Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> np.ndarray:
+        """(H, W, channels) uint8 of one picture to be answered; raises what `open_picture` does."""
+        return self.open_picture(source, name=name, limits=limits)[0]
 
     def normalise(self, batch: np.ndarray) -> np.ndarray:
         """(N, H, W, C) uint8 -> (N, C, H, W) float32 as the network takes it; standard: (x / 255 - mean) / std."""
@@ -116,6 +149,10 @@ class Preprocess:
 
     def in_words(self) -> str:
         """What happens to the values of a resized picture, for people."""
+        scaled = f"values of {in_words(self.value_range)} as 0 to 255; " if self.value_range is not None else ""
+        return scaled + self._normalised_in_words()
+
+    def _normalised_in_words(self) -> str:
         if self.normalisation == "standard":
             mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
             return f"values / 255, minus the mean ({mean}), divided by the spread ({std})"
@@ -134,6 +171,8 @@ class Preprocess:
         value = {name: list(item) if isinstance(item, tuple) else item for name, item in value.items()}
         if self.normalisation != "standard":
             value["normalisation"] = self.normalisation
+        if self.value_range is not None:
+            value["value_range"] = list(self.value_range)
         if self.zca is not None:
             value["zca"] = {"pictures": self.zca.pictures, "sha256": self.zca.sha256}
         return value
@@ -141,7 +180,7 @@ class Preprocess:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> Self:
         """Read what `to_dict` wrote and `tensors` gave; raises ModelError when it is anything else."""
-        names, more = {"size", "channels", "fit", "mean", "std"}, {"normalisation", "zca"}
+        names, more = {"size", "channels", "fit", "mean", "std"}, {"normalisation", "zca", "value_range"}
         if not isinstance(value, Mapping) or not names <= set(value) <= names | more:
             found = ", ".join(sorted(map(str, value))) if isinstance(value, Mapping) else type(value).__name__
             raise ModelError(f"preprocess has {found}; expected exactly {', '.join(sorted(names))}")
@@ -150,9 +189,15 @@ class Preprocess:
             size = tuple(int(n) for n in value["size"])
             mean, std = (tuple(float(x) for x in value[name]) for name in ("mean", "std"))
             normalisation = value.get("normalisation", "standard")
-            return cls(size, value["channels"], value["fit"], mean, std, normalisation, zca)  # type: ignore[arg-type]
+            low_high = value.get("value_range")
+            value_range = None if low_high is None else tuple(float(x) for x in low_high)
+            return cls(size, value["channels"], value["fit"], mean, std, normalisation, zca, value_range)  # type: ignore[arg-type]
         except (UsageError, TypeError, ValueError, OverflowError) as error:
             raise ModelError(f"the model's preprocessing makes no sense ({error}); restore the file") from error
+
+
+def _name(source: Path | bytes) -> str:
+    return "the picture" if isinstance(source, bytes) else str(source)
 
 
 def _bilinear(

@@ -31,8 +31,8 @@ MAX_HOLDOUT = 5_000  # ours: 5,000 pictures know an accuracy to about 1 point (9
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N labelled pictures: files (`paths`, all below `root`), pixels (`images`: (N, H, W, C) uint8) or parts of shards
-    (`packed`), one of the three.
+    """N labelled pictures: files (`paths`, all below `root`), pixels (`images`: (N, H, W, C), of the type that is
+    stored) or parts of shards (`packed`), one of the three.
 
     labels: (N,) int64, indices into the source's classes.
     """
@@ -104,7 +104,11 @@ class Source:
             if split.packed is not None:
                 add(*split.packed.identity())
             if split.images is not None:
-                add(str(split.images.shape).encode(), hashlib.sha256(np.ascontiguousarray(split.images).data).digest())
+                kind = "" if split.images.dtype == np.uint8 else f"{split.images.dtype.str} "
+                add(
+                    f"{kind}{split.images.shape}".encode(),
+                    hashlib.sha256(np.ascontiguousarray(split.images).data).digest(),
+                )
         return digest.hexdigest()
 
 

@@ -22,11 +22,11 @@ AHEAD = 128  # pictures decoded ahead until a batch has been seen
 MAX_THREADS = 16  # Pillow lets go of the interpreter while decoding; the rest of a picture's way does not
 
 
-def load_picture(split: Split, index: int, preprocess: Preprocess) -> np.ndarray:
-    """(H, W, C) uint8 of one picture of a split of any kind; raises PictureError."""
-    if split.images is not None:
-        return preprocess.resize(split.images[index])
-    return preprocess.load(split.encoded(index))
+def load_picture(split: Split, index: int, preprocess: Preprocess) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(H, W, C) uint8 of one picture of a split of any kind, and what is to be said of it; raises PictureError."""
+    if split.images is None:
+        return preprocess.open_picture(split.encoded(index), strict=False)
+    return preprocess.fit_pixels(split.images[index], split.name(index), strict=False)
 
 
 class StreamedImages:
@@ -114,7 +114,7 @@ class StreamedImages:
 
     def _picture(self, row: int) -> np.ndarray:
         try:
-            return load_picture(self.split, self._deputies.get(row, row), self.preprocess)
+            return load_picture(self.split, self._deputies.get(row, row), self.preprocess)[0]
         except PictureError as error:
             name = self.split.name(row)
             if not self.skip_unreadable:
@@ -123,7 +123,7 @@ class StreamedImages:
         peers = np.flatnonzero(self.split.labels == self.split.labels[row])
         for peer in np.roll(peers, -np.searchsorted(peers, row, "right"))[:-1].tolist():
             try:
-                image = load_picture(self.split, peer, self.preprocess)
+                image, _ = load_picture(self.split, peer, self.preprocess)
             except PictureError:
                 continue
             self._deputies[row] = peer

@@ -14,6 +14,7 @@ import onnxruntime
 
 from nin import __version__
 from nin.bundle.folder import Bundle
+from nin.data.depth import in_words
 from nin.data.machine import usable_cores
 from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
@@ -44,11 +45,13 @@ def whole(bundle: Bundle, inner: Graph, facts: Facts) -> Graph:
     """The graph of a file: resizing, then `inner`, with all that a reader wants to know in its metadata."""
     build = resizing(bundle.preprocess)
     pictures = Port(PICTURES, "uint8", ("batch", "height", "width", bundle.preprocess.channels))
+    own = bundle.preprocess.value_range
+    deep = "" if own is None else f"; values of {in_words(own)} brought to 0 to 255 before, others clipped"
     metadata = {
         FACTS: facts.to_json(),
         "labels": "\n".join(bundle.classes),
         "preprocessing": bundle.preprocess.in_words(),
-        "input": f"{PICTURES}: uint8 (batch, height, width, channels), any size; not resized, not normalised",
+        "input": f"{PICTURES}: uint8 (batch, height, width, channels), any size; not resized, not normalised{deep}",
         "licence": str(bundle.provenance.get("license", "unknown")),
     }
     constants = {**build.constants, **inner.constants}

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
+from nin.data.depth import is_full
 from nin.data.images import Limits, PictureError, read_picture
 from nin.data.preprocess import Preprocess
 from nin.deploy.engine import Answers, Engine
@@ -40,13 +41,17 @@ def version_of(engine: Engine) -> str:
 def describe(name: str, engine: Engine) -> dict[str, Any]:
     """The model's metadata. Pictures may have any size; -1 stands for what varies."""
     height, width = (int(side) for side in _map_size(engine))
-    classes = len(engine.classes)
+    classes, channels = len(engine.classes), engine.preprocess.channels
     return {
         "name": name,
         "versions": [version_of(engine)],
         "platform": f"nin_{engine.runtime}",
         "inputs": [
-            {"name": "pictures", "datatype": "UINT8", "shape": [-1, -1, -1, engine.preprocess.channels]},
+            {
+                "name": "pictures",
+                "datatype": pixel_type(engine.preprocess),
+                "shape": [-1, -1, -1, channels],
+            },
             {"name": "files", "datatype": "BYTES", "shape": [-1]},
         ],
         "outputs": [
@@ -55,6 +60,15 @@ def describe(name: str, engine: Engine) -> dict[str, Any]:
             {"name": "class_maps", "datatype": "FP32", "shape": [-1, classes, height, width]},
         ],
     }
+
+
+def pixel_type(preprocess: Preprocess) -> str:
+    """The datatype of the pixels that a model takes: deep ones where it learned from the values of deep pictures."""
+    if is_full(preprocess.value_range):
+        return "UINT8"
+    assert preprocess.value_range is not None
+    low, high = preprocess.value_range
+    return "UINT16" if low >= 0 and high <= 65_535 and low == int(low) and high == int(high) else "FP32"
 
 
 def _map_size(engine: Engine) -> tuple[int, ...]:
@@ -111,13 +125,17 @@ def _images(tensor: Mapping[str, Any], preprocess: Preprocess, limits: Limits) -
         _no("data is not a list")
     if shape and shape[0] > PICTURES:
         _no(f"there are more than {PICTURES} pictures")
+    wanted = pixel_type(preprocess)
     if kind == ("files", "BYTES"):
         pictures = _decoded(shape, data, tensor.get("parameters", {}), preprocess, limits)
-    elif kind == ("pictures", "UINT8"):
-        pictures = list(_pixels(shape, data, limits))
+    elif kind == ("pictures", wanted):
+        pictures = list(_pixels(shape, data, limits, wanted))
     else:
-        _no("the input is neither pictures (UINT8) nor files (BYTES)")
-    return np.stack([preprocess.resize(pixels) for pixels in pictures])
+        _no(f"the input is neither pictures ({wanted}) nor files (BYTES)")
+    try:
+        return np.stack([preprocess.fit_pixels(pixels, "the picture")[0] for pixels in pictures])
+    except PictureError as error:
+        _no(f"a picture cannot be used: {error.reason}")
 
 
 def _decoded(
@@ -137,7 +155,7 @@ def _decoded(
         _no(f"a picture in files cannot be read: {error.reason}")
 
 
-def _pixels(shape: Sequence[int], data: Sequence[Any], limits: Limits) -> np.ndarray:
+def _pixels(shape: Sequence[int], data: Sequence[Any], limits: Limits, kind: str) -> np.ndarray:
     if len(shape) != 4 or shape[3] not in (1, 3, 4):
         _no("the shape of pictures is not [N, height, width, 1, 3 or 4]")
     if math.prod(shape) > limits.max_pixels or max(shape) > 65_535:
@@ -146,13 +164,15 @@ def _pixels(shape: Sequence[int], data: Sequence[Any], limits: Limits) -> np.nda
         values = np.array(data)
     except (ValueError, OverflowError):
         _no("data of pictures is not even")
-    if values.dtype.kind not in "iu" or values.size != math.prod(shape) or values.ndim not in (1, 4):
-        _no("data of pictures is not as many whole numbers as shape says")
+    dtype, high = {"UINT8": (np.uint8, 255), "UINT16": (np.uint16, 65_535), "FP32": (np.float32, 3e38)}[kind]
+    numbers = "iuf" if kind == "FP32" else "iu"
+    if values.dtype.kind not in numbers or values.size != math.prod(shape) or values.ndim not in (1, 4):
+        _no(f"data of pictures is not as many {'numbers' if kind == 'FP32' else 'whole numbers'} as shape says")
     if values.ndim == 4 and values.shape != tuple(shape):
         _no("data of pictures has another shape than it says")
-    if values.min() < 0 or values.max() > 255:
-        _no("data of pictures is not from 0 to 255")
-    return values.astype(np.uint8).reshape(shape)
+    if values.min() < (-high if kind == "FP32" else 0) or values.max() > high:
+        _no(f"data of pictures is not from 0 to {high}")
+    return values.astype(dtype).reshape(shape)
 
 
 def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from urllib.parse import parse_qsl
 
 import numpy as np
 
-from nin.data.images import Limits, PictureError, read_picture
+from nin.artifacts import escape_name
+from nin.data.images import Limits, PictureError
 from nin.data.machine import usable_cores
-from nin.data.preprocess import Preprocess
 from nin.deploy import metrics, oip
 from nin.deploy.engine import Answers, Engine
 from nin.deploy.forms import expect_picture, picture_in
@@ -34,6 +34,7 @@ from nin.errors import NinError
 
 LOG = logging.getLogger("nin.serve")
 ACCESS = logging.getLogger("nin.access")
+Headers = tuple[tuple[str, str], ...]
 T = TypeVar("T")
 TOP, MOST_TOP, MOST_MAPS = 3, 1_000, 20  # classes shown: by default as nin predict, at most, and with their maps
 PIXELS = 16 * 2**20  # of one picture as decoded; ours: a phone's 12 MP and some more
@@ -175,7 +176,7 @@ class Server:
         """[{label, score}, ...], likeliest first; with maps=1 each with its class map as PNG."""
         maps = match.query.get("maps") == "1"
         top = _top(match.query, MOST_MAPS if maps else MOST_TOP)
-        engine, pixels, answers = await self._see(match, request)
+        engine, pixels, said, answers = await self._see(match, request)
         probabilities = answers.probabilities[0]
         best = np.argsort(-probabilities, kind="stable")[:top]
         found: list[dict[str, Any]] = [{"label": engine.classes[i], "score": float(probabilities[i])} for i in best]
@@ -187,23 +188,26 @@ class Server:
             for entry, index in zip(found, best, strict=True):
                 png = await self._aside(self._drawing.overlay, pixels, answers.maps[0, index], limit)
                 entry["map"] = base64.b64encode(png).decode("ascii")
-        return to_json(200, found)
+        return to_json(200, found, headers=said)
 
     async def explain(self, match: _Match, request: Request) -> Response:
         """One PNG: the picture, and where the network sees each of its likeliest classes."""
         top = _top(match.query, MOST_MAPS)
         if "maps" in match.query:
             raise Refused(400, "the query has maps; an explanation has them always")
-        engine, pixels, answers = await self._see(match, request)
-        return Response(200, await self._aside(self._drawing.sheet, pixels, answers, engine.classes, top), "image/png")
+        engine, pixels, said, answers = await self._see(match, request)
+        sheet = await self._aside(self._drawing.sheet, pixels, answers, engine.classes, top)
+        return Response(200, sheet, "image/png", said)
 
-    async def _see(self, match: _Match, request: Request) -> tuple[Engine, np.ndarray, Answers]:
-        """The engine that answered, the picture (H, W, C) as it saw it, and what it says."""
+    async def _see(self, match: _Match, request: Request) -> tuple[Engine, np.ndarray, Headers, Answers]:
+        """The engine that answered, the picture (H, W, C) as it saw it, what is to be said of that, and the answer."""
         assert match.served is not None
         batcher = match.served.current
         with batcher.expecting():
-            pixels = await self._aside(_decode, picture_in(request), batcher.engine.preprocess, self.limits)
-        return batcher.engine, pixels, await batcher.run(pixels[None])
+            read = partial(batcher.engine.preprocess.open_picture, limits=self.limits)
+            pixels, notes = await self._aside(read, picture_in(request))
+        said = tuple(("Nin-Note", escape_name(note)) for note in notes)
+        return batcher.engine, pixels, said, await batcher.run(pixels[None])
 
     def list_models(self, _match: _Match) -> Response:
         """Every model with its classes and what it looks at."""
@@ -280,11 +284,6 @@ class Server:
             asked = await self._aside(oip.read_infer, bytes(request.body), batcher.engine.preprocess, self.limits)
         answers = await batcher.run(asked.images)
         return await self._aside(lambda: to_json(200, oip.reply(served.name, batcher.engine, asked, answers)))
-
-
-def _decode(data: bytes, preprocess: Preprocess, limits: Limits) -> np.ndarray:
-    """(H, W, C) uint8 of the network's own size; PictureError."""
-    return preprocess.resize(read_picture(data, near=max(preprocess.size), limits=limits).pixels)
 
 
 def _facts(served: Served) -> dict[str, Any]:

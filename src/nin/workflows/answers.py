@@ -23,7 +23,8 @@ class RunResult:
 
 @dataclass(frozen=True)
 class Prediction:
-    """The answer for one picture; `scores` holds every class, likeliest first. `error` is set when there is none."""
+    """The answer for one picture; `scores` holds every class, likeliest first. `error` is set when there is none;
+    `notes`: what is to be known of the picture, one line each."""
 
     file: str
     label: str | None
@@ -32,6 +33,7 @@ class Prediction:
     scores: tuple[tuple[str, float], ...]
     ms: float
     error: str | None = None
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,9 @@ import yaml
 from nin import __version__
 from nin.artifacts import escape_name, read_bytes, remove, seal_json, write_bytes
 from nin.bundle.folder import WEIGHTS, Bundle
-from nin.data.images import PictureError, read_picture, to_channels
+from nin.data.depth import to_uint8
+from nin.data.images import read_picture, to_channels
+from nin.data.preprocess import Preprocess
 from nin.data.sources import Split, open_source
 from nin.data.stream import StreamedImages
 from nin.deploy import pt2
@@ -108,7 +110,7 @@ def _material(bundle: Bundle, options: ExportOptions) -> Material:
         known = ", ".join(escape_name(label) for label in bundle.classes[:5])
         raise DataError(f"{path} has other classes than the model ({known} ...); name the data that it was trained on")
     unseen = next(source.splits[name] for name in ("test", "validation", "train") if name in source.splits)
-    pictures = list(_whole(_some(unseen, PROVEN), bundle.preprocess.channels))
+    pictures = list(_whole(_some(unseen, PROVEN), bundle.preprocess))
     return Material(pictures, f"{len(pictures)} pictures of {path.resolve().name}", source.splits["train"], unseen)
 
 
@@ -124,14 +126,15 @@ def _data(bundle: Bundle, options: ExportOptions) -> tuple[Path | None, dict[str
     return path, dict(said.get("options", {}))
 
 
-def _whole(split: Split, channels: int) -> Iterator[np.ndarray]:
-    """Pictures in their own sizes; those that cannot be read are not needed."""
+def _whole(split: Split, preprocess: Preprocess) -> Iterator[np.ndarray]:
+    """Pictures in their own sizes, 8 bits deep; those that cannot be read are not needed."""
     for row in range(len(split)):
         try:
             pixels = split.images[row] if split.images is not None else read_picture(split.encoded(row)).pixels
-        except PictureError:
+            pixels = to_uint8(pixels, preprocess.value_range)
+        except DataError:
             continue
-        yield np.ascontiguousarray(to_channels(pixels, channels))
+        yield np.ascontiguousarray(to_channels(pixels, preprocess.channels))
 
 
 def _photographs() -> Iterator[np.ndarray]:

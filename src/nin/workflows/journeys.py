@@ -172,7 +172,7 @@ def measure(
     opened: "Callable[[], Classifier]", data: str | Path, *, split: str | None = None, skip_unreadable: bool = False
 ) -> Measured:
     """`evaluate` of what `opened` gives once the pictures are found."""
-    from nin.data.cache import decode_split
+    from nin.data.cache import decode_split, noted_in_words
     from nin.data.sources import open_source
     from nin.data.stream import StreamedImages
 
@@ -196,6 +196,7 @@ def measure(
     evaluation = at_work.evaluate(decoded.images, labels)
     streamed = decoded.images.unreadable.values() if isinstance(decoded.images, StreamedImages) else ()
     notes = [f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed)]
+    notes += noted_in_words(decoded.noted)
     if name == "train":
         notes.append("no test or validation split was found: measured on everything in the folder")
     return Measured(evaluation, name, tuple(notes), at_work.runner.in_words())

@@ -7,9 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
-from nin.data.cache import Decoded, decode_split
-from nin.data.images import PictureError, read_picture, to_channels
+from nin.data import depth
+from nin.data.cache import Decoded, decode_split, noted_in_words
+from nin.data.check import stored_pixels
 from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import Source, Split
@@ -24,7 +26,6 @@ from nin.training.recipes import Recipe, default_recipe
 from nin.workflows.options import Listener, TrainOptions, seconds
 from nin.workflows.transfer import channels_for, network_for, normalisation_for, preprocess_for, size_for
 
-SAMPLE = 256  # pictures looked at to choose size, channels, mean and spread
 PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
 SMALLEST = 8  # pixels; the least side the network takes
 STEM_SIDE = 48  # largest side of the map after the first convolution; ours: docs/log.md
@@ -47,7 +48,8 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     begin: the model to begin with; its network is taken over as far as it suits these pictures.
     """
     train = source.splits["train"]
-    sample = _sample(train)
+    sample = depth.sample(train, near=2 * PHOTO_SIDE)
+    value_range = _value_range(source, sample)
     channels = options.channels or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
     wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
@@ -59,8 +61,8 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
         expect_whitenable((height, width), channels)
         normalisation = "gcn"  # until `whitened` has seen the pictures
     even = (0.5,) * channels
-    preprocess = Preprocess((height, width), channels, options.fit, even, even, normalisation)
-    resized = np.stack([preprocess.resize(to_channels(p, channels)) for p in sample]) / 255.0
+    preprocess = Preprocess((height, width), channels, options.fit, even, even, normalisation, value_range=value_range)
+    resized = np.stack([preprocess.resize(depth.to_uint8(picture, value_range)) for picture in sample]) / 255.0
     mean, std = resized.mean((0, 1, 2)), resized.std((0, 1, 2))
     preprocess = replace(
         preprocess,
@@ -79,6 +81,14 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     if min(height, width) < network.min_side:
         raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
+
+
+def _value_range(source: Source, sample: list[np.ndarray]) -> depth.Range | None:
+    """The values of deep pictures that become 0 and 255; DataError where there is no one range for all."""
+    try:
+        return depth.find_range(sample)
+    except DataError as error:
+        raise DataError(f"{escape_name(source.path)}: {error}") from None
 
 
 def _network(options: TrainOptions, classes: int, channels: int, stem_stride: int) -> NINConfig:
@@ -135,24 +145,6 @@ def _author_recipe(options: TrainOptions) -> Recipe:
     return made_for[options.network](**chosen)
 
 
-def _sample(split: Split) -> list[np.ndarray]:
-    """Up to SAMPLE readable pictures, (H, W, C) uint8, evenly spread over the split."""
-    chosen = np.unique(np.linspace(0, len(split) - 1, min(SAMPLE, len(split))).astype(int))
-    if split.images is not None:
-        return [split.images[i] for i in chosen]
-    pictures = []
-    for i in chosen:
-        try:
-            pictures.append(read_picture(split.encoded(i), near=PHOTO_SIDE * 2).pixels)
-        except PictureError:
-            continue  # all unreadable pictures are reported together when the split is decoded
-    if not pictures:
-        raise DataError(
-            f"none of {len(chosen)} training pictures looked at can be read; run nin data check on the folder"
-        )
-    return pictures
-
-
 def _size(sample: list[np.ndarray], wanted: int | None) -> tuple[int, int]:
     """(H, W): as asked for; the pictures' own size when they are small and alike; else PHOTO_SIDE."""
     if wanted is not None:
@@ -189,6 +181,8 @@ def decode(
         listener.note(
             f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})"
         )
+    for line in noted_in_words(decoded.noted):
+        listener.note(f"{name}: {line}")
     return decoded
 
 
@@ -225,10 +219,22 @@ def _spread_out(images: Images, count: int, listener: Listener) -> Iterator[np.n
         listener.loading(min(start + BLOCK, count), count)
 
 
-def shared_pictures(train: Images, held_out: Images) -> int:
-    """How many held-out pictures are, pixel for pixel, also training pictures."""
-    seen = {_digest(picture) for picture in train}
-    return sum(_digest(picture) in seen for picture in held_out)
+def shared_pictures(train: Split, learned: Decoded, split: Split, measured: Decoded) -> int:
+    """How many pictures of `split` are, pixel for pixel as they are stored, also training pictures.
+
+    Those that are alike as the network sees them, small and in 8 bits, are compared as they are stored.
+    """
+    alike: dict[bytes, list[int]] = {}
+    for row, picture in zip(learned.kept.tolist(), learned.images, strict=True):
+        alike.setdefault(_digest(picture), []).append(row)
+    stored: dict[bytes, set[bytes]] = {}
+    shared = 0
+    for row, picture in zip(measured.kept.tolist(), measured.images, strict=True):
+        if (found := _digest(picture)) in alike:
+            if found not in stored:
+                stored[found] = {stored_pixels(train, place) for place in alike[found]}
+            shared += stored_pixels(split, row) in stored[found]
+    return shared
 
 
 def _digest(picture: np.ndarray) -> bytes:

@@ -12,6 +12,7 @@ import torch
 from nin.artifacts import RunLock, escape_name, make_folder
 from nin.bundle.folder import Bundle
 from nin.data.augment import Augmentation, augment
+from nin.data.depth import range_note
 from nin.data.digits import open_digits
 from nin.data.randomness import order
 from nin.data.sources import Source, open_source
@@ -70,6 +71,8 @@ def start(
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     hardware.apply(machine)
     plan = make_plan(source, options, begin)
+    if plan.preprocess.value_range is not None:
+        listener.note(range_note(plan.preprocess.value_range))
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
     if begin is not None:
         listener.note(take_weights(run.trainer.model, begin, source.classes))
@@ -159,7 +162,8 @@ def _prepare(
     team.same({"--stream": streamed})
     shared = None
     if not streamed:
-        shared = sum(shared_pictures(data["train"].images, pictures.images) for pictures in held_out.values())
+        parts = source.splits
+        shared = sum(shared_pictures(parts["train"], decoded["train"], parts[name], decoded[name]) for name in held_out)
     options = replace(options, stream=streamed)
     kept = {name: decoded[name].kept for name in held_out}
     return Run(folder, source, options, plan, trainer, held_out, kept, shared)

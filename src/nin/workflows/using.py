@@ -79,19 +79,19 @@ class Classifier:
     def _predict_chunk(self, chunk: list[tuple[Path | bytes, str]], pool: ThreadPoolExecutor) -> Iterator[Prediction]:
         start = time.perf_counter()
         loaded = list(pool.map(lambda item: _load(self.preprocess, item[0]), chunk))
-        good = [pixels for pixels in loaded if isinstance(pixels, np.ndarray)]
+        good = [found[0] for found in loaded if not isinstance(found, str)]
         rows = iter(self.runner.run(np.stack(good)).probabilities if good else ())
         ms = (time.perf_counter() - start) * 1000 / len(chunk)
-        for (_, name), pixels in zip(chunk, loaded, strict=True):
-            if isinstance(pixels, np.ndarray):
-                yield self._answer(name, next(rows), ms)
+        for (_, name), found in zip(chunk, loaded, strict=True):
+            if isinstance(found, str):
+                yield Prediction(name, None, None, False, (), ms, error=found)
             else:
-                yield Prediction(name, None, None, False, (), ms, error=pixels)
+                yield self._answer(name, next(rows), ms, found[1])
 
-    def _answer(self, name: str, probabilities: np.ndarray, ms: float) -> Prediction:
+    def _answer(self, name: str, probabilities: np.ndarray, ms: float, notes: tuple[str, ...]) -> Prediction:
         ranked = tuple((self.classes[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable"))
         label, score = ranked[0]
-        return Prediction(name, label, score, score < self.calibration.unknown_below, ranked, ms)
+        return Prediction(name, label, score, score < self.calibration.unknown_below, ranked, ms, notes=notes)
 
     def see(self, source: Path | bytes, name: str) -> "Example":
         """One picture with its logits, probabilities and class maps."""
@@ -112,9 +112,9 @@ class Classifier:
         return evaluate_probabilities(probabilities, labels, self.classes)
 
 
-def _load(preprocess: Preprocess, source: Path | bytes) -> np.ndarray | str:
+def _load(preprocess: Preprocess, source: Path | bytes) -> tuple[np.ndarray, tuple[str, ...]] | str:
     try:
-        return preprocess.load(source)
+        return preprocess.open_picture(source)
     except PictureError as error:
         return error.reason
 
