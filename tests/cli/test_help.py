@@ -41,12 +41,12 @@ Colours follow `NO_COLOR` and `FORCE_COLOR`; where standard error is no terminal
 """
 TRAIN = "out epochs max-time from size width fit balance patience seed overwrite resume help help-all"
 TRAIN_RARE = (
-    "network skip-unreadable recipe lr batch-size weight-decay label-smoothing flip mirror holdout channels normalise "
+    "divide follow-links network skip-unreadable recipe lr batch-size weight-decay label-smoothing flip mirror holdout channels normalise "
     "device threads precision stream strict json"
 )
 ANYWHERE = "quiet verbose debug"
 OPTIONS = {
-    "evaluate": "split fail-under skip-unreadable json help help-all",
+    "evaluate": "split fail-under skip-unreadable divide follow-links json help help-all",
     "predict": "json jsonl csv top help help-all",
     "explain": "out top json help help-all",
     "summary": "input json help",
@@ -54,7 +54,7 @@ OPTIONS = {
     "bench": "data threads json help",
     "import": "out labels layout size mean std colours whiten overwrite json help",
     "serve": "host port public threads runtime queue max-batch max-body access-log help",
-    "data check": "json help",
+    "data check": "divide follow-links json help",
     "doctor": "json help",
     "demo": "out overwrite json help",
     "claims": "lang html seeds json help",

@@ -19,6 +19,8 @@ from nin.cli.parameters import (
     DATA,
     AtWork,
     Data,
+    Divide,
+    FollowLinks,
     Json,
     Pictures,
     Processor,
@@ -141,6 +143,8 @@ def evaluate(
     split: Annotated[str | None, Parameter(help="train, validation or test; by default the last one there is.")] = None,
     fail_under: Annotated[float | None, Parameter(help="Exit with 3 when the accuracy (0 to 1) is lower.")] = None,
     skip_unreadable: Skip = False,
+    divide: Divide = None,
+    follow_links: FollowLinks = False,
     json: Json = False,
     device: Processor = "auto",
     screen: Words,
@@ -152,7 +156,15 @@ def evaluate(
     if fail_under is not None and not 0 <= fail_under <= 1:
         meant = f"; did you mean {fail_under / 100:g}?" if 1 < fail_under <= 100 else ""
         raise UsageError(f"--fail-under is {fail_under:g}; expected an accuracy from 0 to 1{meant}")
-    measured = workflows.evaluate(model, path, split=split, skip_unreadable=skip_unreadable, device=device)
+    measured = workflows.evaluate(
+        model,
+        path,
+        split=split,
+        skip_unreadable=skip_unreadable,
+        divide=divide,
+        follow_links=follow_links,
+        device=device,
+    )
     screen.detail(measured.computed_by)
     for note in measured.notes:
         screen.note(f"note: {safe(note)}")
@@ -279,19 +291,21 @@ app.command(
     usage="nin data check PATH [options]",
     help_epilogue="Examples\n  nin data check photos\n  nin data check labels.csv --json",
 )
-def check(path: Data, /, *, json: Json = False, screen: Words) -> int:
+def check(
+    path: Data, /, *, divide: Divide = None, follow_links: FollowLinks = False, json: Json = False, screen: Words
+) -> int:
     """Look through a data set before training.
 
-    Counts, sizes, unreadable pictures, duplicates, imbalance. Exits with 1 when pictures cannot be read.
+    Counts, sizes, unreadable pictures, duplicates, imbalance. Exits with 1 when training would refuse it.
     """
-    found = workflows.check(path)
+    found = workflows.check(path, divide=divide, follow_links=follow_links)
     if json:
         screen.result(to_json(found.to_dict()))
     else:
         from nin.cli.tables import check_lines
 
         screen.result("\n".join(check_lines(found)))
-    return 1 if found.unreadable else 0
+    return 1 if found.refused or found.unreadable else 0
 
 
 @app.command(usage="nin doctor [options]", help_epilogue="Examples\n  nin doctor\n  nin doctor --json")

@@ -16,6 +16,8 @@ RARE = {
     "train": (
         "--network",
         "--skip-unreadable",
+        "--divide",
+        "--follow-links",
         "--lr",
         "--batch-size",
         "--weight-decay",
@@ -40,6 +42,7 @@ METAVARS: dict[object, str] = {
     "--host": "HOST",
     "--resume": "RUN",
     "--split": "NAME",
+    "--divide": "PARTS",
     "--input": "CxHxW",
     "--from": "MODEL",
     "--network": "NAME",

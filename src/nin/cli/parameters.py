@@ -14,6 +14,8 @@ from nin.workflows.options import Device
 
 MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, NPZ, IDX, CIFAR or SVHN files."
+DIVIDE = "Folders, or values of a table's split column, that are splits: test=fold_4; none: all are classes."
+FOLLOW_LINKS = "Read links to pictures and folders elsewhere."
 FOREIGN = "The files of one network: definitions (cuda-convnet, Caffe) or weights (Caffe, PyTorch, safetensors)."
 MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
 NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
@@ -26,6 +28,8 @@ Top = Annotated[int, Parameter(help="How many classes to show for a picture, lik
 Json = Annotated[bool, Parameter(help="Print JSON.")]
 Processor = Annotated[Device, Parameter(help="Where to compute.")]
 Skip = Annotated[bool, Parameter(help="Leave out pictures that cannot be read instead of stopping.")]
+Divide = Annotated[str | None, Parameter(help=DIVIDE)]
+FollowLinks = Annotated[bool, Parameter(help=FOLLOW_LINKS)]
 Words = Annotated[Screen, Parameter(parse=False)]
 
 

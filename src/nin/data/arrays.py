@@ -21,7 +21,9 @@ from nin.artifacts import escape_name
 from nin.data.depth import settle
 from nin.data.folders import not_a_file
 from nin.data.machine import demand
-from nin.data.splits import SPLIT_NAMES, SPLITS, Source, Split, natural
+from nin.data.spelling import clean, join_names, match_names, same
+from nin.data.split_names import SPLIT_WORDS
+from nin.data.splits import SPLITS, Source, Split, natural
 from nin.errors import DataError
 
 _IMAGE_KEYS = {"images", "image", "x", "data"}
@@ -43,23 +45,27 @@ MAX_ARRAYS = 64  # in one NPZ file; a data set needs seven
 Parts = dict[str, tuple[np.ndarray, np.ndarray]]  # split -> (N, H, W, C) pixels, (N,) label values
 
 
-def regular_files(folder: Path) -> dict[str, Path]:
-    """Regular files directly in `folder`, by name; links only where they stay inside it."""
+def regular_files(folder: Path, *, follow: bool = False) -> dict[str, Path]:
+    """Regular files directly in `folder`, by name; links only where they stay inside it, unless they are followed."""
     root = os.path.realpath(folder)
     with os.scandir(folder) as entries:
-        return {entry.name: Path(entry.path) for entry in entries if not not_a_file(entry, root)}
+        return {entry.name: Path(entry.path) for entry in entries if not not_a_file(entry, root, follow=follow)}
 
 
 def build_arrays(path: Path, kind: str, parts: Parts, notes: Iterable[str], names: Sequence[str] = ()) -> Source:
     """A source of arrays. Integer values are numbers of `names` when there are any; else each distinct value, as text,
     is a class."""
+    written = {split: [str(value) for value in np.unique(values)] for split, (_, values) in parts.items()}
+    texts = sorted({text for found in written.values() for text in found}, key=natural)
     if names:
-        classes = tuple(names)
-        if len(set(classes)) < len(classes):
+        classes = tuple(map(clean, names))
+        if len(set(map(same, classes))) < len(classes):
             raise DataError(f"{escape_name(path)}: two classes have the same name; give each its own")
+        numbers, joined = match_names(texts, classes)
     else:
-        classes = tuple(sorted({str(v) for _, values in parts.values() for v in np.unique(values)}, key=natural))
-    numbers = {name: number for number, name in enumerate(classes)}
+        meant, joined = join_names(written)
+        classes = tuple(sorted(set(meant.values()), key=natural))
+        numbers = {text: classes.index(meant[text]) for text in texts}
     splits = {}
     for split in SPLITS:
         if split in parts and len(parts[split][0]):
@@ -78,7 +84,7 @@ def build_arrays(path: Path, kind: str, parts: Parts, notes: Iterable[str], name
             splits[split] = Split(labels, images=images)
     if not splits:
         raise DataError(f"{escape_name(path)} holds no pictures; expected at least one")
-    return Source(path, kind, classes, splits, tuple(notes))
+    return Source(path, kind, classes, splits, (*notes, *joined))
 
 
 def open_npz(path: Path) -> Source:
@@ -139,8 +145,8 @@ def _npz_key(key: str) -> tuple[str, str]:
     if key.lower() in _CLASS_KEYS:
         return "classes", ""
     words = re.split(r"[-_.]", key.lower())
-    splits = [SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES]
-    rest = [word for word in words if word not in SPLIT_NAMES]
+    splits = [SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS]
+    rest = [word for word in words if word not in SPLIT_WORDS]
     if len(splits) > 1 or len(rest) != 1:
         return "", ""
     what = "images" if rest[0] in _IMAGE_KEYS else "labels" if rest[0] in _LABEL_KEYS else ""

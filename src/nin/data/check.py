@@ -16,8 +16,9 @@ from nin.data.cache import noted_in_words
 from nin.data.depth import find_range, in_words, is_full, kind_of, range_note, sample
 from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.machine import usable_cores
-from nin.data.sources import open_source
-from nin.data.splits import SPLITS, Source, Split
+from nin.data.reading import AS_FOUND, Reading
+from nin.data.sources import open_source, trainable
+from nin.data.splits import SPLITS, Source, Split, expect_every_class
 from nin.errors import DataError
 
 NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
@@ -56,6 +57,7 @@ class Range:
 @dataclass(frozen=True)
 class Check:
     """A data set as it is. counts: per split, pictures per class in the order of `classes` (unreadable ones too);
+    refused: why no network can be trained on it, whatever is skipped (one line; "" when one can);
     duplicates: groups of pictures with the same pixels, each as (split, name, class); imbalance: largest class /
     smallest class of train; aspect: width / height; width, height: pixels, as a viewer shows the pictures."""
 
@@ -73,6 +75,7 @@ class Check:
     unreadable: tuple[tuple[str, str], ...]
     duplicates: tuple[tuple[Place, ...], ...]
     imbalance: float
+    refused: str
     notes: tuple[str, ...]
     suggestions: tuple[str, ...]
 
@@ -123,13 +126,15 @@ def _plain(value: Any) -> Any:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def check(path: str | Path, *, progress: Callable[[int, int], None] | None = None) -> Check:
+def check(
+    path: str | Path, *, progress: Callable[[int, int], None] | None = None, reading: Reading = AS_FOUND
+) -> Check:
     """Look at the data set at `path` picture by picture; raises what `open_source` raises when it is none.
 
     Splits are those found. Large JPEGs are decoded at a fraction of their size; pictures that then look the same are
     compared at full size, so what is called a duplicate has exactly the same pixels.
     """
-    source = open_source(path, split=False)
+    source = open_source(path, split=False, reading=reading)
     splits = {name: source.splits[name] for name in SPLITS if name in source.splits}
     places = [(name, row) for name, split in splits.items() for row in range(len(split))]
     found: list[Facts | str] = []
@@ -213,11 +218,13 @@ def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int
         unreadable=unreadable,
         duplicates=tuple(_duplicates(source, splits, places, found)),
         imbalance=max(learned) / min(learned),
+        refused=_refusal(source, places, found),
         notes=(*source.notes, *_noted(splits, places, found)),
         suggestions=(),
     )
     notes, unfit = _on_one_scale(splits, good)
-    return replace(result, notes=(*result.notes, *notes), suggestions=tuple(unfit + list(_suggestions(result))))
+    result = replace(result, notes=(*result.notes, *notes), refused=result.refused or "".join(unfit))
+    return replace(result, suggestions=tuple(dict.fromkeys((*_suggestions(result), *unfit))))
 
 
 def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> list[str]:
@@ -248,6 +255,21 @@ def _on_one_scale(splits: dict[str, Split], good: list[Facts]) -> tuple[list[str
     return [f"{mixed}: black and white are the ends of their scale"], []
 
 
+def _refusal(source: Source, places: list[tuple[str, int]], found: list[Facts | str]) -> str:
+    """The line with which training would refuse the data set, by the same judgement."""
+    try:
+        trainable(source)
+        good = [
+            row
+            for (name, row), facts in zip(places, found, strict=True)
+            if name == "train" and isinstance(facts, Facts)
+        ]
+        expect_every_class(source, "train", np.array(good, np.int64))
+    except DataError as error:
+        return str(error)
+    return ""
+
+
 def _range(values: list[Any]) -> Range | None:
     return Range(min(values), median(values), max(values)) if values else None
 
@@ -275,6 +297,8 @@ def _duplicates(
 
 def _suggestions(check: Check) -> Iterable[str]:
     """What the person might do about it, one line each, worst first."""
+    if check.refused:
+        yield check.refused
     if check.unreadable:
         name, reason = check.unreadable[0]
         example = f"{escape_name(name)}: {reason}"

@@ -24,7 +24,9 @@ import numpy as np
 from nin.artifacts import escape_name, read_bytes
 from nin.data.folders import IGNORED, not_a_file
 from nin.data.images import LIMITS, SUFFIXES, is_picture_name
-from nin.data.splits import SPLIT_NAMES, SPLITS, Source, Split, natural
+from nin.data.spelling import clean, join_names, same
+from nin.data.split_names import SPLIT_WORDS, split_names
+from nin.data.splits import SPLITS, Source, Split, natural
 from nin.errors import ArtifactError, DataError
 
 CLASS_FILES = ("classes.txt", "labels.txt")
@@ -109,10 +111,12 @@ class Packed:
 
 @dataclass
 class Classes:
-    """The number of every class: as listed in `file`, or else in the order in which they are met."""
+    """The number of every class: as listed in `file` (by what spellings of its name have in common, `names` as labels
+    bear them), or else in the order in which they are met."""
 
     numbers: dict[str, int]
     file: str = ""
+    names: tuple[str, ...] = ()
 
     def number(self, text: str) -> int:
         """The number of the class that a label means; raises DataError, its text going on from "0001.cls"."""
@@ -121,9 +125,9 @@ class Classes:
             return self.numbers.setdefault(text if value is None else str(value), len(self.numbers))
         if value is not None and not 0 <= value < len(self.numbers):
             raise DataError(f"has label {value}; {self.file} names 0 to {len(self.numbers) - 1}")
-        if value is None and text not in self.numbers:
+        if value is None and same(text) not in self.numbers:
             raise DataError(f"has label {escape_name(text)}, which {self.file} does not name; add it there")
-        return self.numbers[text] if value is None else value
+        return self.numbers[same(text)] if value is None else value
 
 
 @dataclass
@@ -246,16 +250,17 @@ def _label(stream: _Tar, member: tarfile.TarInfo) -> str:
             value = content.get("label", content.get("cls")) if isinstance(content, dict) else None
         else:
             value = data.decode()
-    text = str(value).strip() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    text = clean(str(value).strip()) if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if not text or not text.isprintable():
         raise DataError(f"holds {data[:30]!r}; expected {wanted}")
     return text
 
 
-def open_shards(path: Path) -> Source | None:
+def open_shards(path: Path, *, follow: bool = False) -> Source | None:
     """The shards in a folder, by split (from their names, or from folders named train, val, test); None when there
-    are none, or class folders beside them. Raises DataError with one line for what cannot be used."""
-    parts, notes = _find(path)
+    are none, or class folders beside them. Links out of the folder are read where `follow` says so.
+    Raises DataError with one line for what cannot be used."""
+    parts, notes = _find(path, follow)
     if not parts and notes:
         raise DataError(f"{escape_name(path)}: {notes[0]}; give the folder in which the tar files themselves lie")
     if not parts:
@@ -269,33 +274,37 @@ def open_shards(path: Path) -> Source | None:
         such = f" (found members such as {escape_name(reader.stranger)})" if reader.stranger else ""
         wanted = "expected KEY.jpg and KEY.cls side by side, KEY without a dot"
         raise DataError(f"{escape_name(path)}: no samples in {count:,} tar files{such}; {wanted}")
-    names = tuple(reader.classes.numbers)
+    names = reader.classes.names
     if not reader.classes.file:
-        if all(re.fullmatch("-?[0-9]+", name) for name in names):
+        written = tuple(reader.classes.numbers)
+        if all(re.fullmatch("-?[0-9]+", name) for name in written):
             notes.append("class names are not there; classes are called by their numbers")
-        order = sorted(range(len(names)), key=lambda number: natural(names[number]))
-        places = np.argsort(order)
-        names = tuple(names[number] for number in order)
+        meant, joined = join_names({name: [written[n] for n in np.unique(s.labels)] for name, s in splits.items()})
+        names = tuple(sorted(set(meant.values()), key=natural))
+        places = np.array([names.index(meant[text]) if text in meant else -1 for text in written], np.int64)
         splits = {name: Split(places[split.labels], packed=split.packed) for name, split in splits.items()}
+        notes += joined
     notes += [f"ignored: {number:,} x {what}" for what, number in sorted(reader.skipped.items()) if number]
     return Source(path, "shards", names, splits, tuple(notes))
 
 
-def _find(path: Path) -> tuple[dict[str, list[Path]], list[str]]:
+def _find(path: Path, follow: bool) -> tuple[dict[str, list[Path]], list[str]]:
     """Tar files by split, and notes; nothing where class folders are, beside which an archive may lie."""
     root = os.path.realpath(path)
     parts: dict[str, list[Path]] = {}
     notes: list[str] = []
     top = _entries(path)
-    for folder in (path, *(Path(entry.path) for entry in top if entry.is_dir(follow_symlinks=False))):
+    folders = [Path(entry.path) for entry in top if entry.is_dir(follow_symlinks=follow)]
+    named = split_names(folder.name for folder in folders)
+    for folder in (path, *folders):
         entries = top if folder == path else _entries(folder)
         if folder != path and any(entry.is_dir() or is_picture_name(entry.name) for entry in entries):
             return {}, []
         for entry in entries:
-            split = _split_of(entry.name) if folder == path else SPLIT_NAMES.get(folder.name.lower())
+            split = _split_of(entry.name) if folder == path else named.get(folder.name)
             if split is None or entry.is_dir(follow_symlinks=False) or not _SHARD.fullmatch(entry.name):
                 continue
-            if reason := not_a_file(entry, root):
+            if reason := not_a_file(entry, root, follow=follow):
                 notes.append(f"ignored: {escape_name(Path(entry.path).relative_to(path))} ({reason})")
             else:
                 parts.setdefault(split, []).append(Path(entry.path))
@@ -315,7 +324,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _split_of(name: str) -> str:
     """The split that a shard's name says, "train" when it says none: `imagenet-val-0000.tar` is validation."""
     words = re.split(r"[^a-z]+", name.lower())
-    return next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "train")
+    return next((SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS), "train")
 
 
 def _listed_classes(path: Path) -> Classes:
@@ -329,12 +338,14 @@ def _listed_classes(path: Path) -> Classes:
         reason = "not UTF-8 text" if isinstance(error, ValueError) else str(error)
         raise DataError(f"{escape_name(file)} cannot be used ({reason}); give one class name a line") from error
     numbers: dict[str, int] = {}
+    names: list[str] = []
     for number, line in enumerate(lines, 1):
-        name = line.strip()
+        name = clean(line.strip())
         if not name or not name.isprintable():
             raise DataError(f"{escape_name(file.name)} line {number} is no class name; give one a line, as plain text")
-        if name in numbers:
-            at = f"{escape_name(file.name)} lines {numbers[name] + 1} and {number}"
+        if same(name) in numbers:
+            at = f"{escape_name(file.name)} lines {numbers[same(name)] + 1} and {number}"
             raise DataError(f"{at} both name {escape_name(name)}; give every class a name of its own")
-        numbers[name] = len(numbers)
-    return Classes(numbers, escape_name(file.name)) if numbers else Classes({})
+        numbers[same(name)] = len(numbers)
+        names.append(name)
+    return Classes(numbers, escape_name(file.name), tuple(names)) if numbers else Classes({})

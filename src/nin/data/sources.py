@@ -5,8 +5,11 @@ from pathlib import Path
 
 from nin.artifacts import escape_name
 from nin.data.arrays import NAMES, idx_files, open_cifar, open_idx, open_npz, regular_files
-from nin.data.folders import open_folders
+from nin.data.folders import some
 from nin.data.images import is_picture_name
+from nin.data.layout import open_folders
+from nin.data.metadata import open_metadata
+from nin.data.reading import AS_FOUND, Reading
 from nin.data.shards import open_shards
 from nin.data.splits import SPLITS, Source, Split, check_classes, hold_out
 from nin.data.svhn import open_svhn
@@ -17,31 +20,48 @@ from nin.errors import DataError, UsageError
 __all__ = ["Source", "Split", "open_source"]
 
 
-def open_source(path: str | Path, *, seed: int = 0, holdout: float = 0.15, split: bool = True) -> Source:
+def open_source(
+    path: str | Path, *, seed: int = 0, holdout: float = 0.15, split: bool = True, reading: Reading = AS_FOUND
+) -> Source:
     """Class folders, shards, a table (CSV, TSV, JSONL), an NPZ file, IDX, CIFAR's or SVHN's files as one Source.
 
     With `split`, a source without validation pictures gets some: a virtual, seeded, stratified part of train
     (`holdout` of it, at most 5,000 pictures); and one that cannot be trained on is refused.
     Without, the splits are exactly those found (a single folder of classes is "train").
-    Raises UsageError when there is nothing at `path`, DataError when what is there cannot be used.
+    Raises UsageError when there is nothing at `path`, DataError when what is there cannot be used, or can be read in
+    more than one way and `reading` does not say in which.
     """
     path = Path(path)
-    source = _read(path)
+    source = _read(path, reading)
     check_classes(source)
-    if not split:
-        return source
+    return trainable(source, seed=seed, holdout=holdout) if split else source
+
+
+def trainable(source: Source, *, seed: int = 0, holdout: float = 0.15) -> Source:
+    """The source with a validation part, ready to be trained on; raises DataError where it cannot be."""
+    shown = escape_name(source.path)
     if "train" not in source.splits:
         found = " and ".join(name for name in SPLITS if name in source.splits)
-        raise DataError(f"{escape_name(path)} has {found} pictures but none to train on; add a train part")
+        raise DataError(f"{shown} has {found} pictures but none to train on; add a train part")
     if len(source.classes) < 2:
         only = escape_name(source.classes[0])
-        raise DataError(f"{escape_name(path)} has one class only ({only}); expected at least two, one folder for each")
-    if "validation" not in source.splits:
-        source = hold_out(source, seed=seed, holdout=holdout)
-    return source
+        raise DataError(
+            f"{shown} has one class only ({only}); expected at least two, one folder for each{_deeper(source)}"
+        )
+    return source if "validation" in source.splits else hold_out(source, seed=seed, holdout=holdout)
 
 
-def _read(path: Path) -> Source:
+def _deeper(source: Source) -> str:
+    """Where the classes may be instead, when they lie one folder further down: the end of a sentence."""
+    paths = [split.relative(row) for split in source.splits.values() for row in range(len(split)) if split.paths]
+    if source.kind != "folders" or len({path.parts[0] for path in paths}) != 1:
+        return ""
+    below = sorted({path.parts[1] for path in paths if len(path.parts) > 2})
+    inner = escape_name(source.path / paths[0].parts[0])
+    return f"; if {some(below)} are the classes, give {inner}" if len(below) > 1 else ""
+
+
+def _read(path: Path, reading: Reading) -> Source:
     """The source at `path` as it is, by the reader that understands it."""
     shown = escape_name(path)
     try:
@@ -51,11 +71,11 @@ def _read(path: Path) -> Source:
         raise UsageError(f"{shown} cannot be opened ({reason}); give a folder or a file of data") from error
     suffix = path.suffix.lower()
     if stat.S_ISDIR(mode):
-        return _read_folder(path)
+        return _read_folder(path, reading)
     if not stat.S_ISREG(mode):
         raise UsageError(f"{shown} is a pipe, socket or device; give a folder or a file of data")
     if suffix in TABLE_SUFFIXES:
-        return open_table(path)
+        return open_table(path, reading)
     if suffix == ".npz":
         return open_npz(path)
     if is_picture_name(path):
@@ -66,15 +86,23 @@ def _read(path: Path) -> Source:
         raise DataError(f"{shown} is one tar file; give the folder of shards it is in, or unpack it")
     if suffix in (".zip", ".gz", ".tgz", ".xz", ".bz2", ".7z", ".rar"):
         raise DataError(f"{shown} is an archive, which is not unpacked here; unpack it and give the folder")
+    if suffix in (".xlsx", ".xls", ".ods", ".parquet"):
+        raise DataError(f"{shown} is a table in a form that is not read here; save it as CSV (UTF-8) and give that")
     raise DataError(f"{shown} is not understood; expected class folders, CSV, TSV, JSONL, NPZ, IDX or CIFAR binary")
 
 
-def _read_folder(path: Path) -> Source:
+def _read_folder(path: Path, reading: Reading) -> Source:
     try:
-        files = regular_files(path)
+        files = regular_files(path, follow=reading.follow_links)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise UsageError(f"{escape_name(path)} cannot be listed ({reason}); give a folder that can be read") from error
     if found := idx_files(files):
         return open_idx(path, found, files.get(NAMES))
-    return open_cifar(path, files) or open_svhn(path, files) or open_shards(path) or open_folders(path)
+    return (
+        open_cifar(path, files)
+        or open_svhn(path, files)
+        or open_shards(path, follow=reading.follow_links)
+        or open_metadata(path, files, reading)
+        or open_folders(path, reading)
+    )

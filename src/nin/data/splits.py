@@ -15,16 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nin.artifacts import escape_name
+from nin.data.spelling import join_names, match_names
 from nin.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from nin.data.shards import Packed
 
-SPLIT_NAMES = {
-    **dict.fromkeys(("train", "training"), "train"),
-    **dict.fromkeys(("val", "valid", "validation", "dev"), "validation"),
-    **dict.fromkeys(("test", "testing"), "test"),
-}
 SPLITS = ("train", "validation", "test")
 MAX_HOLDOUT = 5_000  # ours: 5,000 pictures know an accuracy to about 1 point (95 %); more are better trained on
 
@@ -137,16 +133,16 @@ def build_source(
     *,
     root: Path,
 ) -> Source:
-    """A source of files from (path, class name) pairs per split."""
-    names = sorted({label for pairs in members.values() for _, label in pairs}, key=natural)
+    """A source of files from (path, class name as written) pairs per split; spellings of one name are one class."""
+    written = {split: [label for _, label in members[split]] for split in SPLITS if members.get(split)}
+    meant, joined = join_names(written)
+    names = sorted(set(meant.values()), key=natural)
     numbers = {name: number for number, name in enumerate(names)}
     splits = {}
-    for split in SPLITS:
-        pairs = members.get(split)
-        if pairs:
-            labels = np.array([numbers[label] for _, label in pairs], np.int64)
-            splits[split] = Split(labels, tuple(file for file, _ in pairs), root=root)
-    return Source(path, kind, tuple(names), splits, tuple(notes))
+    for split, texts in written.items():
+        labels = np.array([numbers[meant[text]] for text in texts], np.int64)
+        splits[split] = Split(labels, tuple(file for file, _ in members[split]), root=root)
+    return Source(path, kind, tuple(names), splits, (*notes, *joined))
 
 
 def check_classes(source: Source) -> None:
@@ -163,6 +159,30 @@ def check_classes(source: Source) -> None:
                 f"{escape_name(source.path)}: {some} {found} in {name} but not in train; "
                 f"add training pictures or take it out of {name}"
             )
+
+
+def expect_every_class(source: Source, name: str, kept: np.ndarray) -> None:
+    """Raise DataError where a class has pictures in split `name`, and none among the rows `kept` (int64) of it."""
+    split = source.splits[name]
+    lost = sorted(set(split.labels.tolist()) - set(split.labels[kept].tolist()))
+    if lost:
+        found = ", ".join(escape_name(source.classes[number]) for number in lost[:5])
+        some = "class" if len(lost) == 1 else f"{len(lost):,} classes"
+        raise DataError(
+            f"{escape_name(source.path)}: no picture of {some} {found} in {name} can be read; "
+            "put readable ones there or take the class out"
+        )
+
+
+def known_classes(source: Source, known: Sequence[str]) -> tuple[dict[str, int], list[str]]:
+    """Which of a model's classes `known` each class of a source is, by number, and notes of spellings that differ;
+    raises DataError for a class that the model does not know."""
+    numbers, notes = match_names(source.classes, known)
+    if strangers := [label for label in source.classes if label not in numbers]:
+        shown = ", ".join(escape_name(label) for label in known[:5]) + (" ..." if len(known) > 5 else "")
+        found = f"{escape_name(source.path)} has the class {escape_name(strangers[0])!r}, which the model does not know"
+        raise DataError(f"{found} (it knows {shown}); name the folders as the model's labels.txt does")
+    return numbers, notes
 
 
 def hold_out(source: Source, *, seed: int, holdout: float) -> Source:

@@ -1,132 +1,239 @@
-"""Tables of pictures: CSV, TSV or JSONL with the columns path, label and, optionally, split.
+"""Tables of pictures: CSV, TSV or JSONL with columns for the path, the label and, optionally, the split.
 
-Paths are relative to the table's folder and may not leave it, by `..` or by a link. The file's pictures are looked for,
-not opened.
+Paths are relative to the table's folder and may not leave it, by `..` or, unless links are followed, by a link. The
+file's pictures are looked for, not opened. UTF-8 or UTF-16; cells between commas, semicolons or tabs.
 """
 
 import csv
 import json
-import os
-import stat
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import TextIO
 
 from nin.artifacts import escape_name
-from nin.data.splits import SPLIT_NAMES, Source, build_source
+from nin.data.columns import LABELS, MOST_VALUES, PATHS, find_columns, may_say_split, plain, split_rule
+from nin.data.folders import some
+from nin.data.images import is_picture_name
+from nin.data.places import Places
+from nin.data.reading import AS_FOUND, Reading
+from nin.data.spelling import clean, same
+from nin.data.split_names import split_names
+from nin.data.splits import Source, build_source
 from nin.errors import DataError
 
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
+JSON_LINES = (".jsonl", ".ndjson")
 MAX_LINE = 1_000_000  # characters; no row of three short cells needs more
-
 MAX_BYTES = 2**30  # some ten million rows
+HEADER = ("path", "label", "split")  # of tables that have none
+_JSON_ROW = '{"path": "a.jpg", "label": "cat"}'
 
-Row = tuple[int, str, str, str]  # line number, path, label, split (as written)
+Row = dict[str, str]  # column -> cell
 
 
-def open_table(path: Path) -> Source:
+@dataclass(frozen=True)
+class Rows:
+    """What a table says: per split the pictures and their labels as written; notes: how it was understood."""
+
+    members: dict[str, list[tuple[Path, str]]]
+    notes: tuple[str, ...]
+
+
+def open_table(path: Path, reading: Reading = AS_FOUND) -> Source:
     """Read a table; every mistake in it is one DataError line with its line number."""
-    root = path.parent
-    places = Places(root)
-    members: dict[str, list[tuple[Path, str]]] = {}
-    first: dict[tuple[Path, str], int] = {}  # (picture, split) -> line
-    labels: dict[Path, tuple[str, int]] = {}
-    repeated = 0
-    try:
-        for line, cell, label, split in _rows(path):
-            where = f"{escape_name(path.name)} line {line}"
-            if split.strip().lower() not in SPLIT_NAMES:
-                raise DataError(f"{where}: split '{escape_name(split)}'; expected train, validation or test")
-            if not label:
+    found = read_table(path, reading)
+    return build_source(path, "table", found.members, found.notes, root=path.parent)
+
+
+def has_labels(path: Path) -> bool:
+    """Whether a table has a column of labels, as far as its first row tells."""
+    with _reading(path), _open(path) as lines:
+        if path.suffix.lower() in JSON_LINES:
+            columns = list(next((row for _, row in _json_rows(path, lines)), {}))
+        else:
+            columns = _head(path, lines)[1]
+    return any(plain(column) in LABELS for column in columns)
+
+
+def read_table(path: Path, reading: Reading = AS_FOUND) -> Rows:
+    """The pictures of a table, each found below the table's folder; raises DataError with the line of a mistake."""
+    shown = escape_name(path.name)
+    notes: list[str] = []
+    with _reading(path):
+        survey, columns = _survey(path)
+        rule = split_rule(survey, reading, shown)
+        places = Places(path.parent, reading)
+        members: dict[str, list[tuple[Path, str]]] = {}
+        first: dict[tuple[Path, str], int] = {}  # (picture, split) -> line
+        labels: dict[Path, tuple[str, int]] = {}
+        repeated = 0
+        for line, row in _records(path, notes):
+            where = f"{shown} line {line}"
+            cell, written = _cells(row, where)
+            split = rule.split(row, where)
+            if not (label := clean(written)):
                 raise DataError(f"{where}: no label for {escape_name(cell)}; give one or remove the row")
             if not label.isprintable():
                 raise DataError(f"{where}: label '{escape_name(label)}' is not plain UTF-8 text; correct it")
-            name, picture = SPLIT_NAMES[split.strip().lower()], places.find(cell, where)
-            known, at = labels.setdefault(picture, (label, line))
-            if known != label:
-                found = f"{escape_name(cell)} is {escape_name(label)} here and {escape_name(known)} in line {at}"
+            picture = places.find(cell, where)
+            known, at = labels.setdefault(picture, (written, line))
+            if same(known) != same(written):
+                found = f"{escape_name(cell)} is {escape_name(written)} here and {escape_name(known)} in line {at}"
                 raise DataError(f"{where}: {found}; keep one of them")
-            if first.setdefault((picture, name), line) != line:
+            if first.setdefault((picture, split), line) != line:
                 repeated += 1
                 continue
-            members.setdefault(name, []).append((picture, label))
-    except OSError as error:
-        raise DataError(f"{escape_name(path)} cannot be read ({(error.strerror or str(error)).lower()})") from error
+            members.setdefault(split, []).append((picture, written))
     if not members:
         raise DataError(f"{escape_name(path)} has no rows; expected the columns path,label and one row per picture")
-    notes = [f"{repeated:,} repeated rows counted once"] if repeated else []
+    notes += [*rule.notes, *_unused(columns, {*rule.columns}, shown), *places.notes()]
+    notes += [f"{repeated:,} repeated rows counted once"] if repeated else []
     if len(first) > len(labels):
         notes.append(f"{len(first) - len(labels):,} rows name a picture that is in another split too")
-    return build_source(path, "table", members, notes, root=root)
+    return Rows(members, tuple(notes))
 
 
-class Places:
-    """Finds the table's pictures inside its folder, asking the file system once per folder and once per picture."""
-
-    def __init__(self, root: Path) -> None:
-        self.root = root
-        self.real_root = os.path.realpath(root)
-        self.real_folders: dict[str, str] = {}
-
-    def find(self, cell: str, where: str) -> Path:
-        """The picture a cell names, as a path below the root; raises DataError beginning with `where`."""
-        shown = escape_name(cell)
-        if not cell:
-            raise DataError(f"{where}: no path; give one or remove the row")
-        folder, name = os.path.split(f"{self.real_root}/{cell}" if not cell.startswith("/") else cell)
-        try:
-            if folder not in self.real_folders:
-                self.real_folders[folder] = os.path.realpath(folder)
-            place = f"{self.real_folders[folder]}/{name}"
-            mode = os.lstat(place).st_mode if self._inside(place) else 0
-            target = os.path.realpath(place) if stat.S_ISLNK(mode) else place
-            if not self._inside(target):
-                raise DataError(f"{where}: {shown} is outside of the table's folder; move the picture or the table")
-            mode = os.lstat(target).st_mode
-        except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-            raise DataError(f"{where}: there is no file {shown} in the table's folder; correct or remove it") from error
-        if not stat.S_ISREG(mode):
-            raise DataError(f"{where}: {shown} is not a file; name one picture per row")
-        return self.root / os.path.relpath(place, self.real_root)
-
-    def _inside(self, path: str) -> bool:
-        return os.path.commonpath([path, self.real_root]) == self.real_root and not path.endswith(("/..", "/."))
+def _unused(columns: Iterable[str], used: set[str], shown: str) -> list[str]:
+    """The note about columns that are not read."""
+    path, label = find_columns(list(columns), shown) or HEADER[:2]
+    rest = [column for column in columns if column not in {path, label, *used} and column]
+    return [f"columns not used: {some(rest)}"] if rest else []
 
 
-def _rows(path: Path) -> Iterator[Row]:
-    if (size := path.stat().st_size) > MAX_BYTES:
-        raise DataError(f"{escape_name(path)} has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a table")
-    with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as stream:
-        if path.suffix.lower() in (".jsonl", ".ndjson"):
-            yield from _json_rows(path, stream)
+def _survey(path: Path) -> tuple[dict[str, Counter[str]], list[str]]:
+    """The values of every column that may say the split, and all columns."""
+    survey: dict[str, Counter[str]] = {}
+    columns: dict[str, bool] = {}  # whether it may say the split
+    for _, row in _records(path, []):
+        for column, cell in row.items():
+            if column not in columns:
+                columns[column] = may_say_split(column)
+            if columns[column]:
+                survey.setdefault(column, Counter())[cell.strip()] += 1
+                if len(survey[column]) > MOST_VALUES:
+                    del survey[column]
+                    columns[column] = False
+    return survey, list(columns)
+
+
+def _cells(row: Mapping[str, str], where: str) -> tuple[str, str]:
+    """The path and the label of a row, as written."""
+    found = find_columns(list(row), where)
+    if found is None:  # of a line of JSON; a table of cells has been looked at
+        called = any(plain(column) in PATHS for column in row)
+        if not called:
+            raise DataError(f'{where}: no text "path"; expected {_JSON_ROW}')
+        raise DataError(f'{where}: "label" must be text or a whole number; correct the row')
+    return row[found[0]].strip(), row[found[1]].strip()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """What cannot be read, or is no text, as one DataError."""
+    try:
+        if (size := path.stat().st_size) > MAX_BYTES:
+            raise DataError(f"{escape_name(path)} has {size:,} bytes, more than the {MAX_BYTES:,} allowed for a table")
+        yield
+    except OSError as error:
+        raise DataError(f"{escape_name(path)} cannot be read ({(error.strerror or str(error)).lower()})") from error
+    except UnicodeError as error:
+        raise DataError(f"{escape_name(path)} is not whole UTF-16 text; save it as CSV (UTF-8)") from error
+
+
+def _encoding(head: bytes) -> str:
+    """UTF-16 by its mark, or without one by the zero bytes of its ASCII letters; else UTF-8."""
+    if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "utf-16"
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    few = len(head) // 8  # of 2 bytes a letter, one in four such letters; a table's commas and paths are more
+    if max(even, odd) > few and not min(even, odd):
+        return "utf-16-be" if even else "utf-16-le"
+    return "utf-8-sig"
+
+
+def _open(path: Path) -> TextIO:
+    with path.open("rb") as stream:
+        encoding = _encoding(stream.read(256))
+    errors = "surrogateescape" if encoding == "utf-8-sig" else "strict"
+    return path.open(encoding=encoding, errors=errors, newline="")
+
+
+def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, Row]]:
+    """(line number, row) of every row that is not empty; `notes` hears how cells were understood."""
+    with _open(path) as lines:
+        if path.suffix.lower() in JSON_LINES:
+            yield from _json_rows(path, lines)
         else:
-            yield from _cell_rows(path, stream)
+            yield from _cell_rows(path, lines, notes)
 
 
-def _cell_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
-    """Rows of a CSV (comma, or semicolon as spreadsheets of some countries write) or TSV file."""
+def _cell_rows(path: Path, lines: Iterator[str], notes: list[str]) -> Iterator[tuple[int, Row]]:
+    """Rows of a CSV (comma, or semicolon or tab as spreadsheets of some countries write) or TSV file."""
     shown = escape_name(path.name)
-    head = next(lines, "")
-    delimiter = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in head and "," not in head else ","
-    columns = [cell.strip().lower() for cell in next(csv.reader([head], delimiter=delimiter), [])]
-    missing = [name for name in ("path", "label") if name not in columns]
-    if missing or len(set(columns)) < len(columns):
-        found = escape_name(", ".join(columns))[:200] or "nothing"
-        raise DataError(f"{shown} line 1: found the columns {found}; expected path,label or path,label,split")
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
+    head, columns, delimiter, start = _head(path, lines)
+    used = [column for column in columns if plain(column) in (*PATHS, *LABELS) or may_say_split(column)]
+    if len(set(used)) < len(used) or find_columns(used, f"{shown} line {start}") is None:
+        names = _headerless(columns, shown, start)
+        notes.append(f"no line of column names: read as {', '.join(names)}")
+        columns, lines, start = names, chain([head], lines), start - 1
+    reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         for cells in reader:
-            line = reader.line_num + 1
+            line = reader.line_num + start
             if not any(cell.strip() for cell in cells):
                 continue
+            while len(cells) > len(columns) and not cells[-1].strip():
+                cells.pop()
             if len(cells) != len(columns):
                 raise DataError(f'{shown} line {line}: {len(cells)} cells, expected {len(columns)}; quote "," in names')
-            row = dict(zip(columns, cells, strict=True))
-            yield line, row["path"].strip(), row["label"].strip(), row.get("split", "train")
+            yield line, dict(zip(columns, cells, strict=True))
     except csv.Error as error:
-        raise DataError(f"{shown} line {reader.line_num + 1}: {escape_name(error)}; correct the row") from error
+        raise DataError(f"{shown} line {reader.line_num + start}: {escape_name(error)}; correct the row") from error
 
 
-def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
+def _head(path: Path, lines: Iterator[str]) -> tuple[str, list[str], str, int]:
+    """The first line of a table of cells, its cells, what parts them, and its number."""
+    head, number = next(lines, ""), 1
+    delimiter = _delimiter(head, path)
+    if head.lower().strip().strip('"').startswith("sep="):  # Excel's own line, which names the delimiter
+        delimiter, head, number = head.strip().strip('"')[4:5] or delimiter, next(lines, ""), 2
+    try:
+        columns = [cell.strip() for cell in next(csv.reader([head], delimiter=delimiter, skipinitialspace=True), [])]
+    except csv.Error as error:
+        raise DataError(f"{escape_name(path.name)} line {number}: {escape_name(error)}; correct the row") from error
+    while columns and not columns[-1]:
+        columns.pop()
+    return head, columns, delimiter, number
+
+
+def _delimiter(head: str, path: Path) -> str:
+    """What parts the cells: of comma, semicolon and tab the one that shows both columns, else by the file's name."""
+    usual = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in head and "," not in head else ","
+    for delimiter in dict.fromkeys((usual, ",", ";", "\t")):
+        columns = {plain(cell.strip().strip('"')) for cell in head.split(delimiter)}
+        if columns & set(PATHS) and columns & set(LABELS):
+            return delimiter
+    counts = {delimiter: head.count(delimiter) for delimiter in (usual, ";", "\t")}
+    return usual if counts[usual] else max(counts, key=lambda delimiter: counts[delimiter])
+
+
+def _headerless(cells: list[str], shown: str, line: int) -> list[str]:
+    """Names for the columns of a table that begins with a row: path and label, and split where there is a third."""
+    pictures = [number for number, cell in enumerate(cells) if is_picture_name(cell)]
+    words = [number for number, cell in enumerate(cells) if len(cells) == 3 and split_names([cell])]
+    rest = [number for number in range(len(cells)) if number not in (*pictures, *words)]
+    if len(pictures) != 1 or len(rest) != 1 or len(words) != len(cells) - 2:
+        found = escape_name(", ".join(cells))[:200] or "nothing"
+        raise DataError(f"{shown} line {line}: found the columns {found}; expected path,label or path,label,split")
+    places = {pictures[0]: HEADER[0], rest[0]: HEADER[1], **dict.fromkeys(words, HEADER[2])}
+    return [places[number] for number in range(len(cells))]
+
+
+def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[tuple[int, Row]]:
     for line, text in enumerate(lines, 1):
         if not text.strip():
             continue
@@ -134,10 +241,21 @@ def _json_rows(path: Path, lines: Iterator[str]) -> Iterator[Row]:
         try:
             row = json.loads(text) if len(text) <= MAX_LINE else None
         except (ValueError, RecursionError) as error:
-            raise DataError(f'{where}: not JSON; expected {{"path": "a.jpg", "label": "cat"}}') from error
-        if not isinstance(row, dict) or not isinstance(row.get("path"), str):
-            raise DataError(f'{where}: no text "path"; expected {{"path": "a.jpg", "label": "cat"}}')
-        label, split = row.get("label"), row.get("split", "train")
-        if isinstance(label, bool) or not isinstance(label, str | int) or not isinstance(split, str):
-            raise DataError(f'{where}: "label" must be text or a whole number, "split" text; correct the row')
-        yield line, row["path"], str(label).strip(), split
+            raise DataError(f"{where}: not JSON; expected {_JSON_ROW}") from error
+        if not isinstance(row, dict):
+            raise DataError(f'{where}: no text "path"; expected {_JSON_ROW}')
+        yield (
+            line,
+            {str(name): cell for name, value in row.items() if (cell := _json_cell(str(name), value)) is not None},
+        )
+
+
+def _json_cell(name: str, value: object) -> str | None:
+    """A value of a line of JSON as the cell of a table; None for what no cell holds."""
+    if isinstance(value, str):
+        return value
+    if plain(name) in PATHS or value is None or not isinstance(value, int | float):
+        return None
+    if plain(name) in LABELS and (isinstance(value, bool) or not isinstance(value, int)):
+        return None
+    return str(value)

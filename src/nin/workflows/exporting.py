@@ -16,7 +16,9 @@ from nin.bundle.folder import WEIGHTS, Bundle
 from nin.data.depth import to_uint8
 from nin.data.images import read_picture, to_channels
 from nin.data.preprocess import Preprocess
+from nin.data.reading import Reading
 from nin.data.sources import Split, open_source
+from nin.data.spelling import match_names
 from nin.data.stream import StreamedImages
 from nin.deploy import pt2
 from nin.deploy.engine import facts_of_bundle
@@ -105,8 +107,9 @@ def _material(bundle: Bundle, options: ExportOptions) -> Material:
         pictures = [to_channels(picture, bundle.preprocess.channels) for picture in _photographs()]
         return Material(pictures, "cuts of the two photographs that come with scikit-learn")
     divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
-    source = open_source(path, **divided)
-    if list(source.classes) != list(bundle.classes):
+    reading = Reading(chosen.get("divide"), bool(chosen.get("follow_links")))
+    source = open_source(path, **divided, reading=reading)
+    if list(match_names(source.classes, bundle.classes)[0].values()) != list(range(len(bundle.classes))):
         known = ", ".join(escape_name(label) for label in bundle.classes[:5])
         raise DataError(f"{path} has other classes than the model ({known} ...); name the data that it was trained on")
     unseen = next(source.splits[name] for name in ("test", "validation", "train") if name in source.splits)

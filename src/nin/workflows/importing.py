@@ -19,6 +19,7 @@ from nin.data.cache import decode_split
 from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import open_source
+from nin.data.spelling import clean, same
 from nin.data.whiten import Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import ArtifactError, DataError, ModelError, UsageError
 from nin.network.anatomy import anatomy
@@ -363,12 +364,12 @@ def _classes(count: int, options: ImportOptions) -> tuple[str, ...]:
             raise UsageError(
                 f"{found}; expected {', '.join(LABELS)} or a text file with one class name a line"
             ) from error
-        names = [line.strip() for line in text.splitlines() if line.strip()]
+        names = [clean(line.strip()) for line in text.splitlines() if line.strip()]
     if len(names) != count:
         raise UsageError(
             f"--labels names {len(names)} classes and the network has {count}; name each once, in its order"
         )
-    if len(set(names)) != len(names):
+    if len(set(map(same, names))) != len(names):
         raise UsageError("--labels names a class twice; give each its own name")
     return tuple(names)
 

@@ -17,12 +17,13 @@ from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model, shipped
 from nin.data.images import is_picture_name
-from nin.errors import DataError, MissingExtra, UsageError
+from nin.errors import MissingExtra, UsageError
 from nin.workflows.answers import Explanation, Export, Imported, Measured, Prediction, RunResult
 from nin.workflows.options import ExportOptions, ImportOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:  # what only some journeys need is imported by those: a prediction begins in half a second
     from nin.data.check import Check
+    from nin.data.reading import Reading
     from nin.data.splits import Source
     from nin.network.anatomy import Anatomy
     from nin.training.distributed import Team
@@ -63,7 +64,7 @@ def train(
     from nin.data.sources import open_source
 
     with _team() as team:
-        source = open_source(path, seed=options.seed, holdout=options.holdout)
+        source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
         begin = _bundle(options.from_) if options.from_ else None
         again = team and team.place.restarts and _go_on(source, options, team)
         folder = _run_folder(source.path, options, look=not (again or (team and team.rank)))
@@ -162,40 +163,50 @@ def evaluate(
     *,
     split: str | None = None,
     skip_unreadable: bool = False,
+    divide: str | None = None,
+    follow_links: bool = False,
     device: str = "auto",
 ) -> Measured:
-    """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything."""
-    return measure(partial(classifier, model, device), data, split=split, skip_unreadable=skip_unreadable)
+    """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything.
+
+    `divide` and `follow_links` say how `data` is read, as for `train`.
+    """
+    from nin.data.reading import Reading
+
+    reading = Reading(divide, follow_links, offered=True)
+    opened = partial(classifier, model, device)
+    return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading)
 
 
 def measure(
-    opened: "Callable[[], Classifier]", data: str | Path, *, split: str | None = None, skip_unreadable: bool = False
+    opened: "Callable[[], Classifier]",
+    data: str | Path,
+    *,
+    split: str | None = None,
+    skip_unreadable: bool = False,
+    reading: "Reading | None" = None,
 ) -> Measured:
     """`evaluate` of what `opened` gives once the pictures are found."""
     from nin.data.cache import decode_split, noted_in_words
+    from nin.data.reading import AS_FOUND
     from nin.data.sources import open_source
+    from nin.data.splits import expect_every_class, known_classes
     from nin.data.stream import StreamedImages
 
-    source = open_source(Path(data), split=False)
+    source = open_source(Path(data), split=False, reading=reading or AS_FOUND)
     name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
     if name not in source.splits:
         raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
     at_work = opened()
-    columns = {label: index for index, label in enumerate(at_work.classes)}
-    strangers = [label for label in source.classes if label not in columns]
-    if strangers:
-        known = ", ".join(escape_name(c) for c in at_work.classes[:5]) + (" ..." if len(columns) > 5 else "")
-        raise DataError(
-            f"{data} has the class {escape_name(strangers[0])!r}, which the model does not know (it knows {known}); "
-            "name the folders as the model's labels.txt does"
-        )
+    columns, joined = known_classes(source, at_work.classes)
     decoded = decode_split(
         source.splits[name], at_work.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
     )
+    expect_every_class(source, name, decoded.kept)
     labels = np.array([columns[label] for label in source.classes])[decoded.labels]
     evaluation = at_work.evaluate(decoded.images, labels)
     streamed = decoded.images.unreadable.values() if isinstance(decoded.images, StreamedImages) else ()
-    notes = [f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed)]
+    notes = [*joined, *(f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed))]
     notes += noted_in_words(decoded.noted)
     if name == "train":
         notes.append("no test or validation split was found: measured on everything in the folder")
@@ -251,11 +262,12 @@ def export(model: str | Path, options: ExportOptions | None = None, **choices: A
     return export_now(bundle, options)
 
 
-def check(path: str | Path) -> "Check":
-    """Look through a data set before training: see nin.data.check."""
+def check(path: str | Path, *, divide: str | None = None, follow_links: bool = False) -> "Check":
+    """Look through a data set before training, read as `train` reads it with these choices: see nin.data.check."""
     from nin.data.check import check as check_data
+    from nin.data.reading import Reading
 
-    return check_data(Path(path))
+    return check_data(Path(path), reading=Reading(divide, follow_links, offered=True))
 
 
 def summary(name: str | None = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nin.data.reading import Reading
 from nin.errors import UsageError
 
 if TYPE_CHECKING:
@@ -53,6 +54,10 @@ class TrainOptions:
     """Seed of split, initial weights, order and augmentation."""
     skip_unreadable: bool = False
     """Leave out pictures that cannot be read instead of stopping."""
+    divide: str | None = None
+    """Folders, or values of a table's split column, that are splits: test=fold_4; none: all are classes."""
+    follow_links: bool = False
+    """Read links to pictures and folders elsewhere."""
     recipe: RecipeName = "default"
     """How to train: our way, or as the author trained the network that --network names."""
     lr: float | None = None
@@ -95,6 +100,12 @@ class TrainOptions:
             raise UsageError(f"--channels is {self.channels}; expected 1, 3 or 4")
         if self.max_time is not None:
             seconds(self.max_time)
+        _ = self.reading  # refuses what --divide cannot mean
+
+    @property
+    def reading(self) -> Reading:
+        """How the data set is to be read; UsageError where `divide` says nothing that can be done."""
+        return Reading(self.divide, self.follow_links, offered=True)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from nin.data.check import stored_pixels
 from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.sources import Source, Split
+from nin.data.splits import expect_every_class
 from nin.data.stream import Images, StreamedImages, expect
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError
@@ -176,6 +177,8 @@ def decode(
             f"{name} is streamed ({size:,.1f} GB decoded): every epoch decodes its pictures anew, unreadable ones are "
             "found on the way, pictures that are in two splits are not looked for; nin data check finds both"
         )
+    if name == "train":
+        expect_every_class(source, name, decoded.kept)
     if decoded.unreadable:
         first, reason = decoded.unreadable[0]
         listener.note(

@@ -131,7 +131,7 @@ def _reopen(path: str | None, options: TrainOptions) -> Source:
     """The data set a run began with; None means the built-in digits."""
     if path is None:
         return open_digits(options.seed)
-    return open_source(path, seed=options.seed, holdout=options.holdout)
+    return open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:

@@ -9,6 +9,7 @@ from torch import nn
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
 from nin.data.preprocess import Normalisation, Preprocess
+from nin.data.spelling import match_names
 from nin.errors import UsageError
 from nin.network.architecture import stem_kernel
 from nin.network.config import NINConfig
@@ -73,7 +74,7 @@ def take_weights(model: nn.Module, begin: Bundle, classes: Sequence[str]) -> str
     The last layer is taken only when the classes are the same, in the same order; what does not fit stays as drawn.
     """
     last = begin.classifier
-    same = begin.classes == tuple(classes)
+    same = list(match_names(classes, begin.classes)[0].values()) == list(range(len(begin.classes)))
     fresh = []
     stored = begin.weights()
     for name, tensor in model.state_dict().items():
