@@ -26,7 +26,7 @@ def data(folder):
     tables = folder / "tables"
     tables.mkdir()
     shutil.copy(folder / "loose" / "0.png", tables / "0.png")
-    (tables / "columns.csv").write_text("file,label\n0.png,dog\n")
+    (tables / "columns.csv").write_text("who,label\n0.png,dog\n")
     (tables / "outside.csv").write_text("path,label\n../loose/0.png,dog\n")
     (tables / "gone.csv").write_text("path,label\n0.png,cat\n1.png,dog\n")
     (tables / "split.csv").write_text("path,label,split\n0.png,cat,trian\n")
@@ -38,7 +38,7 @@ MISTAKES = {
     "loose/0.png": "loose/0.png is one picture; expected a folder with one folder of pictures per class",
     "empty": f"empty holds no pictures; {LAYOUT}",
     "one": "one has one class only (cat); expected at least two, one folder for each",
-    "tables/columns.csv": "columns.csv line 1: found the columns file, label; expected path,label or path,label,split",
+    "tables/columns.csv": "columns.csv line 1: found the columns who, label; expected path,label or path,label,split",
     "tables/outside.csv": "outside.csv line 2: ../loose/0.png is outside of the table's folder; "
     "move the picture or the table",
     "tables/gone.csv": "gone.csv line 3: there is no file 1.png in the table's folder; correct or remove it",
