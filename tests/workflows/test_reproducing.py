@@ -222,7 +222,7 @@ def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
         assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match=r"^there is no 'table6'; there are table1, .*figure4 and all$"):
         only(reproduce(["table6"], tmp_path, out=tmp_path / "out"))
-    with pytest.raises(UsageError, match=r"^--seeds is 0; expected at least 1$"):
+    with pytest.raises(UsageError, match=r"^--seeds is 0; expected 1 to 1000$"):
         only(reproduce(["table4"], tmp_path, out=tmp_path / "out", seeds=0))
 
 

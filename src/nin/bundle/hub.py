@@ -7,6 +7,7 @@ The hub is reached through huggingface_hub, which finds token, cache and endpoin
 HF_TOKEN, HF_HOME, HF_ENDPOINT) and connects to nothing while HF_HUB_OFFLINE is set.
 """
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from nin import __version__
 from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes
 from nin.bundle.folder import CARD, REPLACEABLE, read_bundle, read_file, verified_files
 from nin.bundle.shipped import CONFIG, find_model
+from nin.choices import chosen, expanded, path_of
 from nin.errors import ArtifactError, MissingExtra, ModelError, UsageError
 
 if TYPE_CHECKING:
@@ -53,7 +55,8 @@ def push(
     everybody to see unless `private`. Raises ModelError for what is no whole model and for what the hub refuses,
     UsageError where a model is already unless `overwrite` is given, MissingExtra without huggingface_hub.
     """
-    folder, source = _folder_of(repo), find_model(model)
+    message, private = chosen("message", message, str | None), chosen("private", private, bool)
+    folder, source, overwrite = _folder_of(repo), find_model(model), chosen("overwrite", overwrite, bool)
     if folder is not None and (message is not None or private):
         raise UsageError(f"{escape_name(repo)} is a folder; messages and private are for the hub, leave them out")
     read_bundle(source)
@@ -73,10 +76,11 @@ def pull(
     Raises ModelError for what is no whole model of nin and for what the hub refuses; UsageError where `folder` is not
     empty, unless `overwrite` is given and it holds a model; ArtifactError where it cannot be written.
     """
+    revision, overwrite = chosen("revision", revision, str | None), chosen("overwrite", overwrite, bool)
     source = _folder_of(repo)
     if source is not None and revision is not None:
         raise UsageError(f"{escape_name(repo)} is a folder, which has no revisions; leave revision out")
-    target = Path(folder) if folder is not None else Path((source or Path(repo)).resolve().name)
+    target = path_of("folder", folder) if folder is not None else Path((source or Path(repo)).resolve().name)
     _expect_room(target, overwrite)
     hub = _Repository(str(repo), revision) if source is None else None
     place = source or Path(repo)
@@ -87,14 +91,14 @@ def pull(
 
 def _folder_of(repo: str | Path) -> Path | None:
     """The folder that a place names; None for a hub id. A folder that is there goes before a hub id."""
-    text = str(repo)
+    text = str(chosen("repo", repo, str))
     if text.startswith("file:"):
         url = urlsplit(text)
         if url.netloc not in ("", "localhost") or not url.path.startswith("/"):
             raise UsageError(f"{escape_name(text)} is not on this machine; expected file:///path/to/folder")
         return Path(unquote(url.path))
-    path = Path(text).expanduser() if text.startswith("~") else Path(text)
-    if isinstance(repo, Path) or text in (".", "..") or text.startswith(("/", "./", "../", "~")):
+    path = expanded(text)
+    if isinstance(repo, os.PathLike) or text in (".", "..") or text.startswith(("/", "./", "../", "~")):
         return path
     if text and path.exists():
         return path

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from nin.choices import path_of
 from nin.errors import ModelError
 
 CONFIG = "config.json"  # what makes a folder a model
@@ -20,7 +21,7 @@ def find_model(model: str | Path) -> Path:
 
     A folder goes before a name. Raises ModelError when there is neither.
     """
-    folder = Path(model)
+    folder = path_of("model", model)
     if folder.exists():
         inside = folder / "model"
         return inside if (inside / CONFIG).is_file() and not (folder / CONFIG).exists() else folder

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from nin import __version__, workflows
+from nin.choices import option
 from nin.cli import help as pages
 from nin.cli.batching import add_batch
 from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
@@ -34,7 +35,7 @@ from nin.cli.serving import EXAMPLES, USAGE, serve
 from nin.cli.sharing import add_sharing
 from nin.errors import ArtifactError, BelowThreshold, UsageError
 from nin.lab.spreadsheet import csv_line
-from nin.workflows.options import Listener, TrainOptions, option
+from nin.workflows.options import Listener, TrainOptions
 
 if TYPE_CHECKING:
     from nin.workflows import RunResult
@@ -251,7 +252,7 @@ def explain(
 
     check_pictures("explain", "IMAGE", image, top, screen)
     objects = []
-    for explanation in workflows.explain(model, image, out=out, top=top, device=device, say=screen.detail):
+    for explanation in workflows.explaining(model, image, out=out, top=top, device=device, say=screen.detail):
         if json:
             names = ("label", "logit", "probability")
             classes = [dict(zip(names, values, strict=True)) for values in explanation.classes]

@@ -17,6 +17,7 @@ from cyclopts.exceptions import (
     UnusedCliTokensError,
 )
 
+from nin.choices import WORDS, listed
 from nin.cli.screen import SWITCHES
 from nin.errors import UsageError
 
@@ -152,12 +153,11 @@ def _lower(text: str) -> str:
 
 def expected(argument: Argument) -> str:
     """What an option takes, in words."""
-    choices = list(argument.get_choices() or ())
+    choices = argument.get_choices()
     if choices:
-        return f"{', '.join(choices[:-1])} or {choices[-1]}"
+        return listed(tuple(choices))
     kinds = {*get_args(argument.hint), argument.hint}
-    words = {bool: "yes or no", int: "a whole number", float: "a number", Path: "a path"}
-    return next((text for kind, text in words.items() if kind in kinds), "some text")
+    return next((text for kind, text in {**WORDS, bool: "yes or no"}.items() if kind in kinds), WORDS[str])
 
 
 def settings(app: App, chain: Sequence[str], arguments: ArgumentCollection) -> None:

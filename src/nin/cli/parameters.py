@@ -8,11 +8,11 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from nin.bundle.shipped import shipped
+from nin.choices import chosen
 from nin.cli.screen import Screen
 from nin.errors import UsageError
-from nin.workflows.options import Device
+from nin.workflows.options import TOP, Device
 
-MOST_TOP = 1_000  # as many classes as ImageNet has
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, NPZ, IDX, CIFAR or SVHN files."
 DIVIDE = "Folders, or values of a table's split column, that are splits: test=fold_4; none: all are classes."
 FOLLOW_LINKS = "Read links to pictures and folders elsewhere."
@@ -37,8 +37,7 @@ def check_pictures(command: str, what: str, inputs: Sequence[str], top: int, scr
     """Raise UsageError when no picture is named or --top is impossible; tell who would have to type one."""
     if not inputs:
         raise UsageError(f"nin {command} needs {what}: pictures, folders, globs in quotes, or - for standard input")
-    if not 1 <= top <= MOST_TOP:
-        raise UsageError(f"--top is {top}; expected 1 to {MOST_TOP}")
+    chosen("top", top, int, TOP)
     if "-" in inputs and sys.stdin is not None and sys.stdin.isatty():
         screen.note("reading one picture from the keyboard; give its file's name instead, or end with Ctrl-D")
 

@@ -106,7 +106,7 @@ def read_picture(
             raise Refused(f"more than the {limits.max_bytes:,} bytes allowed")
         header = inspect(data)
         image, values = _decoded(header, near, limits)
-        pixels = _TURNS[header.orientation](values)
+        pixels = TURNS[header.orientation](values)
     except Refused as error:
         raise PictureError(name, str(error)) from None
     except MemoryError as error:
@@ -138,14 +138,14 @@ def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[ImageFil
     """The loaded image, and its pixels (H, W, C) as deep as they are stored."""
     if header.depth != 16 or header.format != "PNG":
         image = _load(header, near, limits)
-        return image, _to_array(image, header.depth)
+        return image, to_array(image, header.depth)
     if header.data[25] == 4:  # gray and alpha, 16 bits each: Pillow drops the low bytes, but four bytes are RGBA
         image = _load(replace(header, data=_as_bytes(header.data)), near, limits)
         gray, alpha = np.moveaxis(np.asarray(image).view(">u2"), -1, 0).astype(np.uint16)
         return image, np.stack([gray, gray, gray, alpha], axis=-1)
     image = _load(header, near, limits)
     if header.data[25] not in (2, 6):
-        return image, _to_array(image, header.depth)
+        return image, to_array(image, header.depth)
     high, low = np.asarray(image), np.asarray(_load(header, near, limits, low=True))
     values = high.astype(np.uint16) << 8 | low
     if isinstance(key := image.info.get("transparency"), tuple):
@@ -185,7 +185,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
     return image
 
 
-def _to_array(image: ImageFile, depth: int) -> np.ndarray:
+def to_array(image: Image.Image, depth: int) -> np.ndarray:
     """(H, W, C) uint8, or uint16 for 16-bit gray, of a loaded image. `depth`: bits a channel in the file."""
     try:
         key = image.info.get("transparency")
@@ -205,10 +205,10 @@ def _to_array(image: ImageFile, depth: int) -> np.ndarray:
             return np.asarray(image.convert("L"))[..., None]
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except _DECODER_ERRORS as error:
-        raise Refused(f"damaged {image.format}") from error
+        raise Refused(f"damaged {getattr(image, 'format', None) or 'image'}") from error
 
 
-_TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.32, tag 0x0112; arrays are (H, W, C)
+TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.32, tag 0x0112; arrays are (H, W, C)
     1: lambda a: a,
     2: lambda a: a[:, ::-1],
     3: lambda a: a[::-1, ::-1],

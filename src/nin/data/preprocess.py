@@ -14,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from nin.data.depth import Range, in_words, misfit, shallow, to_uint8
+from nin.data.given import Source, held_pixels, on_full_scale
 from nin.data.images import LIMITS, Limits, PictureError, read_picture, to_channels
 from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
 from nin.errors import DataError, ModelError, UsageError
@@ -91,13 +92,20 @@ class Preprocess:
         return canvas
 
     def open_picture(
-        self, source: Path | bytes, *, name: str | None = None, limits: Limits = LIMITS, strict: bool = True
+        self, source: Source, *, name: str | None = None, limits: Limits = LIMITS, strict: bool = True
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(H, W, channels) uint8 of one picture file, or of the bytes of one, and what is to be said of it.
+        """(H, W, channels) uint8 of a picture (a file, its bytes, or held as array or image), and what is to be said of it.
 
-        Raises PictureError, also for pixels that mean nothing on this scale. Values nearly all outside of the range are
-        such pixels where `strict`, in what is to be answered; else, among many that are learned from, a note.
+        Raises PictureError, also for pixels that mean nothing on this scale, and UsageError for arrays whose values can
+        mean several things. Values nearly all outside of the range mean nothing where `strict`, in what is to be
+        answered; else, among many that are learned from, they are a note.
         """
+        if isinstance(source, np.ndarray | Image.Image):
+            name = name or "the picture"
+            pixels = held_pixels(source, name)
+            return self.fit_pixels(
+                on_full_scale(pixels, name) if self.value_range is None else pixels, name, strict=strict
+            )
         picture = read_picture(source, near=max(self.size), name=name, limits=limits)
         resized, said = self.fit_pixels(picture.pixels, name or _name(source), strict=strict)
         return resized, (*picture.notes, *said)
@@ -114,7 +122,7 @@ class Preprocess:
         said = found or shallow(pixels, self.value_range)
         return resized, (said,) if said else ()
 
-    def load(self, source: Path | bytes, *, name: str | None = None, limits: Limits = LIMITS) -> np.ndarray:
+    def load(self, source: Source, *, name: str | None = None, limits: Limits = LIMITS) -> np.ndarray:
         """(H, W, channels) uint8 of one picture to be answered; raises what `open_picture` does."""
         return self.open_picture(source, name=name, limits=limits)[0]
 

@@ -18,6 +18,7 @@ from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model
+from nin.choices import chosen, path_of
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
@@ -29,6 +30,7 @@ FACTS = "nin"  # the metadata entry that says what a file is
 FORMAT = 1  # raised when an older program could misread what a newer one writes
 CHUNK = 16  # pictures that a thread computes at a time: they stay in the caches (docs/log.md)
 LARGEST = 2**30  # bytes of a file
+THREADS = (1, 1024)  # as the command line takes them
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,6 +144,7 @@ def open_engine(model: str | Path, *, threads: int | None = None, runtime: Runti
     threads: that one call uses; by default as many as there are cores to use. runtime: "openvino" (extra [openvino]) is
     faster for eight-bit files and slower to start. Raises ModelError in one line, MissingExtra without that extra.
     """
+    threads, runtime = chosen("threads", threads, int | None, THREADS), chosen("runtime", runtime, Runtime)
     return Engine(*_facts_and_graph(model), threads, runtime)
 
 
@@ -158,7 +161,7 @@ def engine_from_bytes(data: bytes, *, threads: int | None = None, runtime: Runti
 
 
 def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
-    path = Path(model)
+    path = path_of("model", model)
     if path.suffix == ".onnx" and path.is_file():
         facts, graph = read_exported(path)
         return facts, without_resizing(graph)

@@ -1,11 +1,10 @@
 """`nin batch`: very many pictures answered into Parquet, on this machine or a cluster (torch-free)."""
 
-from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from nin.choices import address, with_choices
 from nin.deploy.batch import Batched, answer, plan
-from nin.errors import UsageError
 from nin.workflows.journeys import need
 from nin.workflows.options import BatchOptions, Listener
 
@@ -27,18 +26,13 @@ def batch(
     `batch("runs/photos", "s3://bucket/photos", "answers", scores=True)`. Raises NinErrors in one line; Interrupted when
     the listener asks to stop.
     """
-    try:
-        options = replace(options or BatchOptions(), **choices)
-    except TypeError:
-        known = [field.name for field in fields(BatchOptions)]
-        wrong = next(name for name in choices if name not in known)
-        raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
+    options = with_choices(options, choices, BatchOptions)
     need("ray", "pyarrow", extra="ray")
     hears = listener or Listener()
     if options.runtime == "openvino":
         need("openvino", extra="openvino")
     what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime")}
-    work = plan(str(model), str(source), str(destination), **what)
+    work = plan(address("model", model), address("source", source), address("destination", destination), **what)
     for note in work.listing.notes:
         hears.note(note)
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from nin.bundle.folder import WEIGHTS
 from nin.bundle.shipped import find_model
-from nin.deploy.engine import open_engine
+from nin.choices import chosen
+from nin.deploy.engine import THREADS, open_engine
 from nin.errors import UsageError
 from nin.workflows.answers import Bench
 from nin.workflows.journeys import load, measure
@@ -27,10 +28,9 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
     Each is measured with ONNX Runtime and, where they are installed, with OpenVINO and (a folder) with torch; all forms
     in turn. threads: for all of them; by default as many as there are cores.
     """
+    models, threads = chosen("model", models, tuple[str, ...]), chosen("threads", threads, int | None, THREADS)
     if not models:
         raise UsageError("no model is named; give model folders, exported .onnx files or names of the package")
-    if threads is not None and threads < 1:
-        raise UsageError(f"--threads is {threads}; expected at least 1")
     with_torch, with_openvino = (importlib.util.find_spec(name) is not None for name in ("torch", "openvino"))
     forms: list[tuple[str, Runner]] = []
     for model in models:

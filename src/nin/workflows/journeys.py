@@ -2,36 +2,37 @@
 
 import importlib.util
 import os
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
-from glob import glob
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model, shipped
-from nin.data.images import is_picture_name
+from nin.choices import chosen, expanded, path_of, shown, with_choices
+from nin.data.given import named_pictures
 from nin.errors import MissingExtra, UsageError
 from nin.workflows.answers import Explanation, Export, Imported, Measured, Prediction, RunResult
-from nin.workflows.options import ExportOptions, ImportOptions, Listener, TrainOptions
+from nin.workflows.options import TOP, Device, ExportOptions, ImportOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:  # what only some journeys need is imported by those: a prediction begins in half a second
     from nin.data.check import Check
     from nin.data.reading import Reading
     from nin.data.splits import Source
+    from nin.deploy.engine import Engine
     from nin.network.anatomy import Anatomy
     from nin.training.distributed import Team
     from nin.workflows.using import Classifier
 
+    AtWork = str | Path | Classifier | Engine
+
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
 DEMO_EPOCHS = 20  # under three minutes on two cores without AVX-512, too: docs/log.md
-Options = TypeVar("Options", TrainOptions, ImportOptions, ExportOptions)
 MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights, mean picture
 DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
@@ -60,7 +61,7 @@ def train(
     Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
     state saved for `resume`.
     """
-    options = _chosen(options or TrainOptions(), choices)
+    options, path = with_choices(options, choices, TrainOptions), path_of("path", path)
     from nin.data.sources import open_source
 
     with _team() as team:
@@ -103,7 +104,7 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
 
     Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
     """
-    options = options or TrainOptions()
+    options = with_choices(options, {}, TrainOptions)
     options = replace(
         options,
         out=options.out or Path("runs/demo"),
@@ -118,20 +119,21 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
     from nin.workflows.training import start
 
     result = start(folder, open_digits(options.seed), options, listener or Listener())
-    list(explain(folder, [str(folder / "pictures")], out=folder / "explained", device=options.device))
+    explain(folder, folder / "pictures", out=folder / "explained", device=options.device)
     return result
 
 
 def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
     """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
+    folder = path_of("folder", folder)
     with _team() as team:
-        if not (team and team.rank) and not Path(folder).is_dir():
+        if not (team and team.rank) and not folder.is_dir():
             raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
         need("torch", "matplotlib")
         from nin.training.distributed import ALONE
         from nin.workflows.training import go_on
 
-        return go_on(Path(folder), listener or Listener(), team or ALONE)
+        return go_on(folder, listener or Listener(), team or ALONE)
 
 
 def load(model: str | Path, device: str = "auto") -> "Classifier":
@@ -139,6 +141,7 @@ def load(model: str | Path, device: str = "auto") -> "Classifier":
 
     It computes with torch; its `model` is the torch module. To compute without torch: `nin.open_engine`.
     """
+    device = chosen("device", device, Device)
     bundle = _bundle(model)
     need("torch")
     from nin.workflows.loaded import TorchRunner
@@ -147,13 +150,18 @@ def load(model: str | Path, device: str = "auto") -> "Classifier":
     return Classifier(TorchRunner(bundle, device))
 
 
-def classifier(model: str | Path, device: str = "auto") -> "Classifier":
-    """A model, or an .onnx file, at work: on a processor without torch, on a GPU that is asked for with it."""
-    if device not in ("auto", "cpu"):
-        return load(model, device)
-    from nin.deploy.engine import open_engine
+def classifier(model: "AtWork", device: str = "auto") -> "Classifier":
+    """A model, or an .onnx file, at work: on a processor without torch, on a GPU that is asked for with it.
+
+    What is at work already, of `load` or `open_engine`, goes on as it is.
+    """
+    from nin.deploy.engine import Engine, open_engine
     from nin.workflows.using import Classifier
 
+    if isinstance(model, Classifier | Engine):
+        return model if isinstance(model, Classifier) else Classifier(model)
+    if chosen("device", device, Device) not in ("auto", "cpu"):
+        return load(model, device)
     return Classifier(open_engine(model))
 
 
@@ -171,9 +179,8 @@ def evaluate(
 
     `divide` and `follow_links` say how `data` is read, as for `train`.
     """
-    from nin.data.reading import Reading
-
-    reading = Reading(divide, follow_links, offered=True)
+    chosen("device", device, Device)
+    reading = _reading(divide, follow_links)
     opened = partial(classifier, model, device)
     return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading)
 
@@ -193,7 +200,9 @@ def measure(
     from nin.data.splits import expect_every_class, known_classes
     from nin.data.stream import StreamedImages
 
-    source = open_source(Path(data), split=False, reading=reading or AS_FOUND)
+    split, skip_unreadable = chosen("split", split, str | None), chosen("skip_unreadable", skip_unreadable, bool)
+    data = path_of("data", data)
+    source = open_source(data, split=False, reading=reading or AS_FOUND)
     name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
     if name not in source.splits:
         raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
@@ -214,38 +223,54 @@ def measure(
 
 
 def predict(
-    model: str | Path, inputs: Sequence[str], *, device: str = "auto", say: Callable[[str], None] = lambda _: None
+    model: "AtWork", pictures: Any, *, device: str = "auto", say: Callable[[str], None] = lambda _: None
 ) -> Iterator[Prediction]:
-    """Answer for files, folders, globs, or '-' (one picture on standard input), in a stable order.
+    """Answer for pictures, in a stable order: one or many, in any form in which a program has them.
 
-    `say` is told what computes.
+    pictures: paths, folders, globs or '-' (standard input); bytes and open files; Pillow's images; arrays (H, W) or
+    (H, W, C) and tensors (C, H, W); a list or generator of these, see nin.data.given. Answers come as they are asked
+    for, the first ones are computed now. `say` is told what computes.
     """
-    sources, names = _pictures(inputs)
+    device, named = chosen("device", device, Device), named_pictures(pictures)
     at_work = classifier(model, device)
     say(at_work.runner.in_words())
-    return at_work.predict(sources, names)
+    return at_work.answer(named)
 
 
 def explain(
-    model: str | Path,
-    images: Sequence[str],
+    model: "AtWork",
+    pictures: Any,
+    *,
+    out: str | Path | None = None,
+    top: int = 3,
+    device: str = "auto",
+    say: Callable[[str], None] = lambda _: None,
+) -> list[Explanation]:
+    """Write, for every picture, one PNG into `out` ("explained"): the picture and the maps of its top classes.
+
+    pictures: as `predict` takes them; all are written when this returns. The maps are exact: the logit of a class is
+    the mean of its map, checked to 1e-6 on every picture. `say` is told what computes.
+    """
+    return list(explaining(model, pictures, out=out, top=top, device=device, say=say))
+
+
+def explaining(
+    model: "AtWork",
+    pictures: Any,
     *,
     out: str | Path | None = None,
     top: int = 3,
     device: str = "auto",
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Explanation]:
-    """Write, for every picture, one PNG into `out` ("explained"): the picture and the maps of its top classes.
-
-    The maps are exact: the logit of a class is the mean of its map, checked to 1e-6 on every picture. `say` is told
-    what computes.
-    """
-    sources, names = _pictures(images)
+    """`explain`, a picture at a time: each is written when it is asked for."""
+    folder, top = path_of("out", "explained" if out is None else out), chosen("top", top, int, TOP)
+    device, named = chosen("device", device, Device), named_pictures(pictures)
     at_work = classifier(model, device)
     say(at_work.runner.in_words())
     from nin.workflows.using import explanations
 
-    return explanations(at_work, sources, names, Path(out or "explained"), top)
+    return explanations(at_work, named, folder, top)
 
 
 def export(model: str | Path, options: ExportOptions | None = None, **choices: Any) -> Export:
@@ -254,7 +279,7 @@ def export(model: str | Path, options: ExportOptions | None = None, **choices: A
     `choices` are fields of ExportOptions: `export("runs/photos", format="onnx-int8")`. Raises ModelError, and writes
     nothing, when the file's answers are not the model's.
     """
-    options = _chosen(options or ExportOptions(), choices)
+    options = with_choices(options, choices, ExportOptions)
     bundle = _bundle(model)
     need("torch", "sklearn")
     from nin.workflows.exporting import export as export_now
@@ -265,30 +290,58 @@ def export(model: str | Path, options: ExportOptions | None = None, **choices: A
 def check(path: str | Path, *, divide: str | None = None, follow_links: bool = False) -> "Check":
     """Look through a data set before training, read as `train` reads it with these choices: see nin.data.check."""
     from nin.data.check import check as check_data
+
+    return check_data(path_of("path", path), reading=_reading(divide, follow_links))
+
+
+def _reading(divide: str | None, follow_links: bool) -> "Reading":
+    """How the command at work wants the data to be read."""
     from nin.data.reading import Reading
 
-    return check_data(Path(path), reading=Reading(divide, follow_links, offered=True))
+    divide, follow_links = chosen("divide", divide, str | None), chosen("follow_links", follow_links, bool)
+    return Reading(divide, follow_links, offered=True)
 
 
-def summary(name: str | None = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
-    """Anatomy of a network by name ("nin" by default), ours or one it is compared with, or of a model (as `load`).
+def summary(network: Any = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
+    """Anatomy of a network: how many parameters and multiply-adds each layer has, and what it sees of a picture.
 
-    It counts for pictures of `input_size` (C, H, W), by default those that the network was made for.
+    network: a name ("nin" by default), ours or one it is compared with; a model (as `load`); a NINConfig; or any torch
+    module. It counts for pictures of `input_size` (C, H, W), by default those that the network was made for, which of
+    a torch module nobody knows.
     """
+    size = chosen("input", input_size, tuple[int, ...] | None)
+    if size is not None and len(size) != 3:
+        raise UsageError(f"--input is {shown(input_size)}; expected (channels, height, width), such as (3, 64, 64)")
     need("torch")
+    from torch.nn import Module
+
+    from nin.network.anatomy import anatomy
+    from nin.network.config import NINConfig
+    from nin.workflows.using import Classifier
+
+    network = network.model if isinstance(network, Classifier) else network
+    if isinstance(network, NINConfig):
+        return anatomy(network, size or (network.in_channels, *[max(32, network.min_side)] * 2))
+    if isinstance(network, Module):
+        if size is None and not hasattr(network, "config"):
+            raise UsageError(f"of what pictures? nin.summary({type(network).__name__}(...), (3, 224, 224)) tells")
+        return anatomy(network, size)
+    return _anatomy_by_name(str(chosen("network", "nin" if network is None else network, str)), size)
+
+
+def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Anatomy":
     from nin.network.anatomy import anatomy
     from nin.network.architecture import create_model, list_models, unknown_network
     from nin.network.config import NINConfig
     from nin.network.relatives import RELATIVES
 
-    name = name or "nin"
     if name in RELATIVES:
         relative = RELATIVES[name]
         try:
             return replace(anatomy(relative.bare(), input_size or relative.input_size), name=name)
         except UsageError as error:
             raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
-    if name not in list_models() and (Path(name).is_dir() or name in shipped()):
+    if name not in list_models() and (expanded(name).is_dir() or name in shipped()):
         bundle = _bundle(name)
         channels, size = bundle.preprocess.channels, bundle.preprocess.size
         counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
@@ -300,15 +353,17 @@ def summary(name: str | None = None, input_size: tuple[int, int, int] | None = N
     return anatomy(create_model(name, in_chans=input_size[0]), input_size)
 
 
-def import_model(files: Sequence[str | Path], options: ImportOptions | None = None, **choices: Any) -> Imported:
+def import_model(
+    files: str | Path | Sequence[str | Path], options: ImportOptions | None = None, **choices: Any
+) -> Imported:
     """Bring in somebody else's network: definition files, or weights, of cuda-convnet, Caffe or PyTorch.
 
     `choices` are fields of ImportOptions: `import_model(["nin.pth"], out="model", labels="cifar10")`. Without `out`, or
     without weights among the files, nothing is written. Raises ModelError or UsageError in one line for files that
     cannot be understood, or that do not belong together.
     """
-    options = _chosen(options or ImportOptions(), choices)
-    paths = [Path(file) for file in files]
+    options = with_choices(options, choices, ImportOptions)
+    paths = [path_of("file", file) for file in chosen("file", files, tuple[str, ...])]
     if not paths or len(paths) > MOST_FILES:
         raise UsageError(f"{len(paths)} files are given; expected the definition or the weights of one network")
     for path in paths:
@@ -322,17 +377,6 @@ def import_model(files: Sequence[str | Path], options: ImportOptions | None = No
     from nin.workflows.importing import import_files
 
     return import_files(paths, options)
-
-
-def _chosen(options: Options, choices: dict[str, Any]) -> Options:
-    if choices.get("out") is not None:
-        choices["out"] = Path(choices["out"])
-    try:
-        return replace(options, **choices)
-    except TypeError:
-        known = [field.name for field in fields(options)]
-        wrong = next(name for name in choices if name not in known)
-        raise UsageError(f"there is no option {wrong!r}; there are {', '.join(known)}") from None
 
 
 def _run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
@@ -353,43 +397,3 @@ def _run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path
 
 def _bundle(model: str | Path) -> Bundle:
     return read_bundle(find_model(model))
-
-
-def _pictures(inputs: Sequence[str]) -> tuple[list[Path | bytes], list[str]]:
-    """Files, folders (searched through), globs and '-' -> sources and the names to show."""
-    if not inputs:
-        raise UsageError("no picture given; name files, folders, a glob, or - for standard input")
-    sources: list[Path | bytes] = []
-    names: list[str] = []
-    for text in inputs:
-        found = _standard_input() if text == "-" else _expand(text)
-        sources += found
-        names += ["-"] if text == "-" else [str(path) for path in found]
-    return sources, names
-
-
-def _standard_input() -> list[Path | bytes]:
-    if sys.stdin is None:
-        raise UsageError("standard input is closed; give it a picture, for instance with < picture.jpg")
-    return [sys.stdin.buffer.read()]
-
-
-def _expand(text: str) -> list[Path]:
-    path = Path(text)
-    if path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.is_file() and is_picture_name(p) and not _hidden(p, path))
-        if not found:
-            raise UsageError(f"{text} holds no pictures (JPEG, PNG, WebP, BMP, GIF)")
-        return found
-    if path.exists():
-        return [path]
-    matched = [Path(name) for name in sorted(glob(text, recursive=True)) if Path(name).is_file()]  # noqa: PTH207
-    if not matched:
-        raise UsageError(
-            f"{escape_name(text)} does not exist; name files, folders, a glob in quotes, or - for standard input"
-        )
-    return matched
-
-
-def _hidden(path: Path, root: Path) -> bool:
-    return any(part.startswith(".") for part in path.relative_to(root).parts)

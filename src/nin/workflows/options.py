@@ -1,10 +1,13 @@
 """What a user may choose for a run, and how the program tells of its progress (torch-free)."""
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from nin.choices import Range, check_fields
 from nin.data.reading import Reading
 from nin.errors import UsageError
 
@@ -92,10 +95,9 @@ class TrainOptions:
     """Replace an earlier run in the same folder."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{option(name)} is {value}; expected {low:g} to {high:g}")
+        if isinstance(self.max_time, Real) and not isinstance(self.max_time, bool):  # a number means seconds
+            object.__setattr__(self, "max_time", f"{self.max_time}s")
+        check_fields(self, RANGES)
         if self.channels not in (None, 1, 3, 4):
             raise UsageError(f"--channels is {self.channels}; expected 1, 3 or 4")
         if self.max_time is not None:
@@ -132,10 +134,9 @@ class ImportOptions:
     """Replace the model folder that is there."""
 
     def __post_init__(self) -> None:
-        if self.size is not None and not 8 <= self.size <= 4096:
-            raise UsageError(f"--size is {self.size}; expected 8 to 4096")
-        if self.colours not in (None, "rgb", "bgr"):
-            raise UsageError(f"--colours is {self.colours!r}; expected rgb or bgr")
+        for name in ("mean", "std"):
+            object.__setattr__(self, name, _joined(getattr(self, name)))
+        check_fields(self, {"size": (8, 4096)})
         if self.whiten is not None and (self.mean or self.std):
             raise UsageError("--whiten takes the place of --mean and --std; leave one out")
 
@@ -155,6 +156,15 @@ class ImportOptions:
                 f"--{name} is {text!r}; expected {channels} numbers from {low:g} to 1, separated by commas"
             )
         return values
+
+
+def _joined(numbers: Any) -> Any:
+    """Numbers as the command line takes them, for Python's 0.5 or (0.49, 0.48, 0.45); everything else as it is."""
+    several = (
+        list(numbers) if isinstance(numbers, Iterable) and not isinstance(numbers, str | bytes | Mapping) else [numbers]
+    )
+    given = several and all(isinstance(each, Real) and not isinstance(each, bool) for each in several)
+    return ",".join(str(float(each)) for each in several) if given else numbers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,20 +191,20 @@ class ServeOptions:
     """Write a line for every request."""
 
     def __post_init__(self) -> None:
-        for name, (low, high) in SERVE_RANGES.items():
-            value = getattr(self, name)
-            if value is not None and not low <= value <= high:
-                raise UsageError(f"{option(name)} is {value}; expected {low} to {high}")
+        check_fields(self, SERVE_RANGES)
 
 
-SERVE_RANGES = {
+SERVE_RANGES: dict[str, Range] = {
     "port": (0, 65535),
     "threads": (1, 1024),
     "queue": (1, 100_000),
     "max_batch": (1, 1024),
     "max_body": (1, 64),
 }
-RANGES: dict[str, tuple[float, float]] = {
+TOP: Range = (1, 1_000)  # classes to show: as many as ImageNet has
+SEEDS: Range = (1, 1_000)  # trainings of one row or claim
+BATCH_RANGES: dict[str, Range] = {"workers": (1, 100_000), "threads": (1, 1024), "block_size": (1, 1_000_000)}
+RANGES: dict[str, Range] = {
     "epochs": (1, 1_000_000),
     "size": (8, 512),
     "width": (0.01, 100),
@@ -207,11 +217,6 @@ RANGES: dict[str, tuple[float, float]] = {
     "holdout": (0.001, 0.9),
     "threads": (1, 1024),
 }
-
-
-def option(field: str) -> str:
-    """The option of the command line that sets a field of TrainOptions."""
-    return "--" + field.strip("_").replace("_", "-")
 
 
 def seconds(text: str) -> float:
@@ -268,10 +273,7 @@ class BatchOptions:
     """Begin again: remove what nin batch wrote to the destination before."""
 
     def __post_init__(self) -> None:
-        for name, high in (("workers", 100_000), ("threads", 1024), ("block_size", 1_000_000)):
-            value = getattr(self, name)
-            if value is not None and not 1 <= value <= high:
-                raise UsageError(f"{option(name)} is {value}; expected 1 to {high}")
+        check_fields(self, BATCH_RANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,3 +288,6 @@ class ExportOptions:
     """Pictures to prove the file with, and to calibrate eight bits with; by default those of the model's run."""
     overwrite: bool = False
     """Replace the file that is there."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, {})

@@ -93,8 +93,6 @@ def reproduce(
     """
     listener = listener or Listener()
     parts, keys = _chosen(names, only)
-    if seeds < 1:
-        raise UsageError(f"--seeds is {seeds}; expected at least 1")
     plan = PROTOCOLS[protocol]
     folder = out / (f"{plan.name}-strict" if strict else plan.name)
     if folder.exists() and any(folder.iterdir()) and not resume:

@@ -3,11 +3,11 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
 from nin.artifacts import escape_name
+from nin.choices import chosen, expanded, with_choices
 from nin.deploy.engine import Answers, open_engine
 from nin.deploy.messages import Bounds
 from nin.deploy.running import bind, is_loopback, run, url_of
@@ -46,6 +46,7 @@ def serve(
     NAME=MODEL; the first one answers where a request names none. `begun` hears the address and a line on every model.
     Raises ModelError, UsageError or NinError in one line before anything is answered, NinError when a request was lost.
     """
+    models, options = chosen("model", models, tuple[str, ...]), with_choices(options, {}, ServeOptions)
     if not is_loopback(options.host) and not options.public:
         raise UsageError(
             f"--host {escape_name(options.host)} lets other machines in, and the server asks nobody for a password; "
@@ -79,8 +80,8 @@ def _open(models: Sequence[str], options: ServeOptions) -> list[Served]:
 def _named(word: str) -> tuple[str | None, str]:
     """NAME=MODEL -> (NAME, MODEL); MODEL alone -> (None, MODEL)."""
     name, equals, place = word.partition("=")
-    if Path(word).exists() or not equals:
-        return None, word
+    if expanded(word).exists() or not equals:
+        return None, str(expanded(word))
     if not name or not place or "/" in name or not name.isprintable():
         raise UsageError(f'"{escape_name(word)}" is no NAME=MODEL; a name is printable and has no slash')
-    return name, place
+    return name, str(expanded(place))

@@ -11,6 +11,7 @@ import torch
 
 from nin.artifacts import RunLock, escape_name, make_folder
 from nin.bundle.folder import Bundle
+from nin.choices import option
 from nin.data.augment import Augmentation, augment
 from nin.data.depth import range_note
 from nin.data.digits import open_digits
@@ -27,7 +28,7 @@ from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import Recipe
 from nin.workflows import record
 from nin.workflows.answers import RunResult
-from nin.workflows.options import Listener, TrainOptions, option
+from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.workflows.restart import StartAgain, heed, start_again
 from nin.workflows.transfer import take_weights

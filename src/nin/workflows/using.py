@@ -1,8 +1,9 @@
 """A trained network at work: pictures in, answers, class maps and measurements out (torch-free)."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from nin.artifacts import make_folder, write_bytes
 from nin.bundle.card import Calibration
+from nin.data.given import Named, Source, named_pictures, one_picture
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
 from nin.data.stream import Images, StreamedImages, expect
@@ -67,22 +69,31 @@ class Classifier:
         for start in range(0, len(images), BATCH):
             yield self.runner.run(images[start : start + BATCH])
 
-    def predict(self, sources: Sequence[Path | bytes], names: Sequence[str] | None = None) -> Iterator[Prediction]:
-        """Answer for every picture, in order; an unreadable one gives a Prediction with `error`."""
-        names = names or [str(s) if isinstance(s, Path) else "picture" for s in sources]
+    def predict(self, pictures: Any) -> Iterator[Prediction]:
+        """Answer for every picture, in order; an unreadable one gives a Prediction with `error`.
+
+        pictures: one or many, as `nin.predict` takes them. The first BATCH are answered now, the others as they are
+        wanted. Raises UsageError for what is no picture.
+        """
+        return self.answer(named_pictures(pictures))
+
+    def answer(self, named: Iterator[Named]) -> Iterator[Prediction]:
+        """`predict`, of at least one picture with its name."""
+        answers = self._predictions(named)
+        return chain((next(answers),), answers)
+
+    def _predictions(self, named: Iterator[Named]) -> Iterator[Prediction]:
         with ThreadPoolExecutor(self.runner.threads) as pool:
-            for start in range(0, len(sources), BATCH):
-                end = start + BATCH
-                chunk = list(zip(sources[start:end], names[start:end], strict=True))
+            while chunk := list(islice(named, BATCH)):
                 yield from self._predict_chunk(chunk, pool)
 
-    def _predict_chunk(self, chunk: list[tuple[Path | bytes, str]], pool: ThreadPoolExecutor) -> Iterator[Prediction]:
+    def _predict_chunk(self, chunk: list[Named], pool: ThreadPoolExecutor) -> Iterator[Prediction]:
         start = time.perf_counter()
-        loaded = list(pool.map(lambda item: _load(self.preprocess, item[0]), chunk))
+        loaded = list(pool.map(lambda item: _load(self.preprocess, *item), chunk))
         good = [found[0] for found in loaded if not isinstance(found, str)]
         rows = iter(self.runner.run(np.stack(good)).probabilities if good else ())
         ms = (time.perf_counter() - start) * 1000 / len(chunk)
-        for (_, name), found in zip(chunk, loaded, strict=True):
+        for (name, _), found in zip(chunk, loaded, strict=True):
             if isinstance(found, str):
                 yield Prediction(name, None, None, False, (), ms, error=found)
             else:
@@ -93,13 +104,14 @@ class Classifier:
         label, score = ranked[0]
         return Prediction(name, label, score, score < self.calibration.unknown_below, ranked, ms, notes=notes)
 
-    def see(self, source: Path | bytes, name: str) -> "Example":
-        """One picture with its logits, probabilities and class maps."""
+    def see(self, picture: Any, name: str | None = None) -> "Example":
+        """One picture, given in any form that `nin.predict` takes, with its logits, probabilities and class maps."""
         from nin.lab.report import Example
 
-        pixels = self.preprocess.load(source)
+        its_name, source = one_picture(picture)
+        pixels = self.preprocess.load(source, name=its_name)
         seen = self.runner.run(pixels[None])
-        return Example(pixels, name, None, seen.probabilities[0], seen.logits[0], seen.maps[0])
+        return Example(pixels, name or Path(its_name).name, None, seen.probabilities[0], seen.logits[0], seen.maps[0])
 
     def evaluate(self, images: Images, labels: np.ndarray) -> "Evaluation":
         """Measure on decoded or streamed pictures (N, H, W, C) uint8 with labels (N,); unreadable ones do not count."""
@@ -112,20 +124,18 @@ class Classifier:
         return evaluate_probabilities(probabilities, labels, self.classes)
 
 
-def _load(preprocess: Preprocess, source: Path | bytes) -> tuple[np.ndarray, tuple[str, ...]] | str:
+def _load(preprocess: Preprocess, name: str, source: Source) -> tuple[np.ndarray, tuple[str, ...]] | str:
     try:
-        return preprocess.open_picture(source)
+        return preprocess.open_picture(source, name=name)
     except PictureError as error:
         return error.reason
 
 
-def explanations(
-    classifier: Classifier, sources: Sequence[Path | bytes], names: Sequence[str], folder: Path, top: int
-) -> Iterator[Explanation]:
+def explanations(classifier: Classifier, pictures: Iterable[Named], folder: Path, top: int) -> Iterator[Explanation]:
     """Write one PNG for every picture into `folder`: the picture and the class maps of its top classes."""
     from nin.lab.plots import explain_png
 
-    for source, name in zip(sources, names, strict=True):
+    for name, source in pictures:
         try:
             example = classifier.see(source, Path(name).name)
         except PictureError as error:
