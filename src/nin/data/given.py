@@ -189,7 +189,7 @@ def _native(pixels: np.ndarray) -> np.ndarray:
 
 
 def on_full_scale(pixels: np.ndarray, name: str) -> np.ndarray:
-    """Held pixels where no range was learned: truth values as 0 and 255, fractions of 0 to 1, whole numbers of 0 to 255.
+    """Held pixels where no range was learned: truth values, fractions of 0 to 1, whole numbers of 0 to 255 as uint8.
 
     uint8 and uint16 are as they are. UsageError for other values: what they mean is asked, not guessed.
     """
@@ -201,7 +201,5 @@ def on_full_scale(pixels: np.ndarray, name: str) -> np.ndarray:
     low, high = pixels.min(), pixels.max()
     if not 0 <= low <= high <= (1 if fractions else 255):  # NaN too
         expected = "fractions from 0 to 1, or 0 to 255 as uint8" if fractions else "0 to 255, or uint16"
-        raise UsageError(
-            f"{escape_name(name)} has {pixels.dtype} values from {low:g} to {high:g}; expected {expected}"
-        )
+        raise UsageError(f"{escape_name(name)} has {pixels.dtype} values from {low:g} to {high:g}; expected {expected}")
     return np.rint(pixels.astype(np.float64) * (255 if fractions else 1)).astype(np.uint8)

@@ -94,7 +94,7 @@ class Preprocess:
     def open_picture(
         self, source: Source, *, name: str | None = None, limits: Limits = LIMITS, strict: bool = True
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(H, W, channels) uint8 of a picture (a file, its bytes, or held as array or image), and what is to be said of it.
+        """(H, W, channels) uint8 of a picture (file, bytes, or held as array or image), and what is to be said of it.
 
         Raises PictureError, also for pixels that mean nothing on this scale, and UsageError for arrays whose values can
         mean several things. Values nearly all outside of the range mean nothing where `strict`, in what is to be
