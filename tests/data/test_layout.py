@@ -152,6 +152,14 @@ def test_splits_inside_classes_are_asked_about(fill):
     assert "cat, dog hold a test and a train each; pass --divide none to take them together" in refused(root)
 
 
+def test_a_folder_of_splits_beside_other_folders_is_named(fill):
+    for name in ("labelled/train/a", "labelled/train/b", "labelled/test/a", "labelled/test/b", "unlabelled"):
+        root = fill(name, 2)
+    line = refused(root)
+    assert "labelled holds splits of its own (test, train); pass --divide none if it is a class, or give " in line
+    assert line.endswith(f"{root}/labelled for those")
+
+
 def test_splits_in_the_names_of_classes_are_asked_about(fill):
     for name in ("train_cats", "test_cats", "train_dogs", "test_dogs"):
         root = fill(name, 2)

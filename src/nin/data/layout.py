@@ -165,6 +165,14 @@ def _expect_classes(top: Path, holding: Sequence[Path], named: dict[str, str], s
             raise DataError(
                 f"{escape_name(top)}: {pair} and {named.get(twin.name, 'another part')} of one class; {ask}"
             )
+    for folder in holding:
+        inner = split_names(below.name for below in scan.holding(folder) if _holds_classes(_within(below, scan), scan))
+        if len(set(inner.values())) > 1:
+            found = f"{escape_name(folder.name)} holds splits of its own ({some(inner)})"
+            give = f"give {escape_name(folder)} for those"
+            raise DataError(
+                f"{escape_name(top)}: {found}; {scan.reading.hint('pass --divide none if it is a class', give)}"
+            )
     shaped = {f: {same(g.name) for g in scan.holding(f)} for f in holding if not scan.listing(f).pictures}
     shaped = {folder: names for folder, names in shaped.items() if len(names) > 1}
     common = set.intersection(*shaped.values()) if shaped else set()
