@@ -49,7 +49,7 @@ THIRD_PARTY = {
     "artifacts": {"numpy", "safetensors"},
     "protobuf": set(),
     "choices": set(),
-    "network": {"torch"},
+    "network": {"torch", "safetensors"},  # others' weights come in types that NumPy lacks
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},

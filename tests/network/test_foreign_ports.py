@@ -9,7 +9,8 @@ from torch import nn
 from nin.errors import ModelError, UsageError
 from nin.network.architecture import NIN
 from nin.network.foreign import take_weights
-from nin.network.foreign_ports import LAYOUTS, read_port
+from nin.network.foreign_layouts import LAYOUTS, NOTHING, Said
+from nin.network.foreign_ports import read_port
 from nin.network.foreign_torch import read_torch
 
 WIDTHS = (6, 5, 4, 4, 3, 4, 5, 4, 3)
@@ -118,16 +119,47 @@ class PytorchCV(nn.Module):
         return self.output(self.features(x)).mean((2, 3))
 
 
+def d2l(channels=3, classes=3, alone=True):
+    """The chapter's network as its text writes it, with narrow layers; `alone`: not below the name `net`."""
+
+    def nin_block(reads, width, size, stride, pad):
+        convs = nn.Conv2d(reads, width, size, stride, pad), nn.Conv2d(width, width, 1), nn.Conv2d(width, width, 1)
+        return nn.Sequential(*(part for conv in convs for part in (conv, nn.ReLU())))
+
+    row = nn.Sequential(
+        nin_block(channels, 6, 11, 4, 0),
+        nn.MaxPool2d(3, stride=2),
+        nin_block(6, 5, 5, 1, 2),
+        nn.MaxPool2d(3, stride=2),
+        nin_block(5, 4, 3, 1, 1),
+        nn.MaxPool2d(3, stride=2),
+        nn.Dropout(0.5),
+        nin_block(4, classes, 3, 1, 1),
+        nn.AdaptiveAvgPool2d((1, 1)),
+        nn.Flatten(),
+    )
+    for module in row.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu")  # with torch's own start all answers are alike
+    return row if alone else nn.ModuleDict({"net": row})
+
+
 PORTS = {"pytorch-nin-cifar10": jiecaoyu, "pytorchcv": PytorchCV, "micronet": micronet, "cifar.torch": szagoruyko}
+
+
+def ours(state, said=NOTHING):
+    """What the reader makes of a state dict: our network, and what it says of it."""
+    net, given = read_port({"": state}, "f", said)
+    model = NIN(net.config).eval()
+    model.load_state_dict(take_weights(net.config, given))
+    return model, net
 
 
 @pytest.mark.parametrize("name", PORTS)
 @pytest.mark.parametrize("side", [13, 16])
 def test_a_port_computes_the_same_here(name, side):
     port = PORTS[name]().eval()
-    net, given = read_port(port.state_dict(), "f")
-    model = NIN(net.config).eval()
-    model.load_state_dict(take_weights(net.config, given))
+    model, net = ours(port.state_dict())
     x = torch.randn(2, 3, side, side)
     assert net.source == next(layout.source for layout in LAYOUTS if layout.name == name)
     assert torch.allclose(model(x), port(x), atol=2e-5, rtol=1e-5)
@@ -135,19 +167,174 @@ def test_a_port_computes_the_same_here(name, side):
     assert [block.dropout for block in net.config.blocks] == [0, 0, 0] if name == "micronet" else [0.5, 0.5, 0]
 
 
+@pytest.mark.parametrize("alone", [True, False])
+@pytest.mark.parametrize(("channels", "classes"), [(1, 10), (3, 10), (3, 2)])
+def test_d2l_s_network_computes_the_same_here(channels, classes, alone):
+    port = d2l(channels, classes, alone).eval()
+    model, net = ours(port.state_dict())
+    x = torch.rand(2, channels, 224, 224)
+    row = port if alone else port["net"]
+    with torch.no_grad():
+        expected, found = row(x), model(x)
+    assert expected.std() > 1e-3  # the test can see
+    assert torch.allclose(found, expected, atol=1e-5, rtol=1e-4)
+    assert (net.input.side, net.input.mean, net.input.std) == (224, (0.0,) * channels, (1.0,) * channels)
+    assert [block.dropout for block in net.config.blocks] == [0, 0, 0.5, 0]
+
+
+def test_first_filters_of_another_size_are_not_taken_for_d2l_s():
+    state = dict(d2l().state_dict())
+    state["0.0.weight"] = torch.zeros(6, 3, 5, 5)
+    with pytest.raises(ModelError, match=r"closest is d2l, but 0\.0\.weight has filters of 5x5, expected 11x11$"):
+        read_port({"": state}, "f")
+
+
+def otherwise(kinds, edge, last_relu=True, eps=1e-5, normed=False):
+    """A row of modules with jiecaoyu's (or, normed, szagoruyko's) names that pools and ends in another way."""
+    size = {"padding": {"padding": 1}, "ceil": {"ceil_mode": True}, "floor": {}}[edge]
+    parts = []
+    torch.manual_seed(0)
+    for number, conv in enumerate(convolutions()):
+        nn.init.kaiming_uniform_(conv.weight, nonlinearity="relu")  # so that no answer is like the other
+        nn.init.uniform_(conv.bias)
+        parts += [conv, norm(conv.out_channels, eps), nn.ReLU()] if normed else [conv, nn.ReLU()]
+        if number in (2, 5):
+            kind, side = (kinds[number == 5] + "3")[:4][:3], int((kinds[number == 5] + "3")[3])
+            pool = {"max": nn.MaxPool2d, "avg": nn.AvgPool2d}[kind]
+            parts += [pool(side, 2, **({} if side == 2 and edge == "padding" else size)), nn.Dropout(0.5)]
+    return Holder("features", nn.Sequential(*parts[: None if last_relu else -1]))
+
+
+@pytest.mark.parametrize("side", [13, 16, 32])
+@pytest.mark.parametrize("edge", ["padding", "ceil", "floor"])
+@pytest.mark.parametrize("kinds", [("max", "avg"), ("max", "max"), ("avg", "max2"), ("max2", "avg2")])
+def test_what_weights_do_not_tell_can_be_said(kinds, edge, side):
+    """Judged by PyTorch's own poolings: what is said is what is computed, and it is not what is supposed otherwise."""
+    port = otherwise(kinds, edge).eval()
+    x = torch.randn(2, 3, side, side)
+    model, _ = ours(port.state_dict(), Said(edge=edge, pools=",".join(kinds)))
+    assert torch.allclose(model(x), port(x), atol=2e-5, rtol=1e-4)
+    if (kinds, edge) != (("max", "avg"), "padding"):
+        assert not torch.allclose(ours(port.state_dict())[0](x), port(x), atol=1e-3)
+
+
+def test_the_last_relu_and_the_variance_s_epsilon_can_be_said():
+    port = otherwise(("max", "avg"), "padding", last_relu=False, eps=1e-5, normed=True).eval()
+    x = torch.randn(2, 3, 16, 16)
+    model, _ = ours(port.state_dict(), Said(edge="padding", last_relu=False, eps=1e-5))
+    assert torch.allclose(model(x), port(x), atol=2e-5, rtol=1e-5)
+    assert (port(x) < 0).any()
+    for said in (Said(edge="padding", last_relu=True, eps=1e-5), Said(edge="padding", last_relu=False)):
+        assert not torch.allclose(ours(port.state_dict(), said)[0](x), port(x), atol=1e-4)
+
+
+def test_what_is_supposed_is_said_until_it_is_confirmed():
+    state = jiecaoyu().state_dict()
+    (doubt,) = ours(state)[1].doubts
+    assert doubt == (
+        "the weights do not tell everything; supposed as in pytorch-nin-cifar10: poolings max, avg of 3x3 with stride "
+        "2 (else --pools); padded by 1 (else --pooling ceil or floor); a ReLU after the last layer (else --last-relu "
+        "off). What is otherwise in the network they come from changes the answers without an error; --layout "
+        "pytorch-nin-cifar10 confirms all of it"
+    )
+    (doubt,) = ours(state, Said(edge="ceil"))[1].doubts
+    assert "--pooling" not in doubt and "--pools" in doubt and "--last-relu" in doubt
+    assert "1e-05" not in doubt and "--norm-eps" not in doubt
+    assert "0.001 added to variances (else --norm-eps)" in ours(szagoruyko().state_dict())[1].doubts[0]
+    for known in (Said("pytorch-nin-cifar10"), Said(edge="ceil", pools="max,max", last_relu=True)):
+        assert ours(state, known)[1].doubts == ()
+    for own in (PytorchCV, micronet):  # nobody else gives such names
+        assert ours(own().state_dict())[1].doubts == ()
+
+
+@pytest.mark.parametrize("pools", ["max", "max,min", "max,avg,max", "", "max4,avg"])
+def test_poolings_that_do_not_exist_are_one_line(pools):
+    with pytest.raises(UsageError) as caught:
+        ours(jiecaoyu().state_dict(), Said(pools=pools))
+    assert str(caught.value) == (
+        f"--pools is {pools!r}; expected 2 kinds such as max,avg (3x3 with stride 2; max2 and avg2 are 2x2)"
+    )
+
+
+WRAPPED = {  # how people save a network, and where its weights then are
+    "alone": lambda state: {"": state},
+    "DataParallel": lambda state: {"": below("module.", state)},
+    "Lightning": lambda state: {"state_dict": below("model.net.", state) | {"loss_fn.weight": torch.ones(3)}},
+    "averaged": lambda state: {"": {"n_averaged": torch.tensor(5), **below("module.", state)}},
+    "accuracy beside": lambda state: {"": {"best_acc1": torch.tensor(86.9)}, "state_dict": state},
+    "average beside": lambda state: {"state_dict": state, "model_ema": {n: t + 1 for n, t in state.items()}},
+    "average in the same table": lambda state: {
+        "": below("ema_model.", {n: t + 1 for n, t in state.items()}) | below("model.", state)
+    },
+}
+
+
+def below(before, state):
+    return {before + name: tensor for name, tensor in state.items()}
+
+
+@pytest.mark.parametrize("name", [*PORTS, "d2l"])
+@pytest.mark.parametrize("how", WRAPPED)
+def test_weights_are_found_wherever_they_are_saved(name, how):
+    state = dict((PORTS | {"d2l": d2l})[name]().state_dict())
+    _, expected = read_port({"": state}, "f")
+    net, found = read_port(WRAPPED[how](state), "f")
+    assert net.source == read_port({"": state}, "f")[0].source
+    for one, other in zip(expected, found, strict=True):
+        assert torch.equal(one.weight, other.weight) and torch.equal(one.bias, other.bias)
+    left = ("left out of f, as no part of the network: loss_fn.weight",)
+    assert net.notes == (left if how == "Lightning" else ())
+
+
+def test_of_several_networks_one_is_taken_and_said():
+    state = dict(PytorchCV().state_dict())
+    other = {name: tensor + 1 for name, tensor in state.items()}
+    tables = {"state_dict": state, "state_dict_ema": below("module.", other), "copy": state}
+    net, given = read_port(tables, "f")
+    assert net.doubts == (
+        "f holds several such networks; taken are the weights under state_dict, others (--key) lie under "
+        "state_dict_ema.module",
+    )
+    net, averaged = read_port(tables, "f", Said(key="state_dict_ema.module"))
+    assert net.doubts == () and torch.equal(averaged[0].weight, given[0].weight + 1)
+    with pytest.raises(UsageError) as caught:
+        read_port(tables, "f", Said(key="emma"))
+    assert str(caught.value) == (
+        "f holds no network known here under 'emma'; --key can be state_dict, state_dict_ema.module, copy"
+    )
+
+
+def test_a_layer_more_is_another_network():
+    """A classifier beside the row would change every answer; only what training keeps is left out."""
+    for name in ("fc.weight", "head.0.weight", "model.norm.weight", "mean"):
+        state = below("model.features.", jiecaoyu().classifer.state_dict()) | {name: torch.ones(3)}
+        with pytest.raises(ModelError, match=rf"but {name} is one tensor too many$"):
+            read_port({"": state}, "f")
+
+
+def test_a_convolution_before_a_normalisation_needs_no_bias():
+    row = otherwise(("max", "avg"), "ceil", eps=1e-3, normed=True).eval()
+    for module in row.modules():
+        if isinstance(module, nn.Conv2d):
+            module.bias = None
+    x = torch.randn(2, 3, 16, 16)
+    assert not any(name.endswith("0.bias") and name.count("0") == 1 for name in row.state_dict())
+    assert torch.allclose(ours(row.state_dict())[0](x), row(x), atol=2e-5, rtol=1e-5)
+
+
 def test_another_name_above_the_row_and_other_widths_are_no_matter():
     row = jiecaoyu().classifer
     for before in ("", "classifier.", "model."):
         state = {f"{before}{name}": tensor for name, tensor in row.state_dict().items()}
-        assert read_port(state, "f")[0].config.num_classes == 3
+        assert read_port({"": state}, "f")[0].config.num_classes == 3
 
 
 def test_the_author_s_network_is_not_claimed_where_padding_differs():
     """jiecaoyu pads its poolings where the author's round up: the same sizes, not the same numbers at the edge."""
-    net, _ = read_port(jiecaoyu().state_dict(), "f")
+    net, _ = read_port({"": jiecaoyu().state_dict()}, "f")
     assert net.config.name == "pytorch-nin-cifar10"
     assert net.input.odd and net.input.mean is None
-    assert read_port(micronet().state_dict(), "f")[0].input.mean == (0.4914, 0.4822, 0.4465)
+    assert read_port({"": micronet().state_dict()}, "f")[0].input.mean == (0.4914, 0.4822, 0.4465)
 
 
 def changed(make, **changes):
@@ -199,19 +386,19 @@ CLOSEST = "f fits no layout known here; closest is"
 )
 def test_the_closest_layout_and_the_first_difference_are_said(state, reason):
     with pytest.raises(ModelError) as caught:
-        read_port(state, "f")
+        read_port({"": state}, "f")
     assert str(caught.value) == reason
 
 
 def test_a_layout_can_be_demanded():
-    assert read_port(micronet().state_dict(), "f", "micronet")[0].config.norm == "batch"
+    assert read_port({"": micronet().state_dict()}, "f", Said("micronet"))[0].config.norm == "batch"
     with pytest.raises(ModelError, match=r"^f fits no layout known here; closest is pytorchcv, but features\.stage1"):
-        read_port(micronet().state_dict(), "f", "pytorchcv")
+        read_port({"": micronet().state_dict()}, "f", Said("pytorchcv"))
     with pytest.raises(UsageError) as caught:
-        read_port(micronet().state_dict(), "f", "pytorchvc")
+        read_port({"": micronet().state_dict()}, "f", Said("pytorchvc"))
     assert str(caught.value) == (
         "there is no layout 'pytorchvc'; did you mean pytorchcv? known are pytorch-nin-cifar10, pytorchcv, micronet, "
-        "cifar.torch"
+        "cifar.torch, d2l"
     )
 
 
@@ -220,10 +407,11 @@ def test_a_checkpoint_that_somebody_published_is_read():
     if not MICRONET.is_file():
         pytest.skip(f"{MICRONET} is not there: it is no part of the project")
     data = MICRONET.read_bytes()
-    found = read_torch(data, "f")
+    tables = read_torch(data, "f")
+    found = tables["state_dict"]
     expected = torch.load(MICRONET, weights_only=True, map_location="cpu")["state_dict"]
     assert sum(tensor.numel() for tensor in found.values()) == 972_667
     assert list(found) == list(expected)
     assert all(torch.equal(found[name], expected[name]) for name in found)
-    net, given = read_port(found, "f")
+    net, given = read_port(tables, "f")
     assert NIN(net.config).load_state_dict(take_weights(net.config, given))

@@ -1,18 +1,28 @@
 """PyTorch's files, written by PyTorch in both formats, and files that want to do harm."""
 
+import argparse
+import collections
+import datetime
+import enum
 import io
 import os
 import pickle
 import random
 import struct
+import types
 import zipfile
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
+import numpy as np
 import pytest
+import safetensors.torch
 import torch
 from torch import nn
+from torch.nn.utils import prune
 
 from nin.errors import ModelError
-from nin.network.foreign_torch import read_torch
+from nin.network.foreign_torch import read_safetensors, read_torch
 
 EXAMPLES = 20_000 if os.environ.get("NIN_HEAVY") == "1" else 300
 ROW = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
@@ -24,15 +34,21 @@ def saved(value, zipped=True):
     return held.getvalue()
 
 
-def same(found, expected):
-    assert list(found) == list(expected)
+def only(tables, place):
+    """The one table of a file, which lies at that place in it."""
+    assert list(tables) == [place]
+    return tables[place]
+
+
+def same(found, expected, ordered=True):
+    assert list(found) == list(expected) if ordered else set(found) == set(expected)
     assert all(torch.equal(found[name], expected[name]) and found[name].dtype == expected[name].dtype for name in found)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_state_dict_is_read_as_torch_reads_it(zipped):
     state = ROW.state_dict()
-    same(read_torch(saved(state, zipped), "f"), state)
+    same(only(read_torch(saved(state, zipped), "f"), ""), state)
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -49,7 +65,7 @@ def test_a_checkpoint_with_an_optimizer_is_read(zipped, key):
         "optimizer": optimizer.state_dict(),
         key: ROW.state_dict(),
     }
-    same(read_torch(saved(checkpoint, zipped), "f"), ROW.state_dict())
+    same(only(read_torch(saved(checkpoint, zipped), "f"), key), ROW.state_dict())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
@@ -68,16 +84,100 @@ def test_types_strides_offsets_and_shared_storages(zipped):
             for dtype in (torch.float64, torch.float16, torch.bfloat16, torch.int32, torch.bool, torch.uint8)
         },
     }
-    found = read_torch(saved(value, zipped), "f")
+    found = only(read_torch(saved(value, zipped), "f"), "")
     assert found.pop("empty").numel() == value.pop("empty").numel()
     same(found, {name: tensor.detach() for name, tensor in value.items()})
 
 
-def test_names_lose_what_wrappers_put_before_all_of_them():
-    state = {f"module._orig_mod.{name}": tensor for name, tensor in ROW.state_dict().items()}
-    assert list(read_torch(saved(state), "f")) == list(ROW.state_dict())
-    mixed = {"module.a": torch.ones(1), "b": torch.ones(1)}
-    assert list(read_torch(saved(mixed), "f")) == ["module.a", "b"]
+@pytest.mark.parametrize(
+    "before", ["_orig_mod.", "_orig_mod.module.", "module._orig_mod.", "model._fsdp_wrapped_module."]
+)
+def test_names_lose_what_compiling_and_sharding_put_into_them(before):
+    state = {f"{before}{name}": tensor for name, tensor in ROW.state_dict().items()}
+    kept = next((word for word in ("module.", "model.") if before.startswith(word) or before.endswith(f".{word}")), "")
+    assert list(only(read_torch(saved(state), "f"), "")) == [kept + name for name in ROW.state_dict()]
+
+
+def test_pruned_weights_are_multiplied_by_their_masks():
+    """As torch.nn.utils.prune itself does it."""
+    row = nn.Sequential(nn.Conv2d(3, 4, 3))
+    prune.l1_unstructured(row[0], "weight", amount=0.5)
+    assert {"0.weight_orig", "0.weight_mask"} < set(row.state_dict())
+    found = only(read_torch(saved(row.state_dict()), "f"), "")
+    assert set(found) == {"0.weight", "0.bias"}
+    assert torch.equal(found["0.weight"], row[0].weight)
+
+
+@dataclass
+class Settings:
+    """What people keep beside their weights."""
+
+    lr: float = 0.1
+    data: object = None
+
+
+class Table(dict):
+    """A table with attributes, as several packages for settings have it."""
+
+
+class Row(list):
+    """A list of one's own."""
+
+
+class Colour(enum.Enum):
+    """A choice."""
+
+    RED = 1
+
+
+BESIDE = {
+    "argparse": argparse.Namespace(lr=0.1),
+    "numpy scalar": np.float64(86.93),
+    "numpy array": np.ones(3),
+    "path": PurePosixPath("/data"),
+    "defaultdict": collections.defaultdict(list, loss=[1.0]),
+    "counter": collections.Counter("aab"),
+    "date": datetime.datetime(2026, 11, 29),
+    "own class": Settings(data=Settings()),
+    "own table": Table(lr=0.1, more=Table(a=Settings())),
+    "own list": Row([1, 2]),
+    "choice": Colour.RED,
+    "deque": collections.deque([1, 2], 5),
+    "simple": types.SimpleNamespace(a=1),
+    "class itself": Settings,
+    "loss": nn.CrossEntropyLoss(),
+    "optimizer": torch.optim.SGD(ROW.parameters(), lr=0.1),
+}
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+@pytest.mark.parametrize("beside", [name for name in BESIDE if name != "loss"])
+def test_objects_beside_the_weights_are_read_as_nothing(beside, zipped):
+    value = {"args": BESIDE[beside], "state_dict": ROW.state_dict(), "list": [BESIDE[beside]]}
+    same(only(read_torch(saved(value, zipped), "f"), "state_dict"), ROW.state_dict())
+
+
+def test_a_tensor_beside_the_weights_does_not_hide_them():
+    found = read_torch(saved({"best_acc1": torch.tensor(86.9), "state_dict": ROW.state_dict()}), "f")
+    assert set(found) == {"", "state_dict"}
+    same(found["state_dict"], ROW.state_dict())
+
+
+def test_tables_come_in_the_order_in_which_they_are_likely():
+    state = ROW.state_dict()
+    value = {
+        "model_ema": state,
+        "epoch": 3,
+        "checkpoint": {"ema": state, "state_dict": state},
+        "optimizer": {"a": state},
+    }
+    assert list(read_torch(saved(value), "f")) == ["checkpoint.state_dict", "model_ema", "checkpoint.ema"]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16, torch.float64])
+def test_safetensors_of_every_type_are_read(dtype):
+    state = {name: tensor.to(dtype) for name, tensor in ROW.state_dict().items()}
+    same(only(read_safetensors(safetensors.torch.save(state), "f"), ""), state, ordered=False)
 
 
 class Harm:
@@ -126,7 +226,10 @@ def test_no_code_of_a_file_runs(wrap, tmp_path):
 
 
 NO_TENSORS = "holds no tensors by name; expected a state_dict, alone or under state_dict or model_state_dict or model"
-MORE = "is more than a table of tensors ({}), and is not run; save the state_dict alone"
+MORE = (
+    "is more than a table of tensors ({}), and is not run; where its code is, save the state_dict alone: "
+    "torch.save(model.state_dict(), 'weights.pth')"
+)
 NO_TABLE = [
     (saved(ROW)[:-1], "is damaged (File is not a zip file); get it again"),
     (saved(ROW), MORE.format("torch.nn.modules.container.Sequential")),

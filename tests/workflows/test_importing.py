@@ -1,5 +1,6 @@
 """Importing foreign networks: what the files are, how pictures are prepared, the model folder, and what is refused."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -93,7 +94,8 @@ def test_definitions_alone_are_only_translated(here):
 def test_a_port_answers_as_its_own_network_does(here):
     """From the file to `nin predict`, judged by the network that wrote the file."""
     (here / "labels.txt").write_text("고양이\ndog\nowl\n")
-    found = nin.import_model(["port.pth"], out="model", labels="labels.txt", size=16, mean="0.5,0.4,0.3", std="0.2")
+    said = {"layout": "pytorch-nin-cifar10", "labels": "labels.txt", "size": 16, "mean": "0.5,0.4,0.3", "std": "0.2"}
+    found = nin.import_model(["port.pth"], out="model", **said)
     assert (found.model, found.warnings) == (here.__class__("model"), ())
     x = torch.from_numpy((pixels() / 255 - [0.5, 0.4, 0.3]) / 0.2).float().permute(2, 0, 1)[None]
     with torch.no_grad():
@@ -151,7 +153,7 @@ def test_a_mean_picture_is_averaged_into_one_colour(here):
 
 
 def test_the_folder_says_where_it_comes_from(here):
-    found = nin.import_model(["port.pth"], out="model")
+    found = nin.import_model(["port.pth"], out="model", layout="pytorch-nin-cifar10")
     digest = hashlib.sha256((here / "port.pth").read_bytes()).hexdigest()
     assert found.files == (("port.pth", digest),)
     told = json.loads((here / "model" / "config.json").read_text())["nin"]["provenance"]
@@ -176,7 +178,7 @@ def test_a_network_of_whitened_pictures_gets_its_whitening_fitted(here):
         folder = here / "seen" / "train" / ("cat", "dog")[number % 2]
         folder.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(folder / f"{number:02}.png")
-    found = nin.import_model(["port.pth"], out="model", size=16, whiten="seen")
+    found = nin.import_model(["port.pth"], out="model", layout="pytorch-nin-cifar10", size=16, whiten="seen")
     assert found.warnings == () and found.pictures == (
         "stretched to 16 x 16 pixels, RGB, the picture's mean removed, scaled to a norm of 55 (GCN), then ZCA "
         "whitening fitted on 40 training pictures"
@@ -258,10 +260,23 @@ TOGETHER = "do not belong together; give the files of one network"
             {"layout": "pytorchcv"},
             "--layout is for PyTorch weights, whose file does not tell the network; leave it out",
         ),
+        (
+            ["net_def"],
+            {"pooling": "ceil"},
+            "--pooling is for PyTorch weights, whose file does not tell the network; leave it out",
+        ),
+        (
+            ["tiny.prototxt", "tiny.caffemodel"],
+            {"last_relu": "off"},
+            "--last-relu is for PyTorch weights, whose file does not tell the network; leave it out",
+        ),
+        (["port.pth"], {"pooling": "round"}, '--pooling is "round"; expected padding, ceil or floor'),
+        (["port.pth"], {"last_relu": "yes"}, '--last-relu is "yes"; expected on or off'),
+        (["port.pth"], {"norm_eps": 2.0}, "--norm-eps is 2.0; expected 0 to 1"),
         (["port.pth"], {"size": 4}, "--size is 4; expected 8 to 4096"),
         (["port.pth"], {"mean": "1,2"}, "--mean is '1,2'; expected 3 numbers from 0 to 1, separated by commas"),
         (["port.pth"], {"std": "0"}, "--std is '0'; expected 3 numbers from 1e-06 to 1, separated by commas"),
-        (["port.pth"], {"colours": "yuv"}, "--colours is 'yuv'; expected rgb or bgr"),
+        (["port.pth"], {"colours": "yuv"}, '--colours is "yuv"; expected rgb or bgr'),
         (
             ["port.pth"],
             {"labels": "cifar10"},
@@ -275,8 +290,8 @@ TOGETHER = "do not belong together; give the files of one network"
         ),
         (["port.pth"], {"labels": "twice.txt"}, "--labels names a class twice; give each its own name"),
         (["port.pth"], {"out": "full"}, "full is not empty; choose another --out, or replace it with --overwrite"),
-        (["port.pth"], {"lables": "x"}, "there is no option 'lables'; there are out, labels, layout, size, mean, std, "
-         "colours, whiten, overwrite"),
+        (["port.pth"], {"lables": "x"}, "there is no option 'lables'; there are out, labels, layout, key, pooling, "
+         "pools, last_relu, norm_eps, size, mean, std, colours, whiten, overwrite; did you mean labels?"),
     ],
 )  # fmt: skip
 def test_a_wrong_use_is_said_in_one_line(files, options, reason, here):
@@ -298,9 +313,8 @@ def test_a_wrong_use_is_said_in_one_line(files, options, reason, here):
         (b"ok\n# caf\xe9", "file:2: byte 0xe9 is not UTF-8; save the file as UTF-8"),
         (b"\x89HDF\r\n\x1a\n", "file is an HDF5 file; save the weights as .caffemodel, .pth or .safetensors"),
         (b"x" * (4 * 2**20 + 1), "file is a text of 4,194,305 bytes; expected a definition of at most 4,194,304"),
-        (b"\x80\x04N.", "file is damaged, or no weights that torch.save wrote (Detected pickle protocol 4"),
         (b"PK\x03\x04", "file is damaged (File is not a zip file); get it again"),
-        (b"", "file holds no layer; expected Caffe's layer { ... } or layers { ... }"),
+        (b"# nothing", "file holds no layer; expected Caffe's layer { ... } or layers { ... }"),
         (b"hello", "file:1: found the end of the file; expected : or { after hello"),
         (b"\x20" + b"\0" * 7 + b"{" + b"\0" * 40, "file is damaged (Error while deserializing"),
     ],
@@ -312,6 +326,51 @@ def test_a_file_that_is_none_of_these_is_said_in_one_line(content, reason, here)
     assert str(caught.value).startswith(reason)
     assert "\n" not in str(caught.value)
     assert not (here / "model").exists()
+
+
+def test_what_weights_do_not_tell_is_warned_of_and_can_be_said(here):
+    """A port whose poolings round up has the same names and shapes; what is said is what every path computes."""
+    ceil = nn.Sequential(*(rounded_up(module) for module in port()))
+    torch.save({"state_dict": ceil.state_dict(), "args": argparse.Namespace(lr=0.1)}, "ceil.pth")
+    silent = nin.import_model(["ceil.pth"], out="silent", size=16, mean="0.5", std="0.2")
+    assert "padded by 1 (else --pooling ceil or floor)" in silent.warnings[0]
+    assert silent.warnings[0][:40] in (here / "silent" / "README.md").read_text()
+    said = {"pooling": "ceil", "pools": "max,avg", "last_relu": "on"}
+    found = nin.import_model(["ceil.pth"], out="model", size=16, mean="0.5", std="0.2", **said)
+    assert found.warnings == ()
+    x = torch.from_numpy((pixels() / 255 - 0.5) / 0.2).float().permute(2, 0, 1)[None]
+    with torch.no_grad():
+        expected = torch.softmax(ceil(x).mean((2, 3)), 1)[0].tolist()
+        assert torch.allclose(nin.load("model", device="cpu").model(x), ceil(x).mean((2, 3)), atol=1e-5)
+    assert probabilities("model") == pytest.approx(expected, abs=1e-5)
+    assert probabilities("silent") != pytest.approx(expected, abs=1e-3)
+    nin.export("model", out="model.onnx")
+    assert probabilities("model.onnx") == pytest.approx(expected, abs=1e-5)
+
+
+def rounded_up(module):
+    """The same pooling as PyTorch rounds up; everything else as it is."""
+    if isinstance(module, nn.MaxPool2d | nn.AvgPool2d):
+        return type(module)(3, 2, ceil_mode=True)
+    return module
+
+
+def test_pictures_of_which_the_weights_tell_nothing_are_warned_of(here):
+    """d2l's rows of modules carry no sign of how their pictures were prepared."""
+    rows = {}
+    for number, (reads, width, side) in {0: (3, 4, 11), 2: (4, 4, 5), 4: (4, 4, 3), 7: (4, 3, 3)}.items():
+        for place, (taken, size) in {0: (reads, side), 2: (width, 1), 4: (width, 1)}.items():
+            rows |= {f"net.{number}.{place}.weight": torch.ones(width, taken, size, size) / 99}
+            rows |= {f"net.{number}.{place}.bias": torch.ones(width)}
+    save_file({name: tensor.bfloat16() for name, tensor in rows.items()}, "d2l.safetensors")
+    heard = nin.import_model(["d2l.safetensors"]).warnings
+    assert heard[0].startswith("the weights do not tell everything; supposed as in d2l: poolings max, max, max")
+    assert heard[1:] == (
+        "the weights do not tell how pictures were prepared either; supposed are mean 0,0,0, std 1,1,1 of values from "
+        "0 to 1 (else --mean, --std), RGB (else --colours bgr)",
+    )
+    assert nin.import_model(["d2l.safetensors"], layout="d2l").warnings == ()
+    assert nin.import_model(["d2l.safetensors"]).pictures.startswith("stretched to 224 x 224 pixels, RGB")
 
 
 def test_a_network_that_would_fill_the_memory_is_refused_before_it_is_built(here):

@@ -121,7 +121,10 @@ class ForeignInput:
 
 @dataclass(frozen=True)
 class ForeignNet:
-    """A foreign network understood: ours, the name it gives each convolution, and the translation line by line."""
+    """A foreign network understood: ours, the name it gives each convolution, and the translation line by line.
+
+    doubts: what is only supposed of it, and how a user can say otherwise; supposed: whether whose it is, is.
+    """
 
     source: str
     config: NINConfig
@@ -130,6 +133,8 @@ class ForeignNet:
     input: ForeignInput
     recipe: ForeignRecipe | None = None
     notes: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
+    supposed: bool = False
 
 
 @dataclass(frozen=True)

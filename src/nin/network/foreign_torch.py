@@ -1,51 +1,109 @@
-"""PyTorch's weight files (`.pth`, `.pt`): tensors by name, read with weights_only, so that no code of the file runs.
+"""Files of PyTorch weights (`.pth`, `.safetensors`): tables of tensors, read so that no code of the file runs.
 
 torch does not look at the checksums of its archives (one flipped bit in a hundred thousand loads wrong weights in
-silence); here they are checked first. The format before PyTorch 1.6 has none.
+silence); here they are checked first. The format before PyTorch 1.6 has none. Settings that lie beside the weights as
+objects of some class (argparse's, numpy's, one's own) are read as nothing at all: an empty object takes their place.
 """
 
 import re
 import zipfile
+from collections import OrderedDict
 from io import BytesIO
 from typing import Any
 
+import safetensors.torch
 import torch
-from torch import Tensor
+from safetensors import SafetensorError
 
 from nin.artifacts import escape_name
 from nin.errors import ModelError
+from nin.network.foreign_kinds import SAVE, ZIP
+from nin.network.foreign_tables import Tables, tables_of
 
-MOST_TENSORS, MOST_MEMBERS = 10_000, 20_000  # of one file
-ZIP = b"PK\x03\x04"  # how the newer format begins
-UNDER = ("state_dict", "model_state_dict", "model", "net", "network", "weights", "params")  # where others keep weights
-BEFORE = ("module.", "_orig_mod.")  # what DataParallel and torch.compile put before every name
+MOST_MEMBERS = 20_000  # of one file
+MOST_CLASSES = 50  # whose objects may lie beside the weights
 FORBIDDEN = re.compile(r"GLOBAL ([\w.]+)")
+FILLED = re.compile(r"Can only (SETITEM|append|extend)[^<]*<class '[\w.]*Nothing(\d{1,3})'>")
+RUNS = re.compile(  # a file that names these wants more than to keep settings; names without a dot are Python's own
+    r"(os|posix|nt|sys|subprocess|shutil|socket|importlib|runpy|pickle|code|ctypes|pty|webbrowser|operator|functools)\b"
+    r"|torch\.(?!(nn|optim)\.)|(?!(list|dict|tuple|set|frozenset|int|float|str|bool|bytes|slice|range|object)$)\w+$"
+)
+MORE = "is more than a table of tensors ({}), and is not run; where its code is, save the state_dict alone: " + SAVE
+PYTHON = ("builtins", "__builtin__")  # its own names in pickles, of today and of Python 2
 
 
-def read_torch(data: bytes, what: str) -> dict[str, Tensor]:
-    """The tensors of a weight file by name, on the CPU. `what` is the file's name, for messages.
+class _Nothing:
+    """In the place of an object whose class is not run: whatever it is made of is dropped."""
 
-    Raises ModelError in one line for anything that is not a table of tensors, or is damaged.
+    def __new__(cls, *_: Any, **__: Any) -> Any:
+        """An empty object: of this class, or an empty table or list in the place of one of its kind."""
+        return super().__new__(cls)
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        """Drop what a file gives."""
+
+    def __setstate__(self, _: Any) -> None:
+        """Drop what a file gives."""
+
+
+def _stand_in(number: int, kind: type) -> type:
+    """A class for the objects of the file's class of that number; torch names it when it has to be another kind."""
+    new = {} if kind is object else {"__new__": lambda *_, **__: kind()}
+    return type(f"Nothing{number}", (_Nothing,), new)
+
+
+def read_torch(data: bytes, what: str) -> Tables:
+    """The tables of tensors in a weight file by their place in it, on the CPU. `what` is the file's name, for messages.
+
+    Raises ModelError in one line for anything that holds no table of tensors, or is damaged.
     """
     if data.startswith(ZIP):
         _check_archive(data, what)
+    root, classes = _load(data, what)
     try:
-        root = torch.load(BytesIO(data), map_location="cpu", weights_only=True)
-    except Exception as error:
-        if found := FORBIDDEN.search(str(error)):
+        return tables_of(root, what)
+    except ModelError:
+        if not classes:
+            raise
+        raise ModelError(f"{what} {MORE.format(escape_name(classes[0]))}") from None
+
+
+def _load(data: bytes, what: str) -> tuple[Any, list[str]]:
+    """What the file holds, with nothing in the place of objects, and the names of their classes."""
+    kinds: dict[str, type] = {}
+    while True:
+        classes = list(kinds)
+        allowed: list[Any] = [
+            (_stand_in(number, kind), each)
+            for number, (name, kind) in enumerate(kinds.items())
+            for each in ([name] if "." in name else [f"{python}.{name}" for python in PYTHON])
+        ]
+        try:
+            with torch.serialization.safe_globals(allowed):
+                return torch.load(BytesIO(data), map_location="cpu", weights_only=True), classes
+        except Exception as error:
+            found, filled = FORBIDDEN.search(str(error)), FILLED.search(str(error))
+            if found and found[1] not in kinds and len(kinds) < MOST_CLASSES and not RUNS.match(found[1]):
+                kinds[found[1]] = object
+                continue
+            if filled and kinds[classes[int(filled[2])]] is object:
+                kinds[classes[int(filled[2])]] = OrderedDict if filled[1] == "SETITEM" else list
+                continue
+            if found or (kinds and "persistent_load" in str(error)):  # the older format keeps whole networks so
+                name = found[1] if found else escape_name(classes[0])
+                raise ModelError(f"{what} {MORE.format(name)}") from error
+            reason = _first_line(error)  # a hostile file decides what torch raises
             raise ModelError(
-                f"{what} is more than a table of tensors ({found[1]}), and is not run; save the state_dict alone"
+                f"{what} is damaged, or no weights that torch.save wrote ({reason}); get it again"
             ) from error
-        reason = _first_line(error)  # a hostile file decides what torch raises
-        raise ModelError(f"{what} is damaged, or no weights that torch.save wrote ({reason}); get it again") from error
-    table = _table(root, what)
-    for name, tensor in table.items():
-        if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
-            raise ModelError(
-                f"{what}: {escape_name(name)[:80]} has the shape {tuple(tensor.shape)}, which its numbers do not fill; "
-                "get it again"
-            )
-    return table
+
+
+def read_safetensors(data: bytes, what: str) -> Tables:
+    """The one table of a .safetensors file, in any of torch's types; ModelError in one line where it is damaged."""
+    try:
+        return tables_of(safetensors.torch.load(data), what)
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{what} is damaged ({_first_line(error)}); get it again") from error
 
 
 def _check_archive(data: bytes, what: str) -> None:
@@ -69,24 +127,5 @@ def _check_archive(data: bytes, what: str) -> None:
 
 
 def _first_line(error: Exception) -> str:
-    return escape_name((str(error) or type(error).__name__).splitlines()[0])[:120]
-
-
-def _table(root: Any, what: str) -> dict[str, Tensor]:
-    """The tensors by name: the object itself, or what lies under one of the usual names in it."""
-    for table in [root, *(root.get(name) for name in UNDER)] if isinstance(root, dict) else []:
-        items = table.items() if isinstance(table, dict) else ()
-        found = {name: value.detach() for name, value in items if isinstance(value, Tensor)}
-        if found:
-            if len(found) > MOST_TENSORS or not all(isinstance(name, str) for name in found):
-                raise ModelError(f"{what} holds {len(found):,} tensors, some without a name; expected one network")
-            return _shortened(found)
-    raise ModelError(f"{what} holds no tensors by name; expected a state_dict, alone or under {' or '.join(UNDER[:3])}")
-
-
-def _shortened(table: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Names without what DataParallel and torch.compile put before all of them."""
-    for before in (*BEFORE, *BEFORE):
-        if all(name.startswith(before) for name in table):
-            table = {name.removeprefix(before): value for name, value in table.items()}
-    return table
+    said = str(error).rpartition("WeightsUnpickler error: ")[2].strip() or type(error).__name__
+    return escape_name(said.splitlines()[0])[:120]

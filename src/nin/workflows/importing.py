@@ -2,7 +2,6 @@
 
 import hashlib
 import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,9 +11,10 @@ import torch
 from torch import Tensor
 
 from nin import __version__
-from nin.artifacts import escape_name, read_bytes, read_tensors
+from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
+from nin.choices import option
 from nin.data.cache import decode_split
 from nin.data.machine import demand
 from nin.data.preprocess import Normalisation, Preprocess
@@ -27,44 +27,20 @@ from nin.network.architecture import NIN, list_models
 from nin.network.config import NINConfig
 from nin.network.foreign import LOCAL, WHITENED, ForeignNet, reverse_colours, scale_input, take_weights
 from nin.network.foreign_caffe import read_net
-from nin.network.foreign_caffe_solver import is_solver
-from nin.network.foreign_caffemodel import convolutions, is_mean_picture, read_caffemodel, read_mean
-from nin.network.foreign_cuda_convnet import is_definition, read_definition, read_sections
+from nin.network.foreign_caffemodel import convolutions, read_caffemodel, read_mean
+from nin.network.foreign_cuda_convnet import read_definition
+from nin.network.foreign_layouts import Said
 from nin.network.foreign_ports import read_port
-from nin.network.foreign_prototxt import Message, parse_prototxt
-from nin.network.foreign_torch import ZIP, read_torch
+from nin.network.foreign_torch import read_safetensors, read_torch
 from nin.workflows.answers import Imported
+from nin.workflows.foreign_files import LARGEST_TEXT, File, belonging, read_file
 from nin.workflows.options import ImportOptions
 
-LARGEST, LARGEST_TEXT = 256 * 2**20, 4 * 2**20  # bytes: the author's ImageNet weights are 30 MB
-CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a]")  # what no text holds and every file of Caffe's numbers does
-HDF5, UTF16 = b"\x89HDF", (b"\xff\xfe", b"\xfe\xff")  # beginnings of files that have lines of their own
 MOST_BYTES, MOST_MACS = 2**30, 10**12  # for one picture: the author's ImageNet network: 7 MB and 10**9
 LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
 UNTOLD_MEAN, UNTOLD_STD = 0.5, 0.25  # where nothing tells how pictures were normalised
-KINDS = {
-    "_def": "cuda-convnet definition",
-    "_params": "cuda-convnet hyper-parameters",
-    "net": "Caffe network definition",
-    "solver": "Caffe solver",
-    "caffemodel": "Caffe weights",
-    "mean": "Caffe mean picture",
-    "torch": "PyTorch weights",
-    "safetensors": "safetensors weights",
-}
 WEIGHTS = ("torch", "safetensors")
-
-
-@dataclass(frozen=True)
-class File:
-    """One file, read: its name for messages, where it lies, what it is, its bytes and, of text, its message."""
-
-    name: str
-    path: Path
-    kind: str
-    data: bytes
-    text: str = ""
-    message: Message | None = None
+UNTOLD = ("layout", "key", "pooling", "pools", "last_relu", "norm_eps")  # options for what weights do not tell
 
 
 @dataclass(frozen=True)
@@ -86,7 +62,7 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
 
     Raises ModelError or UsageError in one line for files that cannot be understood or do not belong together.
     """
-    files = _sorted([_read(path) for path in paths])
+    files = belonging([read_file(path) for path in paths])
     net, state = _understand(files, options)
     config, side = net.config, max(options.size or net.input.side or 0, net.config.min_side)
     _expect_modest("bytes for its maps", _map_bytes(config, side), MOST_BYTES, side)
@@ -134,49 +110,6 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
     return replace(found, model=options.out)
 
 
-def _read(path: Path) -> File:
-    """Read a file and see what it is, by its content."""
-    name = escape_name(path.name)
-    try:
-        data = read_bytes(path, limit=LARGEST)
-    except ArtifactError as error:
-        raise ModelError(str(error)) from error
-    if kind := _binary(data):
-        return File(name, path, kind, data)
-    text = _text(data, name)
-    first = next((line.strip() for line in text.splitlines() if line.strip() and line.strip()[0] not in "#;"), "")
-    if first.startswith("["):
-        return File(name, path, "_def" if is_definition(read_sections(text, name)) else "_params", data, text)
-    message = parse_prototxt(text, name)
-    return File(name, path, "solver" if is_solver(message) else "net", data, text, message)
-
-
-def _binary(data: bytes) -> str:
-    """What a file of numbers is, by how it begins; "" for a text."""
-    if data.startswith(ZIP) or re.match(rb"\x80[\x02-\x05]", data):
-        return "torch"
-    if len(data) > 10 and data[8:9] == b"{" and int.from_bytes(data[:8], "little") < len(data):
-        return "safetensors"
-    if data.startswith((HDF5, *UTF16)) or not CONTROLS.search(data):
-        return ""
-    return "mean" if is_mean_picture(data) else "caffemodel"
-
-
-def _text(data: bytes, name: str) -> str:
-    """The text of a definition file, UTF-8."""
-    if data.startswith(HDF5):
-        raise ModelError(f"{name} is an HDF5 file; save the weights as .caffemodel, .pth or .safetensors")
-    if data.startswith(UTF16):
-        raise ModelError(f"{name} is a text in UTF-16; save it as UTF-8")
-    if len(data) > LARGEST_TEXT:
-        raise ModelError(f"{name} is a text of {len(data):,} bytes; expected a definition of at most {LARGEST_TEXT:,}")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
-        raise ModelError(f"{name}:{line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8") from error
-
-
 def _map_bytes(config: NINConfig, side: int) -> int:
     """Bytes of all maps of one picture in float32, before poolings; by arithmetic alone, whatever the sizes are."""
     total = 0
@@ -194,35 +127,13 @@ def _expect_modest(what: str, needed: int, most: int, side: int) -> None:
         )
 
 
-def _sorted(files: Sequence[File]) -> dict[str, File]:
-    """The files by what they are; UsageError unless they belong to one network."""
-    by_kind: dict[str, File] = {}
-    for file in files:
-        if file.kind in by_kind:
-            raise UsageError(
-                f"{by_kind[file.kind].name} and {file.name} are both {KINDS[file.kind]}; give the files of one network"
-            )
-        by_kind[file.kind] = file
-    kinds = set(by_kind)
-    if not (kinds <= {"_def", "_params"} or kinds <= {"net", "solver", "caffemodel", "mean"} or len(kinds) == 1):
-        first, second = list(by_kind.values())[:2]
-        raise UsageError(
-            f"{first.name} ({KINDS[first.kind]}) and {second.name} ({KINDS[second.kind]}) do not belong together; "
-            "give the files of one network"
-        )
-    for kind, needed in (("_params", "_def"), ("solver", "net"), ("caffemodel", "net"), ("mean", "net")):
-        if kind in kinds and needed not in kinds:
-            raise UsageError(
-                f"{by_kind[kind].name} ({KINDS[kind]}) does not tell the network; add its {KINDS[needed]} "
-                f"({'net_def' if needed == '_def' else 'train_val.prototxt or deploy.prototxt'})"
-            )
-    return by_kind
-
-
 def _understand(files: Mapping[str, File], options: ImportOptions) -> tuple[ForeignNet, dict[str, Tensor] | None]:
     """The network that the files describe, and the state of ours where they hold weights."""
-    if options.layout is not None and not set(WEIGHTS) & set(files):
-        raise UsageError("--layout is for PyTorch weights, whose file does not tell the network; leave it out")
+    relu = None if options.last_relu is None else options.last_relu == "on"
+    said = Said(options.layout, options.key, options.pooling, options.pools, relu, options.norm_eps)
+    if said != Said() and not set(WEIGHTS) & set(files):
+        name = next(name for name in UNTOLD if getattr(options, name) is not None)
+        raise UsageError(f"{option(name)} is for PyTorch weights, whose file does not tell the network; leave it out")
     if "_def" in files:
         first, second = files["_def"], files.get("_params")
         more = (second.text, second.name) if second else (None, "")
@@ -237,17 +148,9 @@ def _understand(files: Mapping[str, File], options: ImportOptions) -> tuple[Fore
         layers = read_caffemodel(weights.data, weights.name)
         return net, take_weights(net.config, convolutions(layers, net.names, weights.name))
     file = next(iter(files.values()))
-    tensors = read_torch(file.data, file.name) if file.kind == "torch" else _safetensors(file)
-    net, given = read_port(tensors, file.name, options.layout)
+    read = read_torch if file.kind == "torch" else read_safetensors
+    net, given = read_port(read(file.data, file.name), file.name, said)
     return net, take_weights(net.config, given)
-
-
-def _safetensors(file: File) -> dict[str, Tensor]:
-    try:
-        arrays, _ = read_tensors(file.path, require_digest=False, limit=LARGEST)
-    except ArtifactError as error:
-        raise ModelError(str(error)) from error
-    return {name: torch.from_numpy(array.copy()) for name, array in arrays.items()}
 
 
 def _reads_bgr(net: ForeignNet, options: ImportOptions) -> bool:
@@ -266,7 +169,7 @@ def _preparation(
     if side < net.config.min_side:
         raise UsageError(f"--size is {side}; the network takes pictures from {net.config.min_side} pixels up")
     fit: Literal["stretch", "crop"] = "crop" if told.cropped else "stretch"
-    heed = []
+    heed = list(net.doubts)
     if told.cropped and not options.size:
         heed.append(f"Caffe cut {side}x{side} from the middle of larger pictures; here they are resized, then cut")
     if options.whiten is not None or (told.odd == LOCAL and not (options.mean or options.std)):
@@ -287,6 +190,13 @@ def _preparation(
         )
     elif mean is None or std is None:
         heed.append("nothing tells how pictures were normalised; pass --mean and --std if you know")
+    elif net.supposed and not (options.mean and options.std):
+        values = ", std ".join(",".join(f"{value:g}" for value in values) for values in (mean, std))
+        colours = "" if channels == 1 or options.colours else ", RGB (else --colours bgr)"
+        heed.append(
+            f"the weights do not tell how pictures were prepared either; supposed are mean {values} of values from "
+            f"0 to 1 (else --mean, --std){colours}"
+        )
     mean = mean or (UNTOLD_MEAN if std is None else 0.0,) * channels
     std = std or (UNTOLD_STD,) * channels
     return Preparation(side, fit, mean, std), tuple(heed)

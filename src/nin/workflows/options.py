@@ -21,6 +21,8 @@ Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
 Colours = Literal["rgb", "bgr"]
 Precision = Literal["auto", "float32", "bfloat16"]
+Edge = Literal["padding", "ceil", "floor"]
+Switch = Literal["on", "off"]
 Format = Literal["onnx", "onnx-int8", "pt2"]
 Runtime = Literal["onnxruntime", "openvino"]
 Lang = Literal["en", "ko", "both"]
@@ -115,11 +117,21 @@ class ImportOptions:
     """What `nin import` lets a user choose. None means: as the files, or what is known of them, tell."""
 
     out: Path | None = None
-    """Model folder to write; without it the translation is only shown."""
+    """Model folder to write; without it nothing is."""
     labels: str | None = None
     """Names of the classes: cifar10, or a text file with one name a line; by default their numbers."""
     layout: str | None = None
-    """Whose PyTorch weights they are, such as pytorchcv; by default recognised."""
+    """Whose PyTorch weights they are, such as pytorchcv."""
+    key: str | None = None
+    """Which weights of a checkpoint, such as model_ema."""
+    pooling: Edge | None = None
+    """What poolings do at the edge, if files do not tell."""
+    pools: str | None = None
+    """Kinds of poolings, such as max,avg; max2 is 2x2."""
+    last_relu: Switch | None = None
+    """Whether a ReLU follows the last layer."""
+    norm_eps: float | None = None
+    """What batch normalisations add to variances."""
     size: int | None = None
     """Side of the pictures in pixels."""
     mean: str | None = None
@@ -136,7 +148,9 @@ class ImportOptions:
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
             object.__setattr__(self, name, _joined(getattr(self, name)))
-        check_fields(self, {"size": (8, 4096)})
+        if isinstance(self.pools, list | tuple):
+            object.__setattr__(self, "pools", ",".join(map(str, self.pools)))
+        check_fields(self, {"size": (8, 4096), "norm_eps": (0, 1)})
         if self.whiten is not None and (self.mean or self.std):
             raise UsageError("--whiten takes the place of --mean and --std; leave one out")
 
