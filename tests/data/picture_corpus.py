@@ -126,7 +126,10 @@ def _jpegs() -> dict[str, tuple[bytes, Verdict]]:
         "thumbnail.jpg": (jpeg_segment(plain, 0xE1, b"Exif\0\0II*\0" + plain), shape),
         "then-zip.jpg": (plain + b"PK\x03\x04" + bytes(100), shape),
         "two-in-one.jpg": (plain + saved(gray, "JPEG"), shape),
-        "no-end.jpg": (plain[:-2], "truncated JPEG"),
+        "no-end.jpg": (plain[:-2], shape),
+        "half-an-end.jpg": (plain[:-1], shape),
+        "no-end-progressive.jpg": (progressive[:-2], shape),
+        "no-end-then-zeros.jpg": (plain[:-2] + bytes(300), shape),
         "header-only.jpg": (plain[:scan], "truncated JPEG"),
         "magic-only.jpg": (plain[:3], "truncated JPEG"),
         "cut-then-another.jpg": (plain[: scan + 200] + plain, "truncated JPEG"),
@@ -207,13 +210,19 @@ def _bombs() -> dict[str, tuple[bytes, Verdict]]:
         return data[: at + 5] + struct.pack(">HH", side, side) + data[at + 9 :]
 
     progressive = saved(scene(64, 64), "JPEG", progressive=True)
-    cap = "pixels, more than the {:,} allowed"
+
+    def too_large(width: int, height: int, more: str = "") -> str:
+        return f"{width:,} x {height:,} pixels, more than the 25,000,000 allowed: save it smaller{more}"
+
     return {
-        "bomb-1-bit.png": (png(13_000, 13_000, 1, 0, b"", packed=wide), f"13,000 x 13,000 {cap.format(25_000_000)}"),
+        "bomb-1-bit.png": (
+            png(13_000, 13_000, 1, 0, b"", packed=wide),
+            too_large(13000, 13000, ", or set NIN_MAX_PIXELS=169000000"),
+        ),
         "bomb.png": (png(30_000, 30_000, 8, 2, b"\0" * 100), "truncated PNG"),
-        "bomb.gif": (gif(1, 1, (0, 0, 65535, 65535)), f"65,535 x 65,535 {cap.format(25_000_000)}"),
-        "bomb-screen.gif": (gif(65535, 65535), f"65,535 x 65,535 {cap.format(25_000_000)}"),
-        "bomb.webp": (webp_frame_header(16383, 16383), f"16,383 x 16,383 {cap.format(25_000_000)}"),
+        "bomb.gif": (gif(1, 1, (0, 0, 65535, 65535)), too_large(65535, 65535)),
+        "bomb-screen.gif": (gif(65535, 65535), too_large(65535, 65535)),
+        "bomb.webp": (webp_frame_header(16383, 16383), too_large(16383, 16383, ", or set NIN_MAX_PIXELS=268402689")),
         "bomb.bmp": (bmp(60_000, 60_000, 24, b""), "truncated BMP"),
         "bomb-rle.bmp": (
             bmp(25_000_000, 1, 8, b"\0\2\0\xff" * 9, compression=1, palette=bytes(1024)),
@@ -223,7 +232,7 @@ def _bombs() -> dict[str, tuple[bytes, Verdict]]:
         "bomb-progressive.jpg": (sized(progressive, progressive.index(b"\xff\xc2"), 6000), "truncated JPEG"),
         "large-progressive.jpg": (
             sized(progressive[:-2] + bytes(80_000) + b"\xff\xd9", progressive.index(b"\xff\xc2"), 6000),
-            f"6,000 x 6,000 {cap.format(25_000_000)}",
+            too_large(6000, 6000, ", or set NIN_MAX_PIXELS=36000000"),
         ),
     }
 

@@ -17,11 +17,15 @@ from picture_corpus import chunk, corpus, exif, gray16, jpeg_segment, png, sampl
 from PIL import Image, ImageFile, ImageOps
 
 from nin.data.containers import Refused, exif_orientation, inspect
-from nin.data.depth import to_uint8
+from nin.data.depth import sample, to_uint8
 from nin.data.images import Limits, PictureError, is_picture_name, read_picture, to_channels
-from nin.errors import DataError
+from nin.data.splits import Split
+from nin.errors import DataError, UsageError
 
 CORPUS = corpus()
+
+
+TOO_LARGE = "5,000 x 5,100 pixels, more than the 25,000,000 allowed: save it smaller, or set NIN_MAX_PIXELS=25500000"
 
 
 def verdict(data: bytes, **options):
@@ -287,10 +291,10 @@ def test_shrunk_decoding_keeps_twice_the_wanted_side(width, height, near):
 def test_a_large_jpeg_is_read_small_or_refused():
     data = saved(np.zeros((5100, 5000), np.uint8), "JPEG")
     assert read_picture(data, near=64).pixels.shape == (638, 625, 1)
-    assert verdict(data) == "5,000 x 5,100 pixels, more than the 25,000,000 allowed"
-    assert verdict(data, near=2000) == "5,000 x 5,100 pixels, more than the 25,000,000 allowed"
+    assert verdict(data) == TOO_LARGE
+    assert verdict(data, near=2000) == TOO_LARGE
     assert verdict(data, near=64, limits=Limits(max_jpeg_pixels=10**7, max_pixels=10**6)).endswith(
-        "than the 10,000,000 allowed"
+        "than the 10,000,000 allowed: save it smaller"
     )
 
 
@@ -389,3 +393,76 @@ def test_the_most_compressible_jpegs_are_not_taken_for_bombs():
     blank = np.zeros((2000, 3000), np.uint8)
     for options in ({"optimize": True}, {"progressive": True}, {"quality": 1, "optimize": True}):
         assert verdict(saved(blank, "JPEG", **options)) == (2000, 3000, 1)
+
+
+# ---- JPEGs without their end marker
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"progressive": True},
+        {"optimize": True, "subsampling": 2},
+        {"restart_marker_rows": 1},
+        {"restart_marker_blocks": 2},
+        {"progressive": True, "restart_marker_rows": 1},
+    ],
+)
+def test_a_jpeg_is_read_without_its_end_marker_and_refused_with_a_byte_less(options):
+    """Cut at every byte of its last part and every restart marker: read is what has the pixels of the whole file."""
+    noise = np.random.default_rng(0).integers(0, 256, (5, 6, 3)).astype(np.uint8)
+    data = saved(Image.fromarray(noise).resize((40, 33)), "JPEG", **options)
+    whole, scan = read_picture(data).pixels, data.index(b"\xff\xda")
+    restarts = [place for place in range(scan, len(data)) if data[place] == 0xFF and 0xD0 <= data[place + 1] <= 0xD7]
+    cuts = {
+        *range(len(data) - 40, len(data)),
+        *restarts,
+        *(place + 2 for place in restarts),
+        *range(scan, len(data), 17),
+    }
+    read = []
+    for cut in sorted(cuts):
+        try:
+            picture = read_picture(data[:cut], near=8 if cut % 2 else None)
+        except PictureError as error:
+            assert error.reason == "truncated JPEG"
+            continue
+        read.append(cut)
+        assert picture.notes == ("a JPEG without its end marker, whose pixels are all there",)
+        assert np.array_equal(read_picture(data[:cut]).pixels, whole)
+    assert read == [len(data) - 2, len(data) - 1]
+
+
+def test_a_progressive_jpeg_that_lacks_whole_scans_is_refused():
+    data = saved(scene(), "JPEG", progressive=True)
+    scans = [place for place in range(len(data)) if data[place : place + 2] in (b"\xff\xda", b"\xff\xc4")]
+    assert len(scans) > 10
+    for place in scans:
+        assert verdict(data[:place]) == "truncated JPEG"
+    assert verdict(data[:-2]) == (31, 33, 3)
+
+
+# ---- large scans
+
+
+def test_large_scans_are_allowed_by_the_environment_and_only_there(monkeypatch):
+    data = png(5_000, 5_100, 1, 0, bytes(626) * 5_100)
+    assert verdict(data) == TOO_LARGE
+    monkeypatch.setenv("NIN_MAX_PIXELS", "25500000")
+    assert verdict(data) == (5_100, 5_000, 1)
+    assert verdict(data, limits=Limits()) == "5,000 x 5,100 pixels, more than the 25,000,000 allowed: save it smaller"
+    for bad in ("many", "0", "-1", "1e9", "99999999999", ""):
+        monkeypatch.setenv("NIN_MAX_PIXELS", bad)
+        with pytest.raises(
+            UsageError, match=r"^NIN_MAX_PIXELS is '.*'; expected a number of pixels from 1 to 1,000,000,000$"
+        ):
+            read_picture(data)
+
+
+def test_a_large_picture_is_looked_at_small_and_keeps_its_colours(tmp_path):
+    large = np.repeat(np.repeat(scene(21, 26, 3), 100, 0), 100, 1)  # 2,100 x 2,600
+    (tmp_path / "large.png").write_bytes(saved(large, "PNG"))
+    (small,) = sample(Split(np.zeros(1, np.int64), (tmp_path / "large.png",)), near=192)
+    assert small.shape == (420, 520, 3)
+    assert np.array_equal(small, np.repeat(np.repeat(scene(21, 26, 3), 20, 0), 20, 1))

@@ -34,7 +34,7 @@ class Refused(Exception):
 class Header:
     """The first picture of a file. `data`: the bytes for the decoder; `depth`: bits a channel of a PNG; `buffered`: a
     JPEG whose decoder keeps the whole picture in memory whatever size is asked of it (progressive, or several scans);
-    `orientation`: EXIF's, 1 (as stored) to 8."""
+    `orientation`: EXIF's, 1 (as stored) to 8; `ended`: False for a JPEG whose end marker is missing, here added."""
 
     format: str
     width: int
@@ -43,6 +43,7 @@ class Header:
     depth: int = 8
     buffered: bool = False
     orientation: int = 1
+    ended: bool = True
 
 
 def inspect(data: bytes) -> Header:
@@ -77,8 +78,8 @@ def foreign_format(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Header:
-    position, segments, scans, frame, orientation, kind, several = 2, 0, 0, None, 1, 0, False
-    kept = [data[:2]]
+    position, segments, scans, frame, orientation, kind, several, ended = 2, 0, 0, None, 1, 0, False, True
+    kept, exact = [data[:2]], dict[int, set[int]]()
     while match := _JPEG_MARKER.search(data, position):
         code, start, position, segments = data[match.start() + 1], position, match.end(), segments + 1
         if code == 0xD9:
@@ -89,6 +90,7 @@ def _jpeg(data: bytes) -> Header:
         if code == 0xDA:
             scans += 1
             several = several or (frame is not None and len(body) > 2 and body[2] < frame[3])
+            _note_scan(exact, data[position : position + 14])
         elif code in _JPEG_FRAMES:
             if frame is not None or len(body) < 8:
                 raise Refused("damaged JPEG" if len(body) >= 8 else "truncated JPEG")
@@ -101,16 +103,26 @@ def _jpeg(data: bytes) -> Header:
         if scans or code not in _JPEG_DROPPED:
             kept.append(data[start:position])
     else:
-        raise Refused("truncated JPEG")
+        ended = False
+        if frame is None or position > len(data) or [len(known) for known in exact.values()] != [64] * frame[3]:
+            raise Refused("truncated JPEG")
     if frame is None or not scans:
         raise Refused("JPEG without a picture")
     if frame[0] != 8:
         raise Refused(f"{frame[0]}-bit JPEG; only 8-bit JPEG can be read")
     if frame[1] * frame[2] > _JPEG_DENSITY.get(kind, 2**32) * position:
         raise Refused("truncated JPEG")
-    kept.append(data[start:position])
+    kept.append(data[start:position] if ended else data[position:].rstrip(b"\xff") + b"\xff\xd9")
     buffered = several or kind in (0xC2, 0xC6, 0xCA, 0xCE)  # progressive
-    return Header("JPEG", frame[2], frame[1], b"".join(kept), buffered=buffered, orientation=orientation)
+    return Header("JPEG", frame[2], frame[1], b"".join(kept), 8, buffered, orientation, ended)
+
+
+def _note_scan(exact: dict[int, set[int]], body: bytes) -> None:
+    """Note which coefficients (0 to 63) of which components a scan brings to their last bit; `body` from its length."""
+    count = body[2] if len(body) > 2 else 0
+    if len(body) >= 6 + 2 * count and not body[5 + 2 * count] & 15:
+        for place in range(count):
+            exact.setdefault(body[3 + 2 * place], set()).update(range(body[3 + 2 * count], body[4 + 2 * count] + 1))
 
 
 def _png(data: bytes) -> Header:

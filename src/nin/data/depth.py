@@ -11,6 +11,7 @@ Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA, whos
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+from PIL import Image
 
 from nin.data.images import PictureError, read_picture
 from nin.data.splits import Split
@@ -18,6 +19,7 @@ from nin.errors import DataError
 
 Range = tuple[float, float]
 
+LARGE = 4_000_000  # pixels of a picture from which a smaller one is kept to look at: 256 of them are 3 GB
 SAMPLE = 256  # pictures of a split looked at to choose size, channels, mean, spread and range
 FULL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))  # what black and white mean where values fill a scale
 TAIL = 0.005  # ours: share of the values at either end that may be hot, dead or saturated pixels
@@ -253,6 +255,20 @@ def shallow(pixels: np.ndarray, value_range: Range | None) -> str:
     )
 
 
+def _smaller(pixels: np.ndarray, near: int) -> np.ndarray:
+    """A large picture to be looked at only, its short side still at least 2 * near: 256 scans would fill the memory.
+
+    Of 8-bit pixels each is the mean of those it stands for, as a JPEG is decoded smaller; deep ones are single values.
+    """
+    step = min(pixels.shape[:2]) // (2 * near)
+    if pixels.shape[0] * pixels.shape[1] <= LARGE or step < 2:
+        return pixels
+    if pixels.dtype != np.uint8:
+        return pixels[::step, ::step].copy()
+    reduced = np.asarray(Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).reduce(step))
+    return reduced[..., None] if reduced.ndim == 2 else reduced
+
+
 def sample(split: Split, count: int = SAMPLE, near: int = 192) -> list[np.ndarray]:
     """Up to `count` readable pictures of a split, (H, W, C) as stored, evenly spread over it; DataError for none."""
     chosen = np.unique(np.linspace(0, len(split) - 1, min(count, len(split))).astype(int))
@@ -261,7 +277,7 @@ def sample(split: Split, count: int = SAMPLE, near: int = 192) -> list[np.ndarra
     pictures = []
     for i in chosen:
         try:
-            pictures.append(read_picture(split.encoded(i), near=near).pixels)
+            pictures.append(_smaller(read_picture(split.encoded(i), near=near).pixels, near))
         except PictureError:
             continue  # all unreadable pictures are reported together when the split is decoded
     if not pictures:

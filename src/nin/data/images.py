@@ -9,7 +9,9 @@ Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA.
 """
 
 import errno
+import hashlib
 import os
+import re
 import stat
 import struct
 import zlib
@@ -29,9 +31,12 @@ from PIL.WebPImagePlugin import WebPImageFile
 
 from nin.artifacts import escape_name
 from nin.data.containers import Header, Refused, inspect
-from nin.errors import DataError
+from nin.errors import DataError, UsageError
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"})
+FILLERS = tuple(bytes([byte] * 4_096) for byte in (0x00, 0x55, 0xAA, 0xC3, 0xF8))  # codes for more than the blocks of a
+# JPEG's unit that lie outside of the picture, at most 15 of 64 codes of 26 bits
+NO_END = "a JPEG without its end marker, whose pixels are all there"
 ADVICE = "remove it or pass --skip-unreadable"
 
 # One class per format instead of Image.open: that would also try MPO, and warn about the large JPEGs we shrink.
@@ -56,9 +61,28 @@ class Limits:
     max_bytes: int = 64 * 2**20
     max_pixels: int = 25_000_000  # as decoded
     max_jpeg_pixels: int = 200_000_000  # in the header, where the decoder may shrink to at most max_pixels
+    setting: str = ""  # what a user sets to allow more pixels, if there is such a thing
 
 
 LIMITS = Limits()
+MAX_PIXELS = "NIN_MAX_PIXELS"  # the environment variable for scans larger than LIMITS
+MOST_PIXELS = 1_000_000_000
+
+
+def limits_here() -> Limits:
+    """LIMITS, with as many pixels as the environment variable NIN_MAX_PIXELS allows; UsageError where it is no number.
+
+    Every thread that decodes needs up to 4 bytes a pixel for it, 12 for a progressive JPEG.
+    """
+    text = os.environ.get(MAX_PIXELS)
+    if text is None:
+        return replace(LIMITS, setting=MAX_PIXELS)
+    number = text.strip().replace("_", "").replace(",", "")
+    if not (number.isascii() and number.isdigit() and 1 <= int(number) <= MOST_PIXELS):
+        raise UsageError(
+            f"{MAX_PIXELS} is {escape_name(text)!r}; expected a number of pixels from 1 to {MOST_PIXELS:,}"
+        )
+    return replace(LIMITS, max_pixels=int(number), setting=MAX_PIXELS)
 
 
 class PictureError(DataError):
@@ -92,13 +116,14 @@ def is_picture_name(path: str | os.PathLike[str]) -> bool:
 
 
 def read_picture(
-    source: Path | bytes, *, near: int | None = None, name: str | None = None, limits: Limits = LIMITS
+    source: Path | bytes, *, near: int | None = None, name: str | None = None, limits: Limits | None = None
 ) -> Picture:
     """Decode one picture file, or the bytes of one; raises PictureError.
 
     With `near` (pixels) a JPEG may be decoded at 1/2, 1/4 or 1/8 of its size, its short side never under 2 * near.
-    `name` stands for the picture in messages.
+    `name` stands for the picture in messages; `limits` are those of `limits_here` where none are given.
     """
+    limits = limits or limits_here()
     name = name or ("the picture" if isinstance(source, bytes) else str(source))
     try:
         data = source if isinstance(source, bytes) else _read_file(source, limits)
@@ -114,7 +139,8 @@ def read_picture(
     width, height = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
     deep = pixels.dtype == np.uint16 and not image.mode.startswith("I")
     mode, rotated = f"{image.mode};16" if deep else image.mode, header.orientation != 1
-    return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated)
+    notes = () if header.ended else (NO_END,)
+    return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated, notes)
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -136,6 +162,8 @@ def _read_file(path: Path, limits: Limits) -> bytes:
 
 def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[ImageFile, np.ndarray]:
     """The loaded image, and its pixels (H, W, C) as deep as they are stored."""
+    if not header.ended:
+        _expect_whole(header, limits)
     if header.depth != 16 or header.format != "PNG":
         image = _load(header, near, limits)
         return image, to_array(image, header.depth)
@@ -154,6 +182,20 @@ def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[ImageFil
     return image, values
 
 
+def _expect_whole(header: Header, limits: Limits) -> None:
+    """Refuse a JPEG without an end marker unless all its pixels are there: what follows then changes none of them."""
+    data, seen = header.data[:-2], set()
+    last = data[data.rindex(b"\xff\xda") :]
+    restart = bytes(
+        (0xFF, 0xD0 + len(re.findall(rb"\xff[\xd0-\xd7]", last)) % 8)
+    )  # between two of them nothing is read
+    for filler in [start + filler for start in (b"", restart) for filler in FILLERS]:
+        image = _load(replace(header, data=data + filler + b"\xff\xd9"), None, limits)
+        seen.add(hashlib.sha256(image.tobytes()).digest())
+        if len(seen) > 1:
+            raise Refused("truncated JPEG")
+
+
 def _as_bytes(data: bytes) -> bytes:
     """A PNG of 16-bit gray and alpha as one of 8-bit RGBA, which has the same bytes."""
     header = data[12:24] + bytes((8, 6)) + data[26:29]
@@ -167,7 +209,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
     shrinks = header.format == "JPEG" and near is not None and not header.buffered
     cap = max(limits.max_jpeg_pixels, limits.max_pixels) if shrinks else limits.max_pixels
     if pixels > cap:
-        raise Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {cap:,} allowed")
+        raise _too_large(size, cap, limits)
     try:
         image = _DECODERS[header.format](BytesIO(header.data))
         if image.size != size:
@@ -175,7 +217,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
         if header.format == "JPEG" and near is not None:
             image.draft(None, (2 * near, 2 * near))
         if image.width * image.height > limits.max_pixels:
-            raise Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {limits.max_pixels:,} allowed")
+            raise _too_large(size, limits.max_pixels, limits)
         if low:  # read as little-endian, the byte that Pillow takes is the other one
             image.tile = [tile._replace(args=str(tile.args).replace(";16B", ";16L")) for tile in image.tile]
         image.load()
@@ -183,6 +225,12 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
         cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
         raise Refused(f"{'truncated' if cut else 'damaged'} {header.format}") from error
     return image
+
+
+def _too_large(size: tuple[int, int], cap: int, limits: Limits) -> Refused:
+    needed = size[0] * size[1]
+    more = f", or set {limits.setting}={needed}" if limits.setting and needed <= MOST_PIXELS else ""
+    return Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {cap:,} allowed: save it smaller{more}")
 
 
 def to_array(image: Image.Image, depth: int) -> np.ndarray:

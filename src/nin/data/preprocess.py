@@ -15,7 +15,7 @@ from PIL import Image
 
 from nin.data.depth import Range, in_words, misfit, shallow, to_uint8
 from nin.data.given import Source, held_pixels, on_full_scale
-from nin.data.images import LIMITS, Limits, PictureError, read_picture, to_channels
+from nin.data.images import Limits, PictureError, read_picture, to_channels
 from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
 from nin.errors import DataError, ModelError, UsageError
 
@@ -92,7 +92,7 @@ class Preprocess:
         return canvas
 
     def open_picture(
-        self, source: Source, *, name: str | None = None, limits: Limits = LIMITS, strict: bool = True
+        self, source: Source, *, name: str | None = None, limits: Limits | None = None, strict: bool = True
     ) -> tuple[np.ndarray, tuple[str, ...]]:
         """(H, W, channels) uint8 of a picture (file, bytes, or held as array or image), and what is to be said of it.
 
@@ -122,7 +122,7 @@ class Preprocess:
         said = found or shallow(pixels, self.value_range)
         return resized, (said,) if said else ()
 
-    def load(self, source: Source, *, name: str | None = None, limits: Limits = LIMITS) -> np.ndarray:
+    def load(self, source: Source, *, name: str | None = None, limits: Limits | None = None) -> np.ndarray:
         """(H, W, channels) uint8 of one picture to be answered; raises what `open_picture` does."""
         return self.open_picture(source, name=name, limits=limits)[0]
 
