@@ -18,6 +18,7 @@ PACKAGE = ROOT / "src" / "nin"
 ROOMS = (
     "errors.py",
     "artifacts.py",
+    "choices.py",
     "protobuf.py",
     "network",
     "data",
