@@ -89,6 +89,8 @@ def with_column(name, values):
         ("Usage", "Training Training PublicTest Training Training PublicTest", set(), {2, 5}),
         ("stage", "train train eval train train test", {2}, {5}),
         ("mode", "train train test train train test", set(), {2, 5}),
+        ("data_type", "training training validation training training validation", {2, 5}, set()),
+        ("비고", "train train test train train test", set(), {2, 5}),
         ("구분", "훈련 훈련 검증 훈련 훈련 시험", {2}, {5}),
         ("split", "train_set train_set test_set train_set train_set test_set", set(), {2, 5}),
     ],
@@ -143,6 +145,8 @@ def test_divide_names_values_of_the_split_column(folder):
 def test_columns_that_are_not_used_are_named_and_two_split_columns_are_asked_about(folder):
     text = "id,path,label,stage,width\n" + "".join(f"{n},a/{n}.png,{'ab'[n % 2]},adult,9\n" for n in range(6))
     assert "columns not used: id, stage, width" in open_source(table(folder, text)).notes
+    text = "path,label,remark\n" + "".join(f"a/{n}.png,{'ab'[n % 2]},{'sharp' if n else 'test'}\n" for n in range(6))
+    assert "columns not used: remark" in open_source(table(folder, text)).notes  # one word of many is no split
     text = "path,label,set,usage\n" + "".join(f"a/{n}.png,{'ab'[n % 2]},train,test\n" for n in range(6))
     with pytest.raises(DataError, match="the columns set, usage could all be the split; call the right one split"):
         open_source(table(folder, text))

@@ -196,6 +196,26 @@ def test_a_folder_around_the_data_set(fill, tmp_path):
         f"{tmp_path}/outer/photos" in refused(tmp_path / "outer")  # fmt: skip
 
 
+def test_folders_around_folders_are_named_down_to_the_classes(fill, tmp_path):
+    fill("data/archive/photos/cat", 4)
+    fill("data/archive/photos/dog", 4)
+    assert f"if cat, dog are the classes, give {tmp_path}/data/archive/photos" in refused(tmp_path / "data")
+
+
+def test_a_test_folder_of_pictures_without_classes_is_left_out_with_their_number(fill):
+    for test in ("test", "test/test", "test/images"):
+        root = test.replace("/", "-")
+        for name in ("cat", "dog"):
+            fill(f"{root}/train/{name}", 4)
+        path = fill(f"{root}/{test}", 3) / root
+        source = open_source(path, split=False)
+        assert counts(source) == {"train": {"cat": 4, "dog": 4}}
+        assert "folder test holds 3 pictures but no class folders and was ignored" in source.notes
+    fill("flat/train/images", 4)
+    path = fill("flat/test/images", 3) / "flat"
+    assert "holds 7 pictures but no class folders (in test, train there are none)" in refused(path)
+
+
 def test_both_spellings_of_a_split_are_asked_about(fill):
     for name in ("val/a", "valid/a", "train/a", "train/b"):
         root = fill(name, 1)

@@ -1,12 +1,13 @@
 """Which column of a table is the picture's path, which its label, and which says its split; what is not sure is asked.
 
 Headers count in any case, with or without blanks, `_` and `-`. A split column holds words (split, set, Usage: Training,
-PublicTest) or flags (is_valid: True, False). Numbers may be folds or codes: those are asked about.
+PublicTest) or flags (is_valid: True, False); a column of any header is one when all its values name splits. Numbers may
+be folds or codes: those are asked about.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from nin.artifacts import escape_name
@@ -72,6 +73,13 @@ def may_say_split(header: str) -> bool:
     return plain(header) in SPLIT_COLUMNS or bool(is_flag(header))
 
 
+def all_splits(values: Iterable[str]) -> bool:
+    """Whether a column's values are the names of two splits or more and nothing else, whatever its header."""
+    values = list(values)
+    named = split_names(values)
+    return len(named) == len(values) and len({*named.values()}) > 1
+
+
 @dataclass(frozen=True)
 class SplitRule:
     """columns: those read, each with what its values mean (None: nothing); otherwise: the split of rows about which
@@ -108,7 +116,9 @@ def split_rule(survey: Survey, reading: Reading, shown: str) -> SplitRule:
     if reading.parts:
         return _as_said(survey, reading, shown)
     worded = {
-        c: split_names(counts) for c, counts in survey.items() if plain(c) in SPLIT_COLUMNS and not _is_flags(counts)
+        column: split_names(counts)
+        for column, counts in survey.items()
+        if (plain(column) in SPLIT_COLUMNS or all_splits(counts)) and not _is_flags(counts)
     }
     clear = {column: values for column, values in worded.items() if values}
     flags = {c: is_flag(c) for c, counts in survey.items() if is_flag(c) and _is_flags(counts)}

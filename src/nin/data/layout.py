@@ -39,7 +39,7 @@ def open_folders(path: Path, reading: Reading = AS_FOUND) -> Source:
     top, notes = _unwrap(path, scan)
     layout = _understand(top, scan)
     notes += layout.notes
-    notes += [f"folder {shown_below(folder, path)} holds no split and was ignored" for folder in layout.aside]
+    notes += [_aside(folder, scan) for folder in layout.aside]
     loose = [*scan.listing(path).pictures, *(scan.listing(top).pictures if top != path else ())]
     members: dict[str, list[tuple[Path, str]]] = {}
     empty: list[Path] = []
@@ -82,7 +82,7 @@ def _within(folder: Path, scan: Scan) -> Path:
     while len(inner := scan.holding(folder)) == 1 and not scan.listing(folder).pictures:
         (only,) = inner
         twin = same(only.name).casefold() == same(folder.name).casefold()
-        if not (twin or says_nothing(only.name)) or not scan.holding(only):
+        if not (twin or says_nothing(only.name)):
             break
         folder = only
     return folder
@@ -150,7 +150,7 @@ def _as_said(top: Path, scan: Scan) -> Layout:
 def _expect_classes(top: Path, holding: Sequence[Path], named: dict[str, str], scan: Scan) -> None:
     """Raise DataError where folders that are about to become classes look like parts of the data."""
     if holding and all(folder.name in named for folder in holding):
-        count = sum(len(scan.listing(folder).pictures) for folder in holding)
+        count = sum(len(scan.pictures(folder)) for folder in holding)
         names = some(folder.name for folder in holding)
         ask = "; pass --divide none if these are the classes" if scan.reading.offered and len(holding) > 1 else ""
         found = f"holds {count:,} pictures but no class folders (in {names} there are none); {SPLIT_SHAPE}{ask}"
@@ -215,6 +215,13 @@ def _expect_no_linked_class(folder: Path, scan: Scan) -> None:
 
 def _unlink(scan: Scan) -> str:
     return scan.reading.hint("pass --follow-links", "put the pictures themselves there")
+
+
+def _aside(folder: Path, scan: Scan) -> str:
+    """The note about a folder beside the splits."""
+    bare = not _holds_classes(_within(folder, scan), scan) and len(scan.pictures(folder))
+    found = f"{bare:,} pictures but no class folders" if bare else "no split"
+    return f"folder {shown_below(folder, scan.root)} holds {found} and was ignored"
 
 
 def _left_out(class_folder: Path, scan: Scan) -> str:

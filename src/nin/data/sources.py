@@ -1,5 +1,6 @@
 """Open a data set of any kind that is understood, and say how it was understood (torch-free; nothing is written)."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -52,13 +53,13 @@ def trainable(source: Source, *, seed: int = 0, holdout: float = 0.15) -> Source
 
 
 def _deeper(source: Source) -> str:
-    """Where the classes may be instead, when they lie one folder further down: the end of a sentence."""
+    """Where the classes may be instead, when they lie further down: the end of a sentence."""
     paths = [split.relative(row) for split in source.splits.values() for row in range(len(split)) if split.paths]
-    if source.kind != "folders" or len({path.parts[0] for path in paths}) != 1:
+    if source.kind != "folders" or not paths:
         return ""
-    below = sorted({path.parts[1] for path in paths if len(path.parts) > 2})
-    inner = escape_name(source.path / paths[0].parts[0])
-    return f"; if {some(below)} are the classes, give {inner}" if len(below) > 1 else ""
+    inner = Path(os.path.commonpath([path.parent for path in paths]))
+    below = sorted({path.relative_to(inner).parts[0] for path in paths if path.parent != inner})
+    return f"; if {some(below)} are the classes, give {escape_name(source.path / inner)}" if len(below) > 1 else ""
 
 
 def _read(path: Path, reading: Reading) -> Source:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from nin.artifacts import escape_name
-from nin.data.columns import LABELS, MOST_VALUES, PATHS, find_columns, may_say_split, plain, split_rule
+from nin.data.columns import LABELS, MOST_VALUES, PATHS, all_splits, find_columns, may_say_split, plain, split_rule
 from nin.data.folders import some
 from nin.data.images import is_picture_name
 from nin.data.places import Places
@@ -105,19 +105,17 @@ def _unused(columns: Iterable[str], used: set[str], shown: str) -> list[str]:
 
 
 def _survey(path: Path) -> tuple[dict[str, Counter[str]], list[str]]:
-    """The values of every column that may say the split, and all columns."""
+    """The values of every column that may say the split, by its name or by its values, and all columns."""
     survey: dict[str, Counter[str]] = {}
-    columns: dict[str, bool] = {}  # whether it may say the split
+    columns: dict[str, bool] = {}  # whether its values are still counted
     for _, row in _records(path, []):
         for column, cell in row.items():
-            if column not in columns:
-                columns[column] = may_say_split(column)
-            if columns[column]:
+            if columns.setdefault(column, plain(column) not in (*PATHS, *LABELS)):
                 survey.setdefault(column, Counter())[cell.strip()] += 1
                 if len(survey[column]) > MOST_VALUES:
                     del survey[column]
                     columns[column] = False
-    return survey, list(columns)
+    return {c: counts for c, counts in survey.items() if may_say_split(c) or all_splits(counts)}, list(columns)
 
 
 def _cells(row: Mapping[str, str], where: str) -> tuple[str, str]:
