@@ -5,6 +5,7 @@ Shapes: N pictures (H, W, C) uint8 of the network's own size, K classes, (h, w) 
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -98,11 +99,21 @@ class Engine:
         self.name, self.classes, self.preprocess = facts.name, facts.classes, facts.preprocess
         self.calibration, self.precision = facts.calibration, facts.precision
         self.threads, self.runtime = threads or usable_cores(), runtime
+        self._made_of = facts, graph
         data = to_bytes(graph, __version__)
         self.digest = hashlib.sha256(data).hexdigest()
         self._session = open_session(runtime, data, self.threads, facts.name)
         self._pool = ThreadPoolExecutor(self.threads, "nin-engine") if self.threads > 1 else None
+        self._process = os.getpid()
         self._expect_ports(facts, graph)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Copied, pickled, sent to a process: made again of what it was made of."""
+        return type(self), (*self._made_of, self.threads, self.runtime)
+
+    def _begin_again(self) -> None:
+        """In a process that was forked from the one that made this: threads did not come with it."""
+        self.__init__(*self._made_of, self.threads, self.runtime)  # type: ignore[misc]
 
     def run(self, images: np.ndarray) -> Answers:
         """Answers for (N, H, W, C) uint8; UsageError for another shape, ModelError when a number is not finite."""
@@ -111,6 +122,8 @@ class Engine:
             raise UsageError(
                 f"pictures are {images.dtype} {images.shape}; expected uint8 (N, {', '.join(map(str, expected))})"
             )
+        if self._process != os.getpid():
+            self._begin_again()
         size = min(CHUNK, -(-len(images) // self.threads))
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         parts = list((map if self._pool is None or len(chunks) == 1 else self._pool.map)(self._run, chunks))

@@ -3,10 +3,13 @@
 Legend: N pictures (H, W, C) uint8 of the network's own size.
 """
 
+import ctypes
 import importlib
 import importlib.util
+import os
 import sys
 import threading
+import weakref
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
@@ -77,12 +80,25 @@ class OpenVino:
             self.run((), np.zeros(shape, np.uint8))  # alone: the first call hangs where two threads make it at once
         except Exception as error:
             raise _refused(name, error) from error
+        _keep_in_forks(self)
 
     def run(self, names: tuple[str, ...], images: np.ndarray) -> list[np.ndarray]:
         if not hasattr(self._own, "request"):
             self._own.request = self._model.create_infer_request()
         self._own.request.infer([images], share_inputs=True)
         return [np.array(self._own.request.get_tensor(name).data) for name in names]
+
+
+def _keep_in_forks(session: OpenVino) -> None:
+    """Never destroy the session in a process that is forked from this one: its threads are not there, and OpenVINO
+    would wait for them for ever, at the latest when that process ends."""
+    known = weakref.ref(session)
+
+    def keep() -> None:
+        if (alive := known()) is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(alive))
+
+    os.register_at_fork(after_in_child=keep)
 
 
 def _openvino() -> Any:

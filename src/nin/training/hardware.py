@@ -1,9 +1,11 @@
 """Device, threads, precision, memory layout and allocator: chosen by measurement, said aloud, recorded."""
 
 import ctypes
+import os
 import platform
 import time
 from dataclasses import asdict, dataclass
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,7 @@ from nin.errors import UsageError
 from nin.training.distributed import ALONE, Team
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
+_PROCESS = os.getpid()
 KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
 PROBE_SECONDS = 0.5  # one bfloat16 product takes 0.7 s on a CPU with AVX2 only: 20 of them kept every run waiting 14 s
 WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix product; some CPUs run it at half speed
@@ -74,7 +77,7 @@ def choose(device: str = "auto", threads: int | None = None, precision: str = "a
         raise UsageError(
             f"{team.place.local_world} ranks on this machine, but {torch.cuda.device_count()} GPUs; start one a GPU"
         )
-    threads = threads or default_threads(team)
+    threads = 1 if _forked() else threads or default_threads(team)
     torch.set_num_threads(threads)
     if precision == "auto":
         precision = "bfloat16" if _bfloat16_wins(device) else "float32"
@@ -101,13 +104,25 @@ def _bfloat16_wins(device: str) -> bool:
 
 def apply(hardware: Hardware) -> None:
     """Set the process up: thread count, freed memory kept, denormals flushed. Affects the whole process."""
-    torch.set_num_threads(hardware.threads)
+    torch.set_num_threads(1 if _forked() else hardware.threads)
+    _prepare_for_forks()
     torch.set_flush_denormal(True)
     torch.backends.cudnn.benchmark = True  # a GPU's kernels are chosen by timing, once for every shape
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+
+
+def _forked() -> bool:
+    """Whether this process was forked from one with torch: OpenMP's threads did not come with it, and a computation
+    that is divided among several waits for them for ever."""
+    return os.getpid() != _PROCESS
+
+
+@cache
+def _prepare_for_forks() -> None:
+    os.register_at_fork(after_in_child=partial(torch.set_num_threads, 1))
 
 
 def environment(hardware: Hardware) -> dict[str, Any]:
