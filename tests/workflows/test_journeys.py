@@ -24,7 +24,7 @@ from nin.workflows.options import Listener, TrainOptions, seconds
 FILES = {
     "args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "results.png",
     "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv", "train_batch0.jpg", "val_batch0_pred.jpg",
-    "report.html", "model", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
+    "pictures.safetensors", "report.html", "model", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
 }  # fmt: skip
 QUICK = {"epochs": 3, "width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 
@@ -77,7 +77,9 @@ def test_the_numbers_in_all_files_are_the_same_and_true(finished, photos):
     arguments = yaml.safe_load((finished.folder / "args.yaml").read_text())
     assert arguments["options"]["epochs"] == 6 and arguments["recipe"]["epochs"] == 6
     again = workflows.evaluate(finished.folder, photos)
-    assert again.split == "test"
+    assert again.split == "test" and (again.training_pictures, again.warnings) == (0, ())
+    learnt = workflows.evaluate(finished.folder, photos, split="train")
+    assert learnt.training_pictures == learnt.evaluation.n == arguments["pictures"]["train"]
     assert again.evaluation.accuracy == finished.evaluation.accuracy
     assert again.evaluation.loss == pytest.approx(finished.evaluation.loss, abs=1e-6)
 

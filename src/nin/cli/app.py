@@ -132,16 +132,16 @@ def train(
 @app.command(
     alias=("eval", "val"),
     usage="nin evaluate MODEL PATH [options]",
-    help_epilogue=(
-        "Examples\n  nin evaluate runs/photos photos\n  nin evaluate runs/photos photos --split test --fail-under 0.9"
-    ),
+    help_epilogue="Examples\n  nin evaluate runs/photos photos\n  nin evaluate runs/photos photos --fail-under 0.9",
 )
 def evaluate(
     model: AtWork,
     path: Data,
     /,
     *,
-    split: Annotated[str | None, Parameter(help="train, validation or test; by default the last one there is.")] = None,
+    split: Annotated[
+        str | None, Parameter(help="train, validation or test; by default the last, or what is not trained on.")
+    ] = None,
     fail_under: Annotated[float | None, Parameter(help="Exit with 3 when the accuracy (0 to 1) is lower.")] = None,
     skip_unreadable: Skip = False,
     divide: Divide = None,
@@ -169,8 +169,10 @@ def evaluate(
     screen.detail(measured.computed_by)
     for note in measured.notes:
         screen.note(f"note: {safe(note)}")
+    for warning in measured.warnings:
+        screen.warn(warning)
     if json:
-        screen.result(to_json({**measured.evaluation.to_dict(), "split": measured.split, "model": model}))
+        screen.result(to_json({**measured.to_dict(), "model": model}))
     else:
         from nin.cli.tables import evaluation_lines
 

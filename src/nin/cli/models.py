@@ -81,6 +81,8 @@ def bench(
     are installed, with OpenVINO and torch, in turn.
     """
     found = workflows.bench(model, data=data, threads=threads)
+    for name, note in dict.fromkeys((one.model, note) for one in found for note in one.notes):
+        screen.note(f"note: {safe(name)}: {safe(note)}")
     if json:
         screen.result(to_json(found))
         return

@@ -48,12 +48,22 @@ class Explanation:
 
 @dataclass(frozen=True)
 class Measured:
-    """An evaluation, the split it was made on, and what computed."""
+    """An evaluation, the split it was made on, what is to be known of it, and what computed.
+
+    split: train, validation or test, or unseen for pictures of which some were held out and some are new.
+    training_pictures: how many of those measured the model was trained on; None where that cannot be told.
+    """
 
     evaluation: "Evaluation"
     split: str
     notes: tuple[str, ...]
     computed_by: str
+    warnings: tuple[str, ...] = ()
+    training_pictures: int | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The numbers as JSON values, with the split and the number of training pictures."""
+        return {**self.evaluation.to_dict(), "split": self.split, "training_pictures": self.training_pictures}
 
 
 @dataclass(frozen=True)
@@ -91,7 +101,8 @@ class Export:
 @dataclass(frozen=True)
 class Bench:
     """How fast one form of a model answers here: what computed, bytes of its weights or file, milliseconds of single
-    pictures by percentile, pictures a second by pictures at a time, and its accuracy on n pictures if measured."""
+    pictures by percentile, pictures a second by pictures at a time, and its accuracy on n pictures if measured, with
+    what is to be known of these."""
 
     model: str
     computed_by: str
@@ -100,3 +111,4 @@ class Bench:
     images_per_second: dict[int, float]
     accuracy: float | None
     n: int
+    notes: tuple[str, ...] = ()

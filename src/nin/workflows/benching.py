@@ -13,8 +13,9 @@ from nin.bundle.shipped import find_model
 from nin.choices import chosen
 from nin.deploy.engine import THREADS, open_engine
 from nin.errors import UsageError
-from nin.workflows.answers import Bench
-from nin.workflows.journeys import load, measure
+from nin.workflows.answers import Bench, Measured
+from nin.workflows.journeys import load
+from nin.workflows.measuring import known_pictures, measure
 from nin.workflows.using import Classifier, Runner
 
 BATCHES = (1, 8, 32, 128)
@@ -43,15 +44,20 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
         import torch
 
         torch.set_num_threads(threads or forms[0][1].threads)
-    measured = [measure(partial(Classifier, runner), data).evaluation for _, runner in forms] if data else []
+    measured = [_measured(model, runner, data) for model, runner in forms] if data else []
     rates, latencies = _rates([runner for _, runner in forms]), [_latencies(runner) for _, runner in forms]
     found = []
     for number, (model, runner) in enumerate(forms):
-        evaluation = measured[number] if measured else None
+        evaluation = measured[number].evaluation if measured else None
         spread = {f"p{part}": float(np.percentile(latencies[number], part)) for part in (50, 95, 99)}
-        accuracy = (None, 0) if evaluation is None else (evaluation.accuracy, evaluation.n)
-        found.append(Bench(model, runner.in_words(), _bytes(model), spread, rates[number], *accuracy))
+        accuracy, n = (None, 0) if evaluation is None else (evaluation.accuracy, evaluation.n)
+        notes = (*measured[number].warnings, *measured[number].notes) if measured else ()
+        found.append(Bench(model, runner.in_words(), _bytes(model), spread, rates[number], accuracy, n, notes))
     return found
+
+
+def _measured(model: str, runner: Runner, data: str | Path) -> Measured:
+    return measure(partial(Classifier, runner), data, seen=known_pictures(model))
 
 
 def _rates(runners: Sequence[Runner]) -> list[dict[int, float]]:

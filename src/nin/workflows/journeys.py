@@ -9,8 +9,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model, shipped
@@ -177,49 +175,16 @@ def evaluate(
 ) -> Measured:
     """Measure a trained network on the pictures at `data`: on `split`, else test, else validation, else everything.
 
+    Of a folder without splits everything but what the model was trained on, where its run folder knows that: pictures
+    are known by their pixels. What is measured is in the result's `notes`, training pictures in its `warnings`.
     `divide` and `follow_links` say how `data` is read, as for `train`.
     """
     chosen("device", device, Device)
+    from nin.workflows.measuring import known_pictures, measure
+
     reading = _reading(divide, follow_links)
-    opened = partial(classifier, model, device)
-    return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading)
-
-
-def measure(
-    opened: "Callable[[], Classifier]",
-    data: str | Path,
-    *,
-    split: str | None = None,
-    skip_unreadable: bool = False,
-    reading: "Reading | None" = None,
-) -> Measured:
-    """`evaluate` of what `opened` gives once the pictures are found."""
-    from nin.data.cache import decode_split, noted_in_words
-    from nin.data.reading import AS_FOUND
-    from nin.data.sources import open_source
-    from nin.data.splits import expect_every_class, known_classes
-    from nin.data.stream import StreamedImages
-
-    split, skip_unreadable = chosen("split", split, str | None), chosen("skip_unreadable", skip_unreadable, bool)
-    data = path_of("data", data)
-    source = open_source(data, split=False, reading=reading or AS_FOUND)
-    name = split or next((n for n in ("test", "validation") if n in source.splits), "train")
-    if name not in source.splits:
-        raise UsageError(f"{data} has no split {name!r}; it has {', '.join(source.splits)}")
-    at_work = opened()
-    columns, joined = known_classes(source, at_work.classes)
-    decoded = decode_split(
-        source.splits[name], at_work.preprocess, skip_unreadable=skip_unreadable, key=source.fingerprint
-    )
-    expect_every_class(source, name, decoded.kept)
-    labels = np.array([columns[label] for label in source.classes])[decoded.labels]
-    evaluation = at_work.evaluate(decoded.images, labels)
-    streamed = decoded.images.unreadable.values() if isinstance(decoded.images, StreamedImages) else ()
-    notes = [*joined, *(f"left out: {file} ({reason})" for file, reason in (*decoded.unreadable, *streamed))]
-    notes += noted_in_words(decoded.noted)
-    if name == "train":
-        notes.append("no test or validation split was found: measured on everything in the folder")
-    return Measured(evaluation, name, tuple(notes), at_work.runner.in_words())
+    opened, seen = partial(classifier, model, device), known_pictures(model)
+    return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading, seen=seen)
 
 
 def predict(

@@ -32,6 +32,7 @@ from nin.training.evaluate import (
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
 from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.seen import SEEN, write_seen
 
 if TYPE_CHECKING:
     from nin.workflows.training import Run
@@ -81,7 +82,7 @@ def checkpoint_about(run: "Run") -> dict[str, Any]:
 
 
 LEFT = (
-    *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html"),
+    *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html", SEEN),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
     *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
@@ -149,7 +150,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     calibration, probabilities, evaluations = _measure(run)
     split = "test" if "test" in evaluations else "validation"
     evaluation = evaluations[split]
-    warnings = truths(evaluation, shared_pictures=run.shared or 0)
+    warnings = _warnings(run, evaluations, split)
     folder, classes = run.folder, run.source.classes
     summary = _summary(run, evaluations, split, calibration, warnings)
     commands = next_commands(run)
@@ -165,6 +166,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     run.trainer.team.close()
     if not run.trainer.team.first:
         return result
+    write_seen(folder, run.digests, run.source.fingerprint)
     _write_model(run, calibration, summary)
     history = [asdict(row) for row in run.trainer.position.history]
     write_bytes(folder / "results.png", results_png(history))
@@ -189,6 +191,20 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     write_text(folder / "report.html", report_html(report))
     write_json(folder / "summary.json", summary)  # last: where it is, the run is whole
     return result
+
+
+def _warnings(run: "Run", evaluations: dict[str, Evaluation], split: str) -> tuple[str, ...]:
+    """What is to be said of the result, and of the validation pictures where the result is of others."""
+    shared = run.shared or {}
+    told = truths(evaluations[split], shared_pictures=shared.get(split, 0))
+    twice = shared.get("validation", 0)
+    if split == "validation" or not twice:
+        return told
+    return (
+        *told,
+        f"{twice:,} of the {evaluations['validation'].n:,} validation pictures are also training pictures: confidences "
+        "are set by these and look better than they are; remove the duplicates and train again",
+    )
 
 
 def _measure(run: "Run") -> tuple[Calibration, dict[str, np.ndarray], dict[str, Evaluation]]:
@@ -236,6 +252,7 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
         **({"begun with": "/".join(Path(run.options.from_).parts[-2:])} if run.options.from_ else {}),  # no home folder
         "pictures": len(run.trainer.data),
         "fingerprint": run.source.fingerprint,
+        "holdout": run.options.holdout,
         "parameters": summary["parameters"],
         "epochs": summary["epochs"],
         "seconds": summary["seconds"],

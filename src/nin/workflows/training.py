@@ -31,6 +31,7 @@ from nin.workflows.answers import RunResult
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.workflows.restart import StartAgain, heed, start_again
+from nin.workflows.seen import digests
 from nin.workflows.transfer import take_weights
 
 
@@ -45,7 +46,8 @@ class Run:
     trainer: Trainer
     held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
     kept: dict[str, np.ndarray]  # (N,) int64: where each held-out picture stands in its split
-    shared: int | None  # held-out pictures that are training pictures too; None: not looked for
+    shared: dict[str, int] | None  # by split, held-out pictures that are training pictures too; None: not looked for
+    digests: dict[str, np.ndarray]  # of the pictures of each split, but those of a streamed train
 
     def name(self, split: str, index: int) -> str:
         """What to call a held-out picture: its file's name, or its number."""
@@ -161,13 +163,15 @@ def _prepare(
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
     streamed = isinstance(decoded["train"].images, StreamedImages)
     team.same({"--stream": streamed})
-    shared = None
+    shared, parts = None, source.splits
     if not streamed:
-        parts = source.splits
-        shared = sum(shared_pictures(parts["train"], decoded["train"], parts[name], decoded[name]) for name in held_out)
+        shared = {
+            name: shared_pictures(parts["train"], decoded["train"], parts[name], decoded[name]) for name in held_out
+        }
+    known = {name: digests(pictures.images) for name, pictures in data.items() if name != "train" or not streamed}
     options = replace(options, stream=streamed)
     kept = {name: decoded[name].kept for name in held_out}
-    return Run(folder, source, options, plan, trainer, held_out, kept, shared)
+    return Run(folder, source, options, plan, trainer, held_out, kept, shared, known)
 
 
 def _advance(run: Run, listener: Listener) -> RunResult:
