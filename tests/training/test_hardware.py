@@ -5,27 +5,78 @@ import os
 import pytest
 import torch
 
+from nin.data import machine
 from nin.errors import UsageError
 from nin.training import hardware
 
 
-def test_the_faster_precision_is_taken(monkeypatch):
-    rates = {torch.float32: 1.0, torch.bfloat16: 1.0}
-    monkeypatch.setattr(hardware, "matrix_rates", lambda *types: [rates[dtype] for dtype in types])
+@pytest.fixture(autouse=True)
+def nothing_remembered(monkeypatch, tmp_path):
+    monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """What the next measurement finds; "measured" counts them."""
+    found = {torch.float32: 1.0, torch.bfloat16: 1.0, "measured": 0}
+
+    def measure(*types):
+        found["measured"] += 1
+        return [found[dtype] for dtype in types]
+
+    monkeypatch.setattr(hardware, "matrix_rates", measure)
+    return found
+
+
+@pytest.mark.parametrize(("gain", "precision"), [(0.99, "float32"), (1.01, "bfloat16")])
+def test_the_faster_precision_is_taken(rates, gain, precision):
+    rates[torch.bfloat16] = hardware.WORTH_BF16 * gain
+    assert hardware.choose("cpu", threads=1).precision == precision
+
+
+def test_the_precision_is_remembered_for_this_processor_and_version(rates, monkeypatch):
     assert hardware.choose("cpu", threads=1).precision == "float32"
-    rates[torch.bfloat16] = hardware.WORTH_BF16 * 1.01
+    rates[torch.bfloat16] = 2.0  # the same machine at another moment
+    assert hardware.choose("cpu", threads=1).precision == "float32" and rates["measured"] == 1
+    assert hardware.choose("cpu", threads=1, precision="bfloat16").precision == "bfloat16"
+    monkeypatch.setattr(hardware, "cpu_name", lambda: "another processor that sees the same home folder")
+    assert hardware.choose("cpu", threads=1).precision == "bfloat16" and rates["measured"] == 2
+    monkeypatch.setattr(hardware, "__version__", "9")
+    assert hardware.choose("cpu", threads=1).precision == "bfloat16" and rates["measured"] == 3
+
+
+@pytest.mark.parametrize(
+    "left", [b"", b"{", b"[]", b"3", b'{"precision": "float8"}', b'{"precision": []}', b"\xff", None]
+)
+def test_what_is_not_a_memory_is_measured_again_and_mended(rates, tmp_path, left):
+    hardware.choose("cpu", threads=1)
+    (kept,) = (tmp_path / "cache" / "nin").iterdir()
+    kept.unlink() if left is None else kept.write_bytes(left)
+    rates[torch.bfloat16] = 2.0
     assert hardware.choose("cpu", threads=1).precision == "bfloat16"
+    rates[torch.bfloat16] = 1.0
+    assert hardware.choose("cpu", threads=1).precision == "bfloat16" and rates["measured"] == 2
 
 
-def test_a_burst_of_another_process_does_not_decide(monkeypatch):
+def test_without_a_usable_cache_folder_it_is_measured_each_time(rates, monkeypatch, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    for _ in range(2):
+        assert hardware.choose("cpu", threads=1).precision == "float32"
+    monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: f"~/.cache/{name}")  # HOME of nobody
+    monkeypatch.chdir(tmp_path)
+    hardware.choose("cpu", threads=1)
+    assert rates["measured"] == 3 and [p.name for p in tmp_path.iterdir()] == ["cache"]
+
+
+def test_a_burst_on_the_same_core_does_not_decide(monkeypatch):
     clock, calls = [0.0], [0]
 
     def product(left: torch.Tensor, right: torch.Tensor) -> None:
         calls[0] += 1
-        busy = 10 if calls[0] <= 8 else 1  # the first products all meet a neighbour
+        busy = 10 if calls[0] <= 8 else 1  # the first products all share their core's caches
         clock[0] += busy * (0.001 if left.dtype == torch.bfloat16 else 0.002)
 
-    monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(hardware.time, "thread_time", lambda: clock[0])
     monkeypatch.setattr(hardware.torch, "mm", product)
     single, half = hardware.matrix_rates(torch.float32, torch.bfloat16, size=10)
     assert (single, half) == pytest.approx((5e5, 1e6))
@@ -38,7 +89,7 @@ def test_a_type_without_hardware_support_is_tried_once(monkeypatch):
         calls[0] += 1
         clock[0] += 0.7 if left.dtype == torch.bfloat16 else 0.01
 
-    monkeypatch.setattr(hardware.time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(hardware.time, "thread_time", lambda: clock[0])
     monkeypatch.setattr(hardware.torch, "mm", product)
     assert hardware.choose("cpu", threads=1).precision == "float32"
     assert calls == [2]
@@ -67,8 +118,8 @@ def test_unknown_precisions_are_refused():
 
 
 def test_the_record_holds_all_that_decides_bits():
-    machine = hardware.choose("cpu", threads=1, precision="float32")
-    recorded = hardware.numerics(machine)
+    chosen = hardware.choose("cpu", threads=1, precision="float32")
+    recorded = hardware.numerics(chosen)
     assert recorded["threads"] == 1 and recorded["torch"] == torch.__version__ and recorded["cpu"]
     other = hardware.numerics(hardware.Hardware("cpu", 2, "float32"))
     assert [key for key in recorded if recorded[key] != other[key]] == ["threads"]

@@ -15,6 +15,7 @@ from nin.errors import MissingExtra, NinError, UsageError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the program's own) and return its exit code."""
     _prepare_streams()
+    _wait_asleep()
     screen, words = screen_for(sys.argv[1:] if arguments is None else list(arguments))
     if not (screen.debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # other libraries' remarks to programmers
@@ -73,3 +74,14 @@ def _prepare_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _wait_asleep() -> None:
+    """Threads of OpenMP that wait for each other go to sleep soon, unless the user has decided that.
+
+    By default they spin for milliseconds, which is what the thread that they wait for needs when the machine is busy:
+    benchmarks/busy.py. OpenMP reads this once, when torch is loaded; no result depends on it. GNU's (GOMP) still spins
+    as long as a thread next door needs for a small layer, other OpenMP libraries do not spin at all.
+    """
+    if "torch" not in sys.modules and not {"OMP_WAIT_POLICY", "GOMP_SPINCOUNT"} & set(os.environ):
+        os.environ.update(OMP_WAIT_POLICY="PASSIVE", GOMP_SPINCOUNT="1000")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import platformdirs
+
 from nin.errors import DataError
 
 _GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
@@ -26,6 +28,12 @@ def usable_cores() -> int:
             if quota > 0:
                 cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
+
+
+def cache_folder() -> Path | None:
+    """Where this user's programs keep what they can make again, for nin; None where the user has no home folder."""
+    folder = Path(platformdirs.user_cache_dir("nin"))
+    return folder if folder.is_absolute() else None  # "~" would become a folder here
 
 
 def available_memory() -> int:

@@ -1,9 +1,12 @@
 """Device, threads, precision, memory layout and allocator: chosen by measurement, said aloud, recorded."""
 
 import ctypes
+import hashlib
+import json
 import os
 import platform
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -11,8 +14,10 @@ from typing import Any
 
 import torch
 
-from nin.data.machine import usable_cores
-from nin.errors import UsageError
+from nin import __version__
+from nin.artifacts import make_folder, read_bytes, write_json
+from nin.data.machine import cache_folder, usable_cores
+from nin.errors import ArtifactError, UsageError
 from nin.training.distributed import ALONE, Team
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
@@ -42,21 +47,25 @@ class Hardware:
 
 
 def matrix_rates(*dtypes: torch.dtype, size: int = 768, repeats: int = 20) -> list[float]:
-    """Best rate of a size^3 matrix product in each type on this CPU, in multiply-adds a second.
+    """Best rate of a size^3 matrix product in each type on one core of this CPU, in multiply-adds a second.
 
-    The types take turns for about a tenth of a second, so that a neighbour's short burst cannot decide between them;
-    where a type is so slow that this takes more than PROBE_SECONDS, the rounds end there, after one at least.
+    Processor time counts, not the clock's, so that it does not matter what else runs. The types take turns for about
+    a tenth of a second; where a type is so slow that this takes more than PROBE_SECONDS, the rounds end there, after
+    one at least.
     """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # other threads' processor time is not seen
     pairs = [(torch.ones(size, size, dtype=dtype), torch.ones(size, size, dtype=dtype)) for dtype in dtypes]
     best = [float("inf")] * len(pairs)
-    end = time.perf_counter() + PROBE_SECONDS
+    end = time.thread_time() + PROBE_SECONDS
     for _ in range(repeats):
         for place, (left, right) in enumerate(pairs):
-            start = time.perf_counter()
+            start = time.thread_time()
             torch.mm(left, right)
-            best[place] = min(best[place], time.perf_counter() - start)
-        if time.perf_counter() > end:
+            best[place] = min(best[place], time.thread_time() - start)
+        if time.thread_time() > end:
             break
+    torch.set_num_threads(threads)
     return [size**3 / seconds for seconds in best]
 
 
@@ -96,10 +105,33 @@ def default_threads(team: Team = ALONE) -> int:
 def _bfloat16_wins(device: str) -> bool:
     if device == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    if device != "cpu":
-        return False
+    return device == "cpu" and _cpu_precision() == "bfloat16"
+
+
+def _cpu_precision() -> str:
+    """The faster precision of this CPU: measured once for every processor and version, then remembered.
+
+    What was remembered is in the user's cache folder; where that cannot be read or written, it is measured each time.
+    """
+    key = [cpu_name(), torch.backends.cpu.get_cpu_capability(), torch.__version__, __version__]
+    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
+    folder = cache_folder()
+    if folder is None:
+        return _measured_precision()
+    place = folder / f"precision-{name}.json"
+    with suppress(ArtifactError, ValueError, AttributeError, OSError):  # whatever is there: then it is measured again
+        remembered = json.loads(read_bytes(place, limit=1000)).get("precision")
+        if remembered in ("float32", "bfloat16"):
+            return str(remembered)
+    found = _measured_precision()
+    with suppress(ArtifactError, OSError):  # a courtesy to the next run
+        write_json(make_folder(folder) / place.name, {"precision": found, "of": key})
+    return found
+
+
+def _measured_precision() -> str:
     single, half = matrix_rates(torch.float32, torch.bfloat16)
-    return half > WORTH_BF16 * single
+    return "bfloat16" if half > WORTH_BF16 * single else "float32"
 
 
 def apply(hardware: Hardware) -> None:
