@@ -46,6 +46,7 @@ bench-serve: $(VENV)/installed
 
 browser:
 	@sh tests/browser/ensure.sh
+	@sh tests/deploy/ensure.sh
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

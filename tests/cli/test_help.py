@@ -53,7 +53,7 @@ OPTIONS = {
     "export": "format out data overwrite json help",
     "bench": "data threads json help",
     "import": "out labels layout key pooling pools last-relu norm-eps size mean std colours whiten overwrite json help",
-    "serve": "host port public threads runtime queue max-batch max-body access-log help",
+    "serve": "host port public threads runtime queue max-batch max-body cors access-log help",
     "data check": "divide follow-links json help",
     "doctor": "json help",
     "demo": "out overwrite json help",

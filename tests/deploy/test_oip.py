@@ -152,7 +152,8 @@ WRONG = {
         {"inputs": [GOOD], "outputs": [{"name": "x"}]},
         "an output is none of probabilities, logits, class_maps",
     ),
-    "datatype": ({"inputs": [{**GOOD, "datatype": "FP32"}]}, "the input is neither pictures (UINT8) nor files (BYTES)"),
+    "datatype": ({"inputs": [{**GOOD, "datatype": "FP32"}]}, "pictures for this model are UINT8; convert them, "),
+    "input": ({"inputs": [{**GOOD, "name": "x"}]}, "the input is neither pictures (UINT8) nor files (BYTES)"),
     "no shape": ({"inputs": [{**GOOD, "shape": None}]}, "shape is not a list of whole numbers above 0"),
     "true shape": ({"inputs": [{**GOOD, "shape": [True, 2, 2, 3]}]}, "shape is not a list of whole numbers above 0"),
     "flat shape": ({"inputs": [{**GOOD, "shape": [12]}]}, "the shape of pictures is not [N, height, width, 1, 3 or 4]"),
@@ -175,7 +176,7 @@ WRONG = {
     "count": ({"inputs": [files(b"x", shape=[2])]}, "data of files is not a list of as many strings as shape says"),
     "base64": ({"inputs": [files(b"x", data=["*"])]}, "data of files is not base64"),
     "coding": (
-        {"inputs": [files(b"x", parameters={"content_type": "str"})]},
+        {"inputs": [files(b"x", parameters={"content_type": "np"})]},
         "the content_type of files is not base64",
     ),
     "picture": ({"inputs": [files(b"hello")]}, "a picture in files cannot be read: "),

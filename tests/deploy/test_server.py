@@ -39,7 +39,16 @@ def test_a_picture_gets_its_classes_likeliest_first(live, pictures):
         assert all(set(entry) == {"label", "score"} for entry in found)
 
 
-@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "IMAGE/PNG; x=1", "application/octet-stream", ""])
+DEFAULTS = {  # what clients call a body that they are told nothing of
+    "application/x-www-form-urlencoded": "curl --data-binary, urllib, Ruby, PowerShell",
+    "application/octet-stream": "aiohttp, C#",
+    "application/json": "httpie with < picture.jpg",
+    "text/plain; charset=utf-8": "fetch and axios of text",
+    "": "requests, fetch, http.client",
+}
+
+
+@pytest.mark.parametrize("kind", ["image/png", "image/jpeg", "IMAGE/PNG; x=1", *DEFAULTS])
 def test_the_content_decides_what_a_picture_is_not_its_type(kind, live, pictures):
     _, png = pictures[0]
     assert live.ask("POST", "/predict", png, kind).json == live.ask("POST", "/predict", png).json
@@ -50,12 +59,35 @@ def test_a_picture_may_come_as_the_file_of_a_form(live, pictures):
     plain = live.ask("POST", "/predict", png).json
     for parts in (
         [('name="file"; filename="a.png"', png)],
-        [('name="note"', b"hello"), ('name="x"; filename="../../etc/passwd"', png)],
+        [('name="top"', b"3"), ('name="x"; filename="../../etc/passwd"', png)],
+        [('name="file"', png)],  # as generated clients send it that know no file name
+        [("name=file; filename=a.png", png)],
     ):
         assert live.ask("POST", "/predict", *form(*parts)).json == plain
     body, _ = form(('name="file"; filename="a.png"', png))
     quoted = live.ask("POST", "/predict", b"preamble\r\n" + body + b"epilogue", 'multipart/form-data; boundary="cut"')
     assert quoted.json == plain
+
+
+def test_a_picture_that_a_client_has_mangled_is_told_how(live, pictures):
+    """curl -d @FILE leaves out the ends of lines."""
+    mangled = pictures[0][1].replace(b"\r", b"").replace(b"\n", b"")
+    reply = live.ask("POST", "/predict", mangled, "application/x-www-form-urlencoded")
+    assert reply.status == 422 and reply.json["error"].endswith("(with curl: --data-binary @FILE, not -d)")
+
+
+def test_the_fields_of_a_form_are_those_of_the_query(pictures):
+    _, png = pictures[0]
+    file = 'name="file"; filename="a.png"', png
+    with Live(StandIn(), StandIn("other", "cd" * 32, classes=("x", "y", "z"))) as live:
+        for fields in ({"top": "1"}, {"top": "2", "maps": "1"}, {"model": "other"}, {"model": "other", "top": "1"}):
+            query = "&".join(f"{name}={value}" for name, value in fields.items())
+            parts = [(f'name="{name}"', value.encode()) for name, value in fields.items()]
+            for path in ("/predict", "/explain") if "maps" not in fields else ("/predict",):
+                asked = live.ask("POST", f"{path}?{query}", png)
+                assert asked.status == 200
+                assert live.ask("POST", path, *form(*parts, file)).body == asked.body
+                assert live.ask("POST", path, *form(file, *parts)).body == asked.body
 
 
 def test_top_is_how_many(live, pictures):
@@ -108,6 +140,7 @@ def test_several_models_go_by_name_and_the_first_is_the_default(pictures):
         assert live.ask("POST", "/models/nobody/predict", png).status == 404
 
 
+FILE = ('name="file"; filename="b"', b"x")
 MISTAKES = {
     "nothing there": (
         "GET",
@@ -128,15 +161,15 @@ MISTAKES = {
     "get": ("GET", "/predict", None, "", 405, "this address takes POST"),
     "post": ("POST", "/models", b"", "", 405, "this address takes GET, HEAD"),
     "empty": ("POST", "/predict", b"", "image/png", 400, "the body is empty; "),
-    "curl's default": (
+    "curl -d": (
         "POST",
         "/predict",
-        b"x",
+        b"top=1&file=picture.jpg",
         "application/x-www-form-urlencoded",
-        415,
-        "a body of this type is not read; ",
+        422,
+        "the picture cannot be read: a text file, not a picture this program reads",
     ),
-    "json": ("POST", "/predict", b"{}", "application/json", 415, "a body of this type is not read; "),
+    "json": ("POST", "/predict", b' {"image": ""}', "application/json", 415, "JSON holds no picture here; send the "),
     "not a picture": ("POST", "/predict", b"hello", "image/png", 422, "the picture cannot be read: "),
     "no model": (
         "POST",
@@ -186,9 +219,30 @@ MISTAKES = {
         "the form has no boundary in its Content-Type",
     ),
     "cut form": ("POST", "/predict", b"--a\r\n", "multipart/form-data; boundary=a", 400, "the form has no end; "),
-    "no file": ("POST", "/predict", *form(('name="a"', b"x")), 400, "the form has 0 files; send one picture"),
+    "no file": ("POST", "/predict", *form(('name="top"', b"1")), 400, "the form has 0 files; send one picture"),
+    "field": ("POST", "/predict", *form(FILE, ('name="colour"', b"1")), 400, "the form has a field twice, or another "),
+    "no name": ("POST", "/predict", *form(FILE, ("", b"1")), 400, "the form has a field twice, or another one than "),
+    "same field": ("POST", "/predict", *form(*[('name="top"', b"1")] * 2, FILE), 400, "the form has a field twice, "),
+    "both": ("POST", "/predict?top=1", *form(FILE, ('name="top"', b"1")), 400, "the form and the query have the same "),
+    "form top": (
+        "POST",
+        "/predict",
+        *form(FILE, ('name="top"', b"0")),
+        400,
+        "top is not a whole number from 1 to 1000",
+    ),
+    "form maps": ("POST", "/predict", *form(FILE, ('name="maps"', b"on")), 400, "maps is neither 0 nor 1"),
+    "form model": ("POST", "/predict", *form(FILE, ('name="model"', b"x")), 404, "there is no model of this name; "),
+    "form bytes": ("POST", "/predict", *form(FILE, ('name="model"', b"\xff")), 400, "a field of the form is not text "),
+    "form models": (
+        "POST",
+        "/models/colours/predict",
+        *form(FILE, ('name="model"', b"colours")),
+        400,
+        "the model is named twice",
+    ),
     "two files": ("POST", "/predict", *form(*[('name="a"; filename="b"', b"x")] * 2), 400, "the form has 2 files; "),
-    "many parts": ("POST", "/predict", *form(*[('name="a"', b"x")] * 40), 400, "the form has more than 16 parts"),
+    "many parts": ("POST", "/predict", *form(*[('name="top"', b"1")] * 40), 400, "the form has more than 16 parts"),
     "headless part": (
         "POST",
         "/predict",
@@ -218,8 +272,8 @@ def test_a_request_that_says_nothing_of_a_body_is_told_to(live):
 
 
 def test_a_compressed_body_is_not_read(live, pictures):
-    for path, kind in (("/predict", "image/png"), ("/v2/models/colours/infer", "application/json")):
-        reply = live.ask("POST", path, pictures[0][1], kind, **{"Content-Encoding": "gzip"})
+    for path, encoding in (("/predict", "gzip"), ("/v2/models/colours/infer", "br")):
+        reply = live.ask("POST", path, pictures[0][1], **{"Content-Encoding": encoding})
         assert reply.status == 415 and "compressed" in reply.json["error"]
 
 
@@ -329,7 +383,7 @@ def test_the_page_needs_nothing_from_elsewhere(live):
     policy = page.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "sha256-" in policy
     home = live.ask("GET", "/")
-    assert (home.status, home.headers["Location"]) == (307, "/docs")
+    assert (home.status, home.headers["Location"]) == (307, "docs")  # relative: right behind every prefix
 
 
 def test_answers_say_nothing_of_what_serves(live, pictures):
@@ -337,7 +391,11 @@ def test_answers_say_nothing_of_what_serves(live, pictures):
         reply = live.ask(method, path, pictures[0][1] if method == "POST" else None)
         assert not {"server", "x-powered-by", "via"} & {name.lower() for name in reply.headers}
         assert reply.headers["X-Content-Type-Options"] == "nosniff"
-    assert live.ask("GET", "/v2").json == {"name": "nin", "version": "1.0", "extensions": []}
+    assert live.ask("GET", "/v2").json == {
+        "name": "nin",
+        "version": "1.0",
+        "extensions": ["binary_tensor_data", "classification"],
+    }
 
 
 INJECTIONS = (

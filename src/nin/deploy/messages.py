@@ -96,6 +96,9 @@ class Application(Protocol):
     async def handle(self, request: Request) -> Response:
         """The answer to a complete request."""
 
+    def added(self, request: Request) -> tuple[tuple[str, str], ...]:
+        """Headers that every answer to this request gets, refusals too."""
+
     def answered(self, request: Request, response: Response, seconds: float) -> None:
         """Told once for every answer; `seconds` since the first byte of the request."""
 

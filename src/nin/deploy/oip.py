@@ -5,8 +5,8 @@ Source: kserve/open-inference-protocol, open_inference_rest.yaml and inference_r
 
 import base64
 import binascii
-import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -17,11 +17,24 @@ from nin.data.depth import is_full
 from nin.data.images import Limits, PictureError, read_picture
 from nin.data.preprocess import Preprocess
 from nin.deploy.engine import Answers, Engine
-from nin.deploy.messages import Refused
+from nin.deploy.messages import Refused, Request, Response, to_json
+from nin.deploy.oip_body import Numbers, binary_part, read_body, strings_in, strings_out
 
 OUTPUTS = ("probabilities", "logits", "class_maps")
 PICTURES = 64  # of one request
 NUMBERS = 1_000_000  # of one reply
+EXTENSIONS = ("binary_tensor_data", "classification")  # by the names that Triton gives them
+_DATA_URL = re.compile(rb"\A\s*data:[^,;]{0,100}(?:;[^,;]{0,100}){0,4};base64,", re.IGNORECASE)
+_BASE64 = re.compile(rb"[A-Za-z0-9+/]{4,}={0,2}\Z")
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output asked for. binary: behind the JSON; classes: as so many classes in words, 0 for all as numbers."""
+
+    name: str
+    binary: bool
+    classes: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +42,7 @@ class Infer:
     """A request understood. images: (N, H, W, C) uint8 of the network's own size."""
 
     images: np.ndarray
-    outputs: tuple[str, ...]
+    outputs: tuple[Output, ...]
     id: str | None
 
 
@@ -77,59 +90,65 @@ def _map_size(engine: Engine) -> tuple[int, ...]:
     return tuple(engine.run(black).maps.shape[2:])
 
 
-def read_infer(body: bytes, preprocess: Preprocess, limits: Limits) -> Infer:
+def read_infer(request: Request, preprocess: Preprocess, limits: Limits) -> Infer:
     """Parse, check, decode and resize; Refused (400) for what the protocol or the model does not have."""
-    document = _parse(body)
-    inputs, wanted, name = document.get("inputs"), document.get("outputs"), document.get("id")
+    document, rest = read_body(request, limits.max_bytes)
+    inputs, name = document.get("inputs"), document.get("id")
     if name is not None and not isinstance(name, str):
         _no("id is not a string")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
         _no("inputs is not a list of one tensor: pictures (UINT8) or files (BYTES)")
     if not all(isinstance(part.get("parameters", {}), dict) for part in (document, inputs[0])):
         _no("parameters is not an object")
-    outputs = OUTPUTS if wanted is None else _outputs(wanted)
-    return Infer(_images(inputs[0], preprocess, limits), outputs, name)
+    outputs = _outputs(document.get("outputs"), document.get("parameters", {}).get("binary_data_output", False))
+    return Infer(_images(inputs[0], binary_part(inputs[0], rest), preprocess, limits), outputs, name)
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    def not_finite(word: str) -> NoReturn:
-        raise ValueError(word)
-
-    try:
-        document = json.loads(body, parse_constant=not_finite)
-    except (ValueError, RecursionError):
-        _no("the body is not JSON")
-    if not isinstance(document, dict):
-        _no("the body is not a JSON object")
-    return document
-
-
-def _outputs(wanted: object) -> tuple[str, ...]:
+def _outputs(wanted: object, binary: object) -> tuple[Output, ...]:
+    if wanted is None or wanted == []:
+        wanted = [{"name": name} for name in OUTPUTS]
     if not isinstance(wanted, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in wanted
     ):
         _no("outputs is not a list of objects with a name")
     if not all(isinstance(one.get("parameters", {}), dict) for one in wanted):
         _no("parameters is not an object")
-    names = tuple(dict.fromkeys(one["name"] for one in wanted))
-    if not set(names) <= set(OUTPUTS):
+    return tuple({one["name"]: _output(one["name"], one.get("parameters", {}), binary) for one in wanted}.values())
+
+
+def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
+    if name not in OUTPUTS:
         _no(f"an output is none of {', '.join(OUTPUTS)}")
-    return names or OUTPUTS
+    if "shared_memory_region" in parameters:
+        _no("shared memory is not offered; take the outputs from the reply")
+    binary, classes = parameters.get("binary_data", binary), parameters.get("classification", 0)
+    if not isinstance(binary, bool):
+        _no("binary_data and binary_data_output are true or false")
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
+        _no("classification is not a whole number of classes")
+    if classes and name == "class_maps":
+        _no("class_maps have no classification; ask it of probabilities or logits")
+    return Output(name, binary, classes)
 
 
-def _images(tensor: Mapping[str, Any], preprocess: Preprocess, limits: Limits) -> np.ndarray:
+def _images(
+    tensor: Mapping[str, Any], binary: bytes | bytearray | None, preprocess: Preprocess, limits: Limits
+) -> np.ndarray:
     kind, shape, data = (tensor.get("name"), tensor.get("datatype")), tensor.get("shape"), tensor.get("data")
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
         _no("shape is not a list of whole numbers above 0")
-    if not isinstance(data, list):
+    if binary is None and not isinstance(data, list | Numbers):
         _no("data is not a list")
     if shape and shape[0] > PICTURES:
         _no(f"there are more than {PICTURES} pictures")
     wanted = pixel_type(preprocess)
     if kind == ("files", "BYTES"):
-        pictures = _decoded(shape, data, tensor.get("parameters", {}), preprocess, limits)
+        items = data if binary is None else strings_in(binary)
+        pictures = _decoded(shape, items, tensor.get("parameters", {}), preprocess, limits)
     elif kind == ("pictures", wanted):
-        pictures = list(_pixels(shape, data, limits, wanted))
+        pictures = list(_pixels(shape, data if binary is None else binary, limits, wanted))
+    elif kind[0] == "pictures":
+        _no(f"pictures for this model are {wanted}; convert them, other datatypes are not read")
     else:
         _no(f"the input is neither pictures ({wanted}) nor files (BYTES)")
     try:
@@ -139,14 +158,17 @@ def _images(tensor: Mapping[str, Any], preprocess: Preprocess, limits: Limits) -
 
 
 def _decoded(
-    shape: Sequence[int], data: Sequence[Any], parameters: Mapping[str, Any], preprocess: Preprocess, limits: Limits
+    shape: Sequence[int], data: object, parameters: Mapping[str, Any], preprocess: Preprocess, limits: Limits
 ) -> list[np.ndarray]:
-    if list(shape) != [len(data)] or not all(isinstance(item, str) for item in data):
+    if isinstance(data, list) and list(shape) == [len(data), 1]:  # as MLServer's codecs write N strings
+        data = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in data]
+        shape = shape[:1]
+    if not isinstance(data, list) or list(shape) != [len(data)] or not all(isinstance(x, str | bytes) for x in data):
         _no("data of files is not a list of as many strings as shape says")
-    if parameters.get("content_type", "base64") != "base64":
+    if parameters.get("content_type", "base64") not in ("base64", "str"):
         _no("the content_type of files is not base64")
     try:
-        files = [base64.b64decode(item, validate=True) for item in data]
+        files = [_file(item) for item in data]
     except (binascii.Error, ValueError):
         _no("data of files is not base64")
     try:
@@ -155,42 +177,81 @@ def _decoded(
         _no(f"a picture in files cannot be read: {error.reason}")
 
 
-def _pixels(shape: Sequence[int], data: Sequence[Any], limits: Limits, kind: str) -> np.ndarray:
+def _file(item: str | bytes) -> bytes:
+    """An encoded picture: in JSON in base64, alone or as a data URL; in a binary tensor as it is, or in base64 too."""
+    text = item.encode("ascii") if isinstance(item, str) else item
+    coded = b"".join(_DATA_URL.sub(b"", text, count=1).split())
+    if isinstance(item, bytes) and not _BASE64.match(coded):
+        return item
+    try:
+        return base64.b64decode(coded, validate=True)
+    except binascii.Error:
+        if isinstance(item, bytes):
+            return item
+        raise
+
+
+def _pixels(shape: Sequence[int], data: Any, limits: Limits, kind: str) -> np.ndarray:
+    """The pixels of a list, or of binary data."""
+    dtype, high = {"UINT8": ("<u1", 255), "UINT16": ("<u2", 65_535), "FP32": ("<f4", 3e38)}[kind]
     if len(shape) != 4 or shape[3] not in (1, 3, 4):
         _no("the shape of pictures is not [N, height, width, 1, 3 or 4]")
-    if math.prod(shape) > limits.max_pixels or max(shape) > 65_535:
-        _no("the pictures are too large")
+    most = min(limits.max_pixels, limits.max_bytes // np.dtype(dtype).itemsize)
+    if math.prod(shape) > most or max(shape) > 65_535:
+        _no(f"the pictures are too large; together they may have {most:,} numbers")
+    if isinstance(data, bytes | bytearray):
+        if len(data) != math.prod(shape) * np.dtype(dtype).itemsize:
+            _no("the binary data of pictures is not as many bytes as shape says")
+        values = np.frombuffer(data, dtype)
+    else:
+        values = _listed(shape, data, "iuf" if kind == "FP32" else "iu")
+    if not (values.min() >= (-high if kind == "FP32" else 0) and values.max() <= high):  # NaN too
+        _no(f"data of pictures is not from 0 to {high}" if kind != "FP32" else "data of pictures is not finite")
+    return values.astype(np.dtype(dtype).newbyteorder("=")).reshape(shape)
+
+
+def _listed(shape: Sequence[int], data: Any, kinds: str) -> np.ndarray:
+    """The numbers of a list in JSON, nested or flat."""
     try:
-        values = np.array(data)
+        values = data.values if isinstance(data, Numbers) else np.array(data)
     except (ValueError, OverflowError):
         _no("data of pictures is not even")
-    dtype, high = {"UINT8": (np.uint8, 255), "UINT16": (np.uint16, 65_535), "FP32": (np.float32, 3e38)}[kind]
-    numbers = "iuf" if kind == "FP32" else "iu"
-    if values.dtype.kind not in numbers or values.size != math.prod(shape) or values.ndim not in (1, 4):
-        _no(f"data of pictures is not as many {'numbers' if kind == 'FP32' else 'whole numbers'} as shape says")
-    if values.ndim == 4 and values.shape != tuple(shape):
+    if values.dtype.kind not in kinds or values.size != math.prod(shape) or values.ndim not in (1, 4):
+        _no(f"data of pictures is not as many {'numbers' if 'f' in kinds else 'whole numbers'} as shape says")
+    if not (data.has_shape(shape) if isinstance(data, Numbers) else values.shape in (tuple(shape), (values.size,))):
         _no("data of pictures has another shape than it says")
-    if values.min() < (-high if kind == "FP32" else 0) or values.max() > high:
-        _no(f"data of pictures is not from 0 to {high}")
-    return values.astype(dtype).reshape(shape)
+    return np.asarray(values)
 
 
-def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> dict[str, Any]:
+def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> Response:
     """The inference response; Refused (400) when it would be larger than a reply may be."""
     arrays = {"probabilities": answers.probabilities, "logits": answers.logits, "class_maps": answers.maps}
-    if sum(arrays[output].size for output in asked.outputs) > NUMBERS:
+    if sum(arrays[output.name].size for output in asked.outputs) > NUMBERS:
         _no(f"the reply would have more than {NUMBERS:,} numbers; ask for fewer pictures or outputs")
-    outputs = [
-        {
-            "name": output,
-            "datatype": "FP32",
-            "shape": list(arrays[output].shape),
-            "data": arrays[output].ravel().tolist(),
-        }
-        for output in asked.outputs
-    ]
+    outputs, tail = [], []
+    for output in asked.outputs:
+        described, data, binary = _said(arrays[output.name], output.classes, engine.classes)
+        if output.binary:
+            tail.append(binary)
+            outputs.append({"name": output.name, **described, "parameters": {"binary_data_size": len(binary)}})
+        else:
+            outputs.append({"name": output.name, **described, "data": data})
     head = {"model_name": name, "model_version": version_of(engine)}
-    return {**head, **({} if asked.id is None else {"id": asked.id}), "outputs": outputs}
+    response = to_json(200, {**head, **({} if asked.id is None else {"id": asked.id}), "outputs": outputs})
+    if not tail:
+        return response
+    length = (("Inference-Header-Content-Length", str(len(response.body))),)
+    return Response(200, b"".join((response.body, *tail)), "application/octet-stream", length)
+
+
+def _said(array: np.ndarray, count: int, classes: Sequence[str]) -> tuple[dict[str, Any], list[Any], bytes]:
+    """What describes an output, its data as a list, and as bytes; `count` classes in words as Triton writes them."""
+    if not count:
+        described = {"datatype": "FP32", "shape": list(array.shape)}
+        return described, array.ravel().tolist(), array.astype("<f4").tobytes()
+    best = np.argsort(-array, axis=1, kind="stable")[:, :count]
+    words = [f"{row[i]:f}:{i}:{classes[i]}" for row, order in zip(array, best, strict=True) for i in order]
+    return {"datatype": "BYTES", "shape": list(best.shape)}, words, strings_out(words)
 
 
 def _no(why: str) -> NoReturn:

@@ -6,9 +6,11 @@ from typing import Any
 
 from nin.deploy.routes import ROUTES, Route
 
+LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
 API_VERSION = "1.0"  # of the interface, not of the program: what serves is nobody's business
-JSON, PNG, PAGE, TEXT = (
+JSON, BYTES, PNG, PAGE, TEXT = (
     "application/json",
+    "application/octet-stream",
     "image/png",
     "text/html; charset=utf-8",
     "text/plain; version=0.0.4; charset=utf-8",
@@ -42,7 +44,7 @@ WORDS: Mapping[str, tuple[str, str]] = {  # handler -> summary, description
     "show_metrics": ("Counters for Prometheus", "Answers, times, batches, queue, refusals, reloads, models."),
     "show_openapi": ("This interface in OpenAPI 3.1", "What this page is made of."),
     "show_docs": ("A page to read and try", "Works without any other server."),
-    "home": ("The way to the page", "Leads to /docs."),
+    "home": ("The way to the page", "Leads to docs, relative to this address."),
     "oip_server": ("Open Inference Protocol: the server", "The version is that of this interface."),
     "oip_live": ("Open Inference Protocol: live", "Always 200 while the process answers."),
     "oip_ready": ("Open Inference Protocol: ready", "503 from the moment the server is asked to stop."),
@@ -51,7 +53,8 @@ WORDS: Mapping[str, tuple[str, str]] = {  # handler -> summary, description
     "oip_infer": (
         "Open Inference Protocol: answers",
         "One input: pictures (UINT8, [N, height, width, channels], any size) or files (BYTES, [N], base64 of encoded "
-        "pictures). Outputs by name: probabilities, logits, class_maps; all where none is named.",
+        "pictures). Outputs by name: probabilities, logits, class_maps; all where none is named. Binary data of "
+        "tensors may follow the JSON, which is then as long as Inference-Header-Content-Length says.",
     ),
 }
 
@@ -69,6 +72,10 @@ SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 COUNT = {"type": "integer", "minimum": 1}
 TENSOR = _object("name datatype shape", name=STRING, datatype=STRING, shape=_list({"type": "integer", "minimum": -1}))
 OUTPUT_NAME = {"type": "string", "enum": ["probabilities", "logits", "class_maps"]}
+ASKED = {
+    "type": "object",
+    "description": "binary_data: true, behind the JSON; classification: so many classes in words.",
+}
 SCHEMAS: dict[str, Any] = {
     "error": {**_object("error", error=STRING), "additionalProperties": False},
     "class": {
@@ -76,7 +83,7 @@ SCHEMAS: dict[str, Any] = {
             "label score",
             label=STRING,
             score=SHARE,
-            unknown={"const": True, "description": "The best score is under the model's threshold."},
+            unknown={"type": "boolean", "const": True, "description": "The best score is under the model's threshold."},
             map={"type": "string", "contentEncoding": "base64", "contentMediaType": PNG},
         ),
         "additionalProperties": False,
@@ -94,17 +101,17 @@ SCHEMAS: dict[str, Any] = {
     "infer": _object(
         "inputs",
         id=STRING,
-        parameters={"type": "object"},
+        parameters={"type": "object", "description": "binary_data_output: true, for all outputs behind the JSON."},
         inputs=_list({"$ref": "#/components/schemas/input"}, minItems=1, maxItems=1),
-        outputs=_list(_object("name", name=OUTPUT_NAME, parameters={"type": "object"})),
+        outputs=_list(_object("name", name={**STRING, "description": "One of the outputs."}, parameters=ASKED)),
     ),
     "input": _object(
-        "name shape datatype data",
-        name={"type": "string", "enum": ["pictures", "files"]},
+        "name shape datatype",
+        name={"type": "string", "description": "pictures or files."},  # generators make a class of an enum
         shape=_list(COUNT, minItems=1, maxItems=4),
-        datatype={"type": "string", "enum": ["UINT8", "BYTES"]},
-        parameters={"type": "object"},
-        data=_list({}),
+        datatype={"type": "string", "description": "UINT8 or BYTES."},
+        parameters={"type": "object", "description": "binary_data_size, where the data is behind the JSON."},
+        data=_list({}, description="Numbers, flat or nested, or pictures in base64."),
     ),
     "answers": _object(
         "model_name outputs",
@@ -113,20 +120,22 @@ SCHEMAS: dict[str, Any] = {
         id=STRING,
         outputs=_list(
             _object(
-                "name shape datatype data",
+                "name shape datatype",
                 name=OUTPUT_NAME,
                 shape=_list(COUNT),
-                datatype={"const": "FP32"},
-                data=_list(NUMBER),
+                datatype={"type": "string", "enum": ["FP32", "BYTES"]},
+                parameters={"type": "object", "description": "binary_data_size, where the data is behind the JSON."},
+                data=_list({}),
             )
         ),
     ),
 }
+FILE = {"type": "string", "format": "binary"}  # generators make bytes of it; OpenAPI 3.1 itself would need no schema
 STATUS = _object("status", status=STRING)
 LIVE = _object("live", live=BOOLEAN, ready=BOOLEAN)
 REPLIES: Mapping[str, tuple[str, Any]] = {  # handler -> media type and schema of its 200
     "predict": (JSON, _list({"$ref": "#/components/schemas/class"}, minItems=1)),
-    "explain": (PNG, {"type": "string", "contentMediaType": PNG}),
+    "explain": (PNG, FILE),
     "list_models": (JSON, _list({"$ref": "#/components/schemas/model"}, minItems=1)),
     "live": (JSON, STATUS),
     "is_ready": (JSON, STATUS),
@@ -159,11 +168,13 @@ def openapi(models: Sequence[str], body_bytes: int) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
     about = (
         "Send a picture, get its classes and where in the picture they are. Bodies have at most "
-        f'{body_bytes:,} bytes; JPEG, PNG, WebP, BMP and GIF are read. Every error is {{"error": "why"}}.'
+        f"{body_bytes:,} bytes; JPEG, PNG, WebP, BMP and GIF are read, whatever a body is called. What is asked in the "
+        'query may be fields of the form instead. Every error is {"error": "why"}.'
     )
     return {
         "openapi": "3.1.0",
-        "info": {"title": "nin", "version": API_VERSION, "description": about, "license": {"name": "Apache-2.0"}},
+        "info": {"title": "nin", "version": API_VERSION, "description": about, "license": LICENSE},
+        "servers": [{"url": "."}],
         "paths": paths,
         "components": {"schemas": SCHEMAS},
     }
@@ -203,7 +214,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
         _in("query", "top", {"type": "integer", "minimum": 1, "maximum": most, "default": 3}, what="How many classes.")
     ]
     if route.name == "predict":
-        maps = {"type": "integer", "enum": [0, 1], "default": 0}
+        maps = {"type": "integer", "minimum": 0, "maximum": 1, "default": 0}
         found.append(_in("query", "maps", maps, what="1: with class maps; top is then at most 20."))
     if "{model}" not in route.path:
         found.append(_in("query", "model", STRING, what="Which model; by default the first."))
@@ -213,10 +224,11 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 def _bodies(route: Route) -> dict[str, Any]:
     if route.takes == "json":
         return {JSON: {"schema": {"$ref": "#/components/schemas/infer"}}}
-    file = {"type": "string", "format": "binary"}
-    raw = {kind: {"schema": file} for kind in ("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")}
-    form = {"schema": {**_object("file", file=file), "additionalProperties": False}}
-    return {**raw, "application/octet-stream": {"schema": file}, "multipart/form-data": form}
+    raw = {
+        kind: {"schema": FILE} for kind in (BYTES, "image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
+    }
+    form = {"schema": {**_object("file", file=FILE), "additionalProperties": False}}
+    return {"multipart/form-data": form, **raw}
 
 
 def _responses(route: Route) -> dict[str, Any]:
@@ -227,6 +239,15 @@ def _responses(route: Route) -> dict[str, Any]:
     problem = {JSON: {"schema": {"$ref": "#/components/schemas/error"}}}
     found: dict[str, Any] = {str(s): {"description": ERRORS[s], "content": problem} for s in sorted(statuses)}
     if route.name == "home":
-        return {"307": {"description": "The page is at /docs.", "headers": {"Location": {"schema": STRING}}}, **found}
+        return {
+            "307": {
+                "description": "The page is at docs, beside this address.",
+                "headers": {"Location": {"schema": STRING}},
+            },
+            **found,
+        }
     kind, schema = REPLIES[route.name]
-    return {"200": {"description": "Done.", "content": {kind: {"schema": schema}}}, **found}
+    content = {kind: {"schema": schema}}
+    if route.takes == "json":
+        content[BYTES] = {"schema": FILE}
+    return {"200": {"description": "Done.", "content": content}, **found}

@@ -9,14 +9,13 @@ import base64
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from importlib import resources
 from typing import Any, Protocol, TypeVar
-from urllib.parse import parse_qsl
 
 import numpy as np
 
@@ -24,9 +23,11 @@ from nin.artifacts import escape_name
 from nin.data.images import Limits, PictureError
 from nin.data.machine import usable_cores
 from nin.deploy import metrics, oip
+from nin.deploy.cors import permission, preflight
 from nin.deploy.engine import Answers, Engine
-from nin.deploy.forms import expect_picture, picture_in
+from nin.deploy.forms import expect_plain, maps_of, read_picture_body, read_query, top_of, unreadable
 from nin.deploy.messages import Bounds, Refused, Request, Response, error, to_json
+from nin.deploy.oip_body import expect_encoding, most_of
 from nin.deploy.openapi import API_VERSION, openapi
 from nin.deploy.routes import Route, find
 from nin.deploy.serving import Served
@@ -60,6 +61,7 @@ class Allowance:
     most: int = 32
     decoders: int = 0  # threads that decode; 0 for as many as there are cores, at most 4
     bounds: Bounds = field(default_factory=Bounds)
+    origins: tuple[str, ...] = ()  # whose pages may read the answers; * for all
 
 
 @dataclass(frozen=True)
@@ -98,11 +100,14 @@ class Server:
     def look(self, request: Request) -> Response | None:
         """Refuse what the head alone shows to be wrong, and everything that there is no room for."""
         try:
+            if allowed := preflight(self.options.origins, request, _methods(find(request.path)[0])):
+                return allowed
             request.route = match = self._match(request)
             if match.route.takes == "picture":
-                expect_picture(request)
+                expect_plain(request)
             if match.route.takes == "json":
-                _expect_json(request)
+                request.most = most_of(request, self.options.bounds.body_bytes)
+                expect_encoding(request)
         except Refused as refused:
             return refused.response
         return self._full if match.route.queues and self.admitted >= self.options.queue else None
@@ -118,11 +123,15 @@ class Server:
                 return await answer(match, request)  # type: ignore[no-any-return]
         except Refused as refused:
             return refused.response
-        except PictureError as unreadable:
-            return error(422, f"the picture cannot be read: {unreadable.reason}")
+        except PictureError as picture:
+            return error(422, unreadable(request, picture.reason))
         except NinError as failed:
             LOG.error("a picture could not be answered: %s", failed)
             return error(500, "the model gives no usable answer for this picture")
+
+    def added(self, request: Request) -> tuple[tuple[str, str], ...]:
+        """What every answer says of the origins that may read it."""
+        return permission(self.options.origins, request)
 
     def answered(self, request: Request, response: Response, seconds: float) -> None:
         """Count an answer, and write a line when that is wanted."""
@@ -138,22 +147,24 @@ class Server:
             raise Refused(404, "there is nothing at this address; GET /docs shows what there is")
         route = routes.get("GET" if request.method == "HEAD" else request.method)
         if route is None:
-            allowed = ", ".join(
-                method for known in routes for method in ((known, "HEAD") if known == "GET" else (known,))
-            )
+            allowed = _methods(routes)
             raise Refused(405, f"this address takes {allowed}", headers=(("Allow", allowed),))
         if route.queues and not request.announced:
             raise Refused(411, "the request says nothing of a body; send a Content-Length")
-        query = _query(request.query) if route.takes == "picture" else {}
+        query = read_query(request.query) if route.takes == "picture" else {}
         if "model" in query and "model" in names:
             raise Refused(400, "the model is named twice")
-        name = names.get("model", query.get("model"))
-        served = next(iter(self.models.values())) if name is None else self.models.get(name)
-        if served is None:
-            raise Refused(404, UNKNOWN_MODEL)
+        maps_of(query)
+        served = self._model(names.get("model", query.get("model")))
         if names.get("version", oip.version_of(served.engine)) != oip.version_of(served.engine):
             raise Refused(404, "the model has no such version; GET /v2/models/NAME shows the one it has")
         return _Match(route, served, query)
+
+    def _model(self, name: str | None) -> Served:
+        served = next(iter(self.models.values())) if name is None else self.models.get(name)
+        if served is None:
+            raise Refused(404, UNKNOWN_MODEL)
+        return served
 
     @contextmanager
     def _admission(self) -> Iterator[None]:
@@ -174,9 +185,10 @@ class Server:
 
     async def predict(self, match: _Match, request: Request) -> Response:
         """[{label, score}, ...], likeliest first; with maps=1 each with its class map as PNG."""
-        maps = match.query.get("maps") == "1"
-        top = _top(match.query, MOST_MAPS if maps else MOST_TOP)
-        engine, pixels, said, answers = await self._see(match, request)
+        picture, query, served = self._asked(match, request)
+        maps = maps_of(query)
+        top = top_of(query, TOP, MOST_MAPS, " with maps") if maps else top_of(query, TOP, MOST_TOP)
+        engine, pixels, said, answers = await self._see(served, picture)
         probabilities = answers.probabilities[0]
         best = np.argsort(-probabilities, kind="stable")[:top]
         found: list[dict[str, Any]] = [{"label": engine.classes[i], "score": float(probabilities[i])} for i in best]
@@ -192,20 +204,30 @@ class Server:
 
     async def explain(self, match: _Match, request: Request) -> Response:
         """One PNG: the picture, and where the network sees each of its likeliest classes."""
-        top = _top(match.query, MOST_MAPS)
-        if "maps" in match.query:
+        picture, query, served = self._asked(match, request)
+        top = top_of(query, TOP, MOST_MAPS, " with maps")
+        if "maps" in query:
             raise Refused(400, "the query has maps; an explanation has them always")
-        engine, pixels, said, answers = await self._see(match, request)
+        engine, pixels, said, answers = await self._see(served, picture)
         sheet = await self._aside(self._drawing.sheet, pixels, answers, engine.classes, top)
         return Response(200, sheet, "image/png", said)
 
-    async def _see(self, match: _Match, request: Request) -> tuple[Engine, np.ndarray, Headers, Answers]:
-        """The engine that answered, the picture (H, W, C) as it saw it, what is to be said of that, and the answer."""
+    def _asked(self, match: _Match, request: Request) -> tuple[bytes, dict[str, str], Served]:
+        """The picture, the query with a form's fields, and the model that is to answer."""
         assert match.served is not None
-        batcher = match.served.current
+        picture, query = read_picture_body(request, match.query)
+        if "model" not in query or "model" in match.query:
+            return picture, query, match.served
+        if "{model}" in match.route.path:
+            raise Refused(400, "the model is named twice")
+        return picture, query, self._model(query["model"])
+
+    async def _see(self, served: Served, picture: bytes) -> tuple[Engine, np.ndarray, Headers, Answers]:
+        """The engine that answered, the picture (H, W, C) as it saw it, what is to be said of that, and the answer."""
+        batcher = served.current
         with batcher.expecting():
             read = partial(batcher.engine.preprocess.open_picture, limits=self.limits)
-            pixels, notes = await self._aside(read, picture_in(request))
+            pixels, notes = await self._aside(read, picture)
         said = tuple(("Nin-Note", escape_name(note)) for note in notes)
         return batcher.engine, pixels, said, await batcher.run(pixels[None])
 
@@ -247,14 +269,14 @@ class Server:
         return self._docs
 
     def home(self, _match: _Match) -> Response:
-        """The way to the page."""
-        return Response(307, b"", "text/plain", (("Location", "/docs"),))
+        """The way to the page, also behind a proxy that takes a prefix off."""
+        return Response(307, b"", "text/plain", (("Location", "docs"),))
 
     # The Open Inference Protocol
 
     def oip_server(self, _match: _Match) -> Response:
         """The server's metadata; the version is that of this interface."""
-        return to_json(200, {"name": "nin", "version": API_VERSION, "extensions": []})
+        return to_json(200, {"name": "nin", "version": API_VERSION, "extensions": list(oip.EXTENSIONS)})
 
     def oip_live(self, _match: _Match) -> Response:
         """Whether the process lives."""
@@ -281,9 +303,9 @@ class Server:
         assert served is not None
         batcher = served.current
         with batcher.expecting():
-            asked = await self._aside(oip.read_infer, bytes(request.body), batcher.engine.preprocess, self.limits)
+            asked = await self._aside(oip.read_infer, request, batcher.engine.preprocess, self.limits)
         answers = await batcher.run(asked.images)
-        return await self._aside(lambda: to_json(200, oip.reply(served.name, batcher.engine, asked, answers)))
+        return await self._aside(oip.reply, served.name, batcher.engine, asked, answers)
 
 
 def _facts(served: Served) -> dict[str, Any]:
@@ -299,33 +321,8 @@ def _facts(served: Served) -> dict[str, Any]:
     }
 
 
-def _query(text: str) -> dict[str, str]:
-    """The query of a picture's request: model, top and maps, each once."""
-    try:
-        pairs = parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=8)
-    except ValueError:
-        raise Refused(400, "the query is not readable; it is written ?top=3&maps=1") from None
-    query = dict(pairs)
-    if len(query) < len(pairs) or not set(query) <= {"model", "top", "maps"}:
-        raise Refused(400, "the query has a name twice, or another one than model, top and maps")
-    if query.get("maps", "0") not in ("0", "1"):
-        raise Refused(400, "maps is neither 0 nor 1")
-    return query
-
-
-def _top(query: dict[str, str], most: int) -> int:
-    text = query.get("top", str(TOP))
-    if not re.fullmatch(r"[0-9]{1,4}", text) or not 1 <= int(text) <= most:
-        raise Refused(400, f"top is not a whole number from 1 to {most}{' with maps' if most == MOST_MAPS else ''}")
-    return int(text)
-
-
-def _expect_json(request: Request) -> None:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind not in ("", "application/json"):
-        raise Refused(415, "a body of this type is not read; send Content-Type: application/json")
-    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(415, "a compressed body is not read; send the JSON as it is")
+def _methods(routes: Iterable[str]) -> str:
+    return ", ".join(method for known in routes for method in ((known, "HEAD") if known == "GET" else (known,)))
 
 
 def docs_page(page: str) -> Response:

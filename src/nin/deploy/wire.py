@@ -309,17 +309,18 @@ class Connection(asyncio.Protocol):
         bodiless = request.method == "HEAD"
         close = self.last and not self.waiting
         said = "close" if close else "keep-alive" if request.old else ""
-        self.transport.write(self._head(response, said) + (b"" if bodiless else response.body))
+        more = self.site.application.added(request) + response.headers
+        self.transport.write(self._head(response, more, said) + (b"" if bodiless else response.body))
         self.site.application.answered(request, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
             self._enter("send")
         else:
             self._next()
 
-    def _head(self, response: Response, connection: str) -> bytes:
+    def _head(self, response: Response, more: tuple[tuple[str, str], ...], connection: str) -> bytes:
         lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
         lines += [f"Content-Type: {response.kind}", f"Content-Length: {len(response.body)}"]
-        lines += [f"{name}: {value}" for name, value in response.headers]
+        lines += [f"{name}: {value}" for name, value in more]
         lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
         lines += [f"Connection: {connection}"] if connection else []
         return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", self.site.date(), b"\r\n\r\n"))

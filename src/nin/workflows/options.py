@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
+from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, Literal
 
 from nin.choices import Range, check_fields
@@ -201,13 +202,30 @@ class ServeOptions:
     """Pictures computed together."""
     max_body: int = 10
     """Largest body, in megabytes."""
+    cors: str | None = None
+    """Origins whose pages may read answers, with commas between them; * for all."""
     access_log: bool = False
     """Write a line for every request."""
 
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins of --cors."""
+        return tuple(part.strip() for part in (self.cors or "").split(",") if part.strip())
+
     def __post_init__(self) -> None:
         check_fields(self, SERVE_RANGES)
+        for origin in self.origins:
+            if not ORIGIN.fullmatch(origin):
+                raise UsageError(
+                    f"--cors is {short(origin)}; expected an origin as browsers write it, such as "
+                    "https://example.org or http://localhost:3000, or * for all"
+                )
+        if self.cors is not None and not self.origins:
+            raise UsageError("--cors is empty; expected an origin such as https://example.org, or * for all")
 
 
+# an origin as browsers write it, or * for all
+ORIGIN = re.compile(r"\*|https?://(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[0-9]{1,5})?")
 SERVE_RANGES: dict[str, Range] = {
     "port": (0, 65535),
     "threads": (1, 1024),

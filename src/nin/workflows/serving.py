@@ -54,7 +54,9 @@ def serve(
         )
     served = _open(models, options)
     bounds = Bounds(body_bytes=options.max_body * 2**20)
-    server = Server(served, Drawn(), Allowance(queue=options.queue, most=options.max_batch, bounds=bounds))
+    server = Server(
+        served, Drawn(), Allowance(options.queue, options.max_batch, bounds=bounds, origins=options.origins)
+    )
     listener = bind(options.host, options.port)
     url = url_of(listener)
     lines = [f"{one.name}: {len(one.engine.classes)} classes, {one.engine.in_words()}" for one in served]
