@@ -86,18 +86,23 @@ def results() -> str:
 
 def models() -> str:
     """The table of the models in the package."""
-    head = "| name | what it knows | test accuracy | pictures of | parameters | size |\n|---|---|---|---|---|---|\n"
+    head = (
+        "| name | what it knows | test accuracy | pictures of | parameters | size | "
+        'foreign pictures called "unknown" |\n'
+        "|---|---|---|---|---|---|---|\n"
+    )
     rows = []
     for path in sorted(PACKAGE.glob("weights/*/config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         ours, labels = config["nin"], config["label_names"]
         names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         low, high = ours["metrics"]["interval"]
+        foreign = ", ".join(f"{row['unknown']:.0%} of {row['pictures']}" for row in ours["metrics"]["foreign"])
         size = sum(file.stat().st_size for file in path.parent.iterdir())
         rows.append(
             f"| `{path.parent.name}` | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
             f"{' x '.join(map(str, ours['preprocess']['size']))} pixels | {ours['provenance']['parameters']:,} | "
-            f"{size / 1e6:.1f} MB |\n"
+            f"{size / 1e6:.1f} MB | {foreign} |\n"
         )
     return head + "".join(rows)
 

@@ -154,6 +154,7 @@ def test_the_model_card_says_what_one_must_know(folder):
         "nin predict path/to/this/folder picture.jpg",
         'Under a probability of 0.4 the answer is "unknown"',
         "## Limits",
+        "how many that are was not measured",
     ):
         assert said in text
     with_nothing = parts(metrics={}, provenance={"license": "CC-BY-4.0"}, calibration=Calibration())
@@ -162,6 +163,12 @@ def test_the_model_card_says_what_one_must_know(folder):
     assert "It has not been measured." in text
     assert "license: cc-by-4.0" in text  # the hub knows licences by small letters only
     assert "unknown" not in text
+    assert "of these classes, too. \n" in text
+    foreign = [{"pictures": "<b>photos</b>", "n": 1372, "unknown": 0.394, "over_90": 0.261}]
+    write_bundle(folder, **parts(metrics={"foreign": foreign}))
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| pictures | n | unknown | over 90 % sure |" in text
+    assert r"| \<b\>photos\</b\> | 1,372 | 39 % | 26 % |" in text and "was not measured" not in text
     write_bundle(folder, **parts(), card="my own words\n")
     assert (folder / "README.md").read_text() == "my own words\n"
     read_bundle(folder)

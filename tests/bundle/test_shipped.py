@@ -1,5 +1,6 @@
 """The models that come with the package: found by name, whole, small, and what their cards say."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from nin.bundle.folder import read_bundle
 from nin.bundle.shipped import SHIPPED, find_model, shipped
 from nin.errors import ModelError
 
+EXPERIMENT = Path(__file__).parents[2] / "experiments" / "2026-11-30-unknown"
 MOST = 5_000_000  # bytes of one model
 
 
@@ -20,7 +22,13 @@ def test_a_shipped_model_is_whole_small_and_says_how_good_it_is(name):
     assert bundle.provenance["license"] == "Apache-2.0"
     log = (bundle.folder / "training.csv").read_text(encoding="utf-8").splitlines()
     assert len(log) == bundle.provenance["epochs"] + 1
-    assert f"{100 * bundle.metrics['accuracy']:.1f} %" in (bundle.folder / "README.md").read_text(encoding="utf-8")
+    card = (bundle.folder / "README.md").read_text(encoding="utf-8")
+    assert f"{100 * bundle.metrics['accuracy']:.1f} %" in card
+    result = json.loads((EXPERIMENT / "result.json").read_text(encoding="utf-8"))["models"][name]
+    assert bundle.metrics["foreign"] == result["foreign"]
+    for row in result["foreign"]:
+        shares = f"{100 * row['unknown']:.0f} % | {100 * row['over_90']:.0f} % |"
+        assert f"| {row['pictures']} | {row['n']} | {shares}" in card
 
 
 @pytest.fixture

@@ -87,6 +87,7 @@ Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown if c
 
 It knows the classes above and nothing else. The accuracy holds for pictures like those it was measured on; pictures
 from another camera, place or time may do worse: measure it with your own, `nin evaluate path/to/this/folder pictures`.
+Pictures of something else get one of these classes, too. {_foreign(calibration, metrics)}
 The digests in config.json show damage to a file; they do not prove who made it.
 """
 
@@ -115,6 +116,20 @@ def _quality(metrics: Mapping[str, Any]) -> str:
         for score in metrics.get("per_class", ())
     ]
     return f"{text}\n\n{_table(('class', 'pictures', 'precision', 'recall'), rows)}" if rows else text
+
+
+def _foreign(calibration: Calibration, metrics: Mapping[str, Any]) -> str:
+    """What "unknown" does with pictures of something else, by `foreign` of the metrics where that was measured."""
+    if calibration.unknown_below <= 0:
+        return ""
+    rows = [
+        (row["pictures"], f"{row['n']:,}", f"{100 * row['unknown']:.0f} %", f"{100 * row['over_90']:.0f} %")
+        for row in metrics.get("foreign", ())
+    ]
+    if not rows:
+        return 'The answer "unknown" marks those that it is not sure of; how many that are was not measured.'
+    told = 'The answer "unknown" marks only those that it is not sure of:'
+    return f"{told}\n\n{_table(('pictures', 'n', 'unknown', 'over 90 % sure'), rows)}\n"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -1,0 +1,162 @@
+"""What "unknown" does with pictures of something else: the models in the package, and whether another score is better.
+
+    python experiments/2026-11-30-unknown/run.py DATA PHOTOS [--kept DIR] [--write]
+
+DATA holds cifar-10-batches-bin, fashion-mnist and mnist, PHOTOS a folder of test/CLASS/picture (clothing photos). Every
+model answers 2,000 test pictures of its own set and of each other set 700, and all the photos. Scores are compared by
+AUROC, by the share of foreign pictures accepted where 95 % of the own ones are (FPR at 95 %), and by what a threshold
+that gives up 2 % of the right answers on the validation pictures accepts of them and notices of the model's mistakes.
+The distances need statistics of the training pictures (1,500 of them). Logits and features go to --kept and are found
+there again. Writes result.json beside this file; --write puts what the shipped threshold does into the models' folders,
+from where the card and the table in README.md have it.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+
+from nin.bundle.folder import LOG, read_bundle, write_bundle
+from nin.bundle.shipped import SHIPPED
+from nin.training.evaluate import softmax
+
+HERE = Path(__file__).resolve().parent
+OWN = {"nin-cifar10": "cifar-10-batches-bin", "nin-fashion": "fashion-mnist", "nin-mnist": "mnist"}
+WORDS = {
+    "nin-cifar10": "CIFAR-10", "nin-fashion": "Fashion-MNIST", "nin-mnist": "MNIST", "photos": "clothing photos",
+}  # fmt: skip
+TAKEN = {"train": 1500, "validation": 1000, "test": 2000}
+FOREIGN = 700
+Part = dict[str, np.ndarray]
+
+
+def answers(name: str, data: Path, photos: Path) -> Part:
+    """Logits (N, K) and pooled features of the last layer's input (N, F) of every set, labels of the model's own."""
+    import torch
+
+    from nin.data.images import to_channels
+    from nin.data.sources import open_source
+    from nin.workflows import load
+
+    classifier = load(name)
+    pre, seen = classifier.preprocess, []
+    last = classifier.model.blocks[-1].pointwise[-1]
+    last.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].mean((2, 3)).detach()))
+
+    def run(pictures: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        seen.clear()
+        logits = classifier.logits(np.stack(pictures))
+        parts = list(seen)
+        if classifier.model.config.mirror:  # of every batch the pictures, then their mirror images
+            parts = [(part[: len(part) // 2] + part[len(part) // 2 :]) / 2 for part in seen]
+        return logits, torch.cat(parts).numpy()
+
+    found: Part = {}
+    for other, folder in OWN.items():
+        source = open_source(data / folder, seed=0, holdout=0.02)
+        for split, count in TAKEN.items() if other == name else (("test", FOREIGN),):
+            part = source.splits[split]
+            pictures = [pre.resize(to_channels(np.asarray(p), pre.channels)) for p in part.images[:count]]
+            found[f"{other}/{split}/logits"], found[f"{other}/{split}/features"] = run(pictures)
+            found[f"{other}/{split}/labels"] = part.labels[:count]
+    files = sorted((photos / "test").rglob("*.jpg"))
+    found["photos/test/logits"], found["photos/test/features"] = run([pre.load(path) for path in files])
+    return found
+
+
+def scores(name: str, kept: Part, temperature: float) -> dict[str, dict[str, np.ndarray]]:
+    """Score -> set -> (N,), larger for what is more like the model's own pictures."""
+    sets = [key.removesuffix("/logits") for key in kept if key.endswith("/logits") and "/train" not in key]
+    train, labels = kept[f"{name}/train/features"].astype(float), kept[f"{name}/train/labels"]
+    means = np.stack([train[labels == label].mean(0) for label in np.unique(labels)])
+    within = np.cov((train - means[labels]).T)
+    inverse = np.linalg.inv(within + 1e-6 * np.trace(within) * np.eye(len(within)))
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for place in sets:
+        z, f = kept[f"{place}/logits"].astype(float), kept[f"{place}/features"].astype(float)
+        top = z.max(1)
+        each = {
+            "probability": softmax(z, temperature).max(1),
+            "logit": top,
+            "energy": top + np.log(np.exp(z - top[:, None]).sum(1)),
+            "distance of means": -np.min([((f - mean) ** 2).sum(1) for mean in means], axis=0),
+            "Mahalanobis": -np.min([np.einsum("ni,ij,nj->n", f - mean, inverse, f - mean) for mean in means], axis=0),
+        }
+        for score, values in each.items():
+            found.setdefault(score, {})[place] = values
+    return found
+
+
+def auroc(own: np.ndarray, foreign: np.ndarray) -> float:
+    """Share of pairs in which the own picture has the larger score; ties count half."""
+    ordered = np.sort(foreign)
+    below = np.searchsorted(ordered, own, "left") + np.searchsorted(ordered, own, "right")
+    return float(below.mean() / 2 / len(foreign))
+
+
+def _right(kept: Part, place: str) -> np.ndarray:
+    return kept[f"{place}/logits"].argmax(1) == kept[f"{place}/labels"]
+
+
+def measured(name: str, kept: Part) -> dict:
+    """What the model's own threshold does, and how the scores compare; shares to 4 decimals."""
+    calibration = read_bundle(SHIPPED / name).calibration
+    own, foreign = f"{name}/test", [f"{other}/test" for other in WORDS if other != name]
+    unknown = []
+    for place in (own, *foreign):
+        sure = softmax(kept[f"{place}/logits"].astype(float), calibration.temperature).max(1)
+        words = WORDS[place.partition("/")[0]]
+        shares = {"unknown": float((sure < calibration.unknown_below).mean()), "over_90": float((sure > 0.9).mean())}
+        unknown.append({"pictures": words, "n": len(sure), **{k: round(v, 4) for k, v in shares.items()}})
+    compared: dict[str, dict] = {}
+    right = {place: _right(kept, place) for place in (f"{name}/validation", own)}
+    for score, values in scores(name, kept, calibration.temperature).items():
+        limit = np.quantile(values[own], 0.05)
+        threshold = np.quantile(values[f"{name}/validation"][right[f"{name}/validation"]], 0.02)
+        compared[score] = {"mistakes noticed": round(float((values[own][~right[own]] < threshold).mean()), 4)}
+        compared[score] |= {
+            WORDS[place.partition("/")[0]]: {
+                "auroc": round(auroc(values[own], values[place]), 4),
+                "fpr95": round(float((values[place] >= limit).mean()), 4),
+                "accepted": round(float((values[place] >= threshold).mean()), 4),
+            }
+            for place in foreign
+        }
+    return {"own": unknown[0], "foreign": unknown[1:], "scores": compared}
+
+
+def write(name: str, foreign: list[dict]) -> None:
+    """The shipped folder again, the same but for what its card says of foreign pictures."""
+    bundle = read_bundle(SHIPPED / name)
+    log = (bundle.folder / LOG).read_text(encoding="utf-8")
+    metrics = {**bundle.metrics, "foreign": foreign}
+    write_bundle(
+        bundle.folder, network=bundle.network, weights=bundle.weights(), classes=bundle.classes,
+        preprocess=bundle.preprocess, calibration=bundle.calibration, metrics=metrics, provenance=bundle.provenance,
+        log=log, dtype="float16",
+    )  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--kept", type=Path, default=Path("runs/unknown"))
+    parser.add_argument("--write", action="store_true")
+    arguments = parser.parse_args()
+    arguments.kept.mkdir(parents=True, exist_ok=True)
+    result = {}
+    for name in OWN:
+        place = arguments.kept / f"{name}.npz"
+        if not place.exists():
+            np.savez(place, **answers(name, arguments.data, arguments.photos))
+        result[name] = measured(name, dict(np.load(place)))
+        if arguments.write:
+            write(name, result[name]["foreign"])
+    (HERE / "result.json").write_text(json.dumps({"models": result}, indent=2) + "\n", encoding="utf-8")
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()
