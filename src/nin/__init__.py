@@ -10,8 +10,17 @@
 Importing this package is silent and quick; torch is imported by the first name that needs it.
 """
 
+import os
+import sys
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+try:
+    import fcntl  # noqa: F401  what every file that is written needs; Windows has none
+except ImportError:
+    _line = "nin runs on Linux and macOS; on Windows use it inside WSL: https://learn.microsoft.com/windows/wsl"
+    _program = os.path.splitext(os.path.basename(sys.argv[0]))[0] in ("nin", "-m")  # noqa: PTH119, PTH122
+    raise (SystemExit(f"nin: {_line}") if _program else ImportError(_line)) from None
 
 from nin.errors import NinError
 

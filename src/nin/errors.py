@@ -11,7 +11,12 @@ NinError                 the run failed                                        e
 └── Interrupted          stopped by the user, state saved                      exit code 130
 """
 
+import re
 from typing import ClassVar
+
+_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
+_FOREIGN = ("master-port", "index-url")  # options of torchrun and of pip
+_PYTHON = {"from": "from_", "input": "input_size", "resume": "nin.resume"}  # what does not bear the option's own name
 
 
 class NinError(Exception):
@@ -19,6 +24,21 @@ class NinError(Exception):
 
     exit_code: ClassVar[int] = 1
     said: bool | None = None  # of many processes: True where another one shows it, False where this one does
+
+    def __init__(self, text: object = "") -> None:
+        super().__init__(text)
+        self._note()
+
+    def add_way(self, way: str) -> None:
+        """Add what else can be done to the text, which ends in what to do."""
+        self.args = (f"{self} or {way}",)
+        self._note()
+
+    def _note(self) -> None:
+        """Under the text in a traceback: what the options in it are called in Python."""
+        names = [name for name in dict.fromkeys(_OPTION.findall(str(self))) if name not in _FOREIGN]
+        told = [f"--{name} is {_PYTHON.get(name, name.replace('-', '_'))}" for name in names]
+        self.__notes__ = [f"In Python: {', '.join(told)}"] if told else []
 
 
 class DataError(NinError):

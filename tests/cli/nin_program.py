@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from hints import commands, unusable
 from PIL import Image
 
 ODDS = 3.0  # the tiny model gives 고양이 this many times the probability of dog: 0.75 and 0.25, whatever it sees
@@ -28,7 +29,7 @@ class Outcome:
 
 
 class Program:
-    """`python -m nin` in `folder`, which stands for a user's own folder."""
+    """`python -m nin` in `folder`, which stands for a user's own folder. What it advises must be possible."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -43,7 +44,16 @@ class Program:
             capture_output=True,
             timeout=300,
         )
-        return Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        outcome = Outcome(done.returncode, done.stdout.decode(), done.stderr.decode())
+        self.judge(words, outcome)
+        return outcome
+
+    @staticmethod
+    def judge(words: tuple[str, ...], outcome: Outcome) -> None:
+        """Every option that the program has named, on whatever stream, is one of the command that was run."""
+        chosen = [name for name in commands() if " ".join(words).startswith(name)]
+        if "Usage:" not in outcome.out:  # a help page lists the options of all commands
+            assert unusable(chosen[0] if chosen else "", outcome.out + outcome.err, " ".join(words)) == []
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

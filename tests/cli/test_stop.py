@@ -63,15 +63,11 @@ def test_reading_pictures_stops_at_the_next_report():
         (KeyboardInterrupt(), 130, "nin: stopped"),
         (StoppedAtOnce(signal.SIGTERM), 143, "nin: stopped at once"),
         (ValueError("a\nb"), 1, r"nin: unexpected ValueError: a\nb; run again with --debug to see where"),
-        (
-            MemoryError(),
-            1,
-            "nin: there is not enough memory; choose a smaller --size or --batch-size, or close other programs",
-        ),
+        (MemoryError(), 1, "nin: there is not enough memory; close other programs"),
         (
             RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried to allocate 1 bytes"),
             1,
-            "nin: there is not enough memory; choose a smaller --size or --batch-size, or close other programs",
+            "nin: there is not enough memory; close other programs",
         ),
         (
             ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure"),
@@ -95,3 +91,24 @@ def test_whatever_happens_is_one_line_and_a_code(error, code, line, monkeypatch,
     monkeypatch.setattr("warnings.simplefilter", lambda action: None)
     assert main(["doctor"]) == code
     assert capsys.readouterr() == ("", line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "advice"),
+    [
+        (["train", "photos"], "choose a smaller --size or --batch-size, or close other programs"),
+        (["train", "--resume", "run"], "close other programs"),
+        (["predict", "model", "a.png"], "close other programs"),
+        (["serve", "model"], "choose a smaller --max-batch, or close other programs"),
+    ],
+)
+def test_without_memory_only_options_of_the_command_are_advised(words, advice, monkeypatch, capsys):
+    from nin import workflows
+
+    def full(*_, **__):
+        raise MemoryError
+
+    for name in ("train", "resume", "predict", "serve"):
+        monkeypatch.setattr(workflows, name, full)
+    assert main(words) == 1
+    assert capsys.readouterr().err == f"nin: there is not enough memory; {advice}\n"

@@ -76,7 +76,7 @@ def test_unreadable_pictures_are_all_named_or_skipped(tmp_path, limit):
         decode_split(split, POLICY, **options)
     assert str(caught.value) == (
         "4 of 300 pictures cannot be read: in/2.png (truncated PNG), in/5.png (truncated PNG), "
-        "in/256.png (truncated PNG), ...; remove them or pass --skip-unreadable"
+        "in/256.png (truncated PNG), ...; remove them"
     )
     assert not list((tmp_path / "cache").glob("*")) if limit == 0 else not (tmp_path / "cache").exists()
     kept = np.setdiff1d(np.arange(300), [2, 5, 256, 299])

@@ -64,7 +64,8 @@ def test_everything_planted_is_found(planted):
 
 def test_suggestions_name_what_to_do(planted):
     text = "\n".join(check(planted).suggestions)
-    assert "remove what cannot be read, 2 in all (train/dog/cut.png: truncated PNG), or pass --skip-unreadable" in text
+    advice = "remove what cannot be read, 2 in all (train/dog/cut.png: truncated PNG), or leave it out: nin train PATH"
+    assert f"{advice} --skip-unreadable" in text
     assert (
         "decide on one class for the 1 pictures that have two (train/cat/4.png is cat, test/dog/other.png is dog)"
         in text

@@ -91,7 +91,7 @@ def test_local_contrast_place_by_place(height, width):
 
 def test_large_pictures_are_refused_with_what_it_would_take():
     with pytest.raises(UsageError) as caught:
-        whiten.expect_whitenable((224, 224), 3)
+        whiten.expect_whitenable((224, 224), 3, "pass a smaller --size or --normalise gcn")
     assert str(caught.value) == (
         "ZCA for pictures of 224 x 224 x 3 is a matrix of 150,528 x 150,528 numbers (90.6 GB); expected at most 8,192 "
         "(52 x 52 x 3); pass a smaller --size or --normalise gcn"
@@ -109,7 +109,7 @@ def test_no_pictures_and_no_memory_are_one_line(monkeypatch):
         raise MemoryError
 
     monkeypatch.setattr(np.linalg, "eigh", full)
-    with pytest.raises(DataError, match=r"^memory ran out while ZCA was fitted; pass a smaller --size or --normalise"):
+    with pytest.raises(DataError, match=r"^memory ran out while ZCA was fitted; take smaller pictures$"):
         fit_zca([scenes(3, 4, 4, 1)])
 
 

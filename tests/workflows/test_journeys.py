@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,8 +19,10 @@ import nin
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
+from nin.data.digits import open_digits
 from nin.errors import Interrupted, ModelError, UsageError
-from nin.workflows.options import Listener, TrainOptions, seconds
+from nin.workflows import exporting
+from nin.workflows.options import ExportOptions, Listener, TrainOptions, seconds
 
 FILES = {
     "args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "results.png",
@@ -334,3 +337,15 @@ def test_networks_that_cannot_be_are_refused(photos, tmp_path, choices, line):
         workflows.train(photos, TrainOptions(out=tmp_path / "run", **{**QUICK, "width": 1.0, **choices}))
     assert str(caught.value).startswith(line)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_demo_s_model_is_exported_with_the_demo_s_own_pictures(tmp_path):
+    (tmp_path / "args.yaml").write_text("data: null\noptions:\n  seed: 3\n")
+    bundle = SimpleNamespace(folder=tmp_path / "model")
+    source = exporting._source(bundle, ExportOptions(format="onnx-int8"))
+    expected = open_digits(3)
+    assert source.kind == "digits" and source.fingerprint == expected.fingerprint
+    for name, split in expected.splits.items():
+        np.testing.assert_array_equal(source.splits[name].labels, split.labels)
+    (tmp_path / "args.yaml").write_text("data: /nothere/photos\noptions:\n  seed: 3\n")
+    assert exporting._source(bundle, ExportOptions()) is None

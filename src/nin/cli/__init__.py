@@ -3,6 +3,7 @@
 0 done, 1 failed, 2 wrong usage, 3 under --fail-under, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
+import logging
 import os
 import sys
 import warnings
@@ -14,11 +15,14 @@ from nin.errors import MissingExtra, NinError, UsageError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command line (default: the program's own) and return its exit code."""
+    if arguments is None and sys.getfilesystemencoding() == "ascii":  # LC_ALL=C: no name but a plain one would be read
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     _prepare_streams()
     _wait_asleep()
     screen, words = screen_for(sys.argv[1:] if arguments is None else list(arguments))
     if not (screen.debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # other libraries' remarks to programmers
+        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its own cache, where there is no home to keep it
     try:
         return _run(words, screen)
     except BrokenPipeError:  # the reader has seen enough: `nin predict ... | head`
@@ -31,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(words: list[str], screen: Screen) -> int:
     from nin.cli import app
+    from nin.cli.mistakes import smaller
 
     try:
         return app.run(words, screen)
@@ -43,7 +48,10 @@ def _run(words: list[str], screen: Screen) -> int:
         raise
     except Exception as error:  # noqa: BLE001  a bug of ours: said in one line, shown whole with --debug
         if isinstance(error, MemoryError) or "allocate memory" in str(error) or "out of memory" in str(error):
-            screen.error("there is not enough memory; choose a smaller --size or --batch-size, or close other programs")
+            less = smaller(app.app, words)
+            screen.error(
+                f"there is not enough memory; {f'choose a smaller {less}, or ' if less else ''}close other programs"
+            )
             return 1
         if missing := _missing_extra(error):
             screen.error(f"{app.command_name(words)} needs {missing}")

@@ -41,6 +41,17 @@ SYNONYMS = {
     "help": "--help",
     "version": "--version",
 }
+OPTION_SYNONYMS = {
+    **dict.fromkeys(("learning-rate", "lr0"), "--lr"),
+    **dict.fromkeys(("imgsz", "img-size", "image-size", "resolution"), "--size"),
+    **dict.fromkeys(("arch", "backbone", "model"), "--network"),
+    **dict.fromkeys(("pretrained", "weights", "init"), "--from"),
+    **dict.fromkeys(("val-split", "validation-split", "test-size"), "--holdout"),
+    **dict.fromkeys(("num-workers", "workers", "jobs"), "--threads"),
+    **dict.fromkeys(("project", "name", "save-dir", "destination"), "--out"),
+    **dict.fromkeys(("force", "exist-ok"), "--overwrite"),
+    "gpu": "--device",
+}  # other programs' words for what is an option here
 PLACES = ("data", "path", "model", "source", "input", "image", "images", "run")  # yolo's words for what we name bare
 
 
@@ -54,6 +65,14 @@ def options_of(app: App) -> dict[str, Argument]:
     if app.default_command is None:
         return {}
     return _options(app.assemble_argument_collection())
+
+
+def smaller(app: App, words: Sequence[str]) -> str:
+    """The options of the command in a command line that make it take less memory: '--size or --batch-size', or ''."""
+    if "--resume" in words:  # goes on as it began
+        return ""
+    known = options_of(app.parse_commands(words)[1][-1])
+    return " or ".join(option for option in ("--size", "--batch-size", "--max-batch", "--workers") if option in known)
 
 
 def _options(arguments: ArgumentCollection) -> dict[str, Argument]:
@@ -96,10 +115,25 @@ def _unknown_command(word: str, command: str, app: App) -> str:
 def _unknown_option(word: str, command: str, app: App) -> str:
     name = "--" + word.lstrip("-").partition("=")[0].replace("_", "-")
     known = [*options_of(app), *SWITCHES, "--help", "--help-all", "--version"]
-    meant = [name] if name in known and name != word else difflib.get_close_matches(name, known, n=1)
+    meant = [name] if name in known and name != word else _near(name, known)
+    if not meant and name[2:] in PLACES and _bare(name[2:], app):
+        meant = [(app.usage or command).splitlines()[0].removesuffix(" [options]")]
+    meant = meant or [option for option in (OPTION_SYNONYMS.get(name[2:]),) if option in known]
     if meant:
         return f"{command} has no option {word}; did you mean {meant[0]}?"
     return f"{command} has no option {word}"
+
+
+def _near(name: str, known: Sequence[str]) -> list[str]:
+    """The known option that is spelled most like `name`; dashes, which all have, do not count."""
+    bare = {option.lstrip("-"): option for option in known if option.startswith("--")}
+    return [bare[close] for close in difflib.get_close_matches(name.lstrip("-"), bare, n=1)]
+
+
+def _bare(place: str, app: App) -> bool:
+    """Whether what other programs call --`place` stands without an option in this command."""
+    names = {"data": "PATH SOURCE", "input": "INPUT IMAGE", "images": "INPUT IMAGE", "image": "INPUT IMAGE"}
+    return bool(set(names.get(place, place.upper()).split()) & set(_positional_names(app)))
 
 
 def _surplus(word: str, command: str, app: App) -> str:
@@ -112,8 +146,14 @@ def _surplus(word: str, command: str, app: App) -> str:
 
 
 def _positionals(app: App) -> str:
-    names = [a.name for a in app.assemble_argument_collection() if a.field_info.is_positional]
+    names = _positional_names(app)
     return f"one {' and one '.join(names)}" if names else ""
+
+
+def _positional_names(app: App) -> list[str]:
+    if app.default_command is None:
+        return []
+    return [a.name for a in app.assemble_argument_collection() if a.field_info.is_positional]
 
 
 def assignment(word: str, options: dict[str, Argument], *, named: bool = False) -> str | None:
@@ -123,8 +163,8 @@ def assignment(word: str, options: dict[str, Argument], *, named: bool = False) 
     if match is None or Path(word).exists():
         return None
     key, value = match[1].lower().replace("_", "-"), match[2]
-    meant = next(iter(difflib.get_close_matches(f"--{key}", options, n=1, cutoff=0.75)), None)
-    if meant is not None:
+    meant = next(iter(difflib.get_close_matches(f"--{key}", options, n=1, cutoff=0.75)), OPTION_SYNONYMS.get(key))
+    if meant in options:
         typed = meant if options[meant].hint is bool else f"{meant} {value}"
         return f'options are not written "{word}"; did you mean {typed}?'
     if named:

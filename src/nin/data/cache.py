@@ -154,9 +154,10 @@ def _judge(unreadable: Named, total: int, skip: bool) -> None:
     shown = ", ".join(f"{escape_name(name)} ({reason})" for name, reason in unreadable[:3])
     more = ", ..." if len(unreadable) > 3 else ""
     one = "picture" if total == 1 else "pictures"
-    advice = "remove them or pass --skip-unreadable" if len(unreadable) < total else "give other pictures"
+    some = len(unreadable) < total
+    advice = "remove them" if some else "give other pictures"
     text = f"{len(unreadable):,} of {total:,} {one} cannot be read: {shown}{more}; {advice}"
-    raise PictureError(unreadable[0][0], unreadable[0][1], text)
+    raise PictureError(unreadable[0][0], unreadable[0][1], text, dispensable=some)
 
 
 def _cache_file(split: Split, preprocess: Preprocess, folder: Path, key: str) -> Path:

@@ -302,7 +302,8 @@ def _suggestions(check: Check) -> Iterable[str]:
     if check.unreadable:
         name, reason = check.unreadable[0]
         example = f"{escape_name(name)}: {reason}"
-        yield f"remove what cannot be read, {len(check.unreadable):,} in all ({example}), or pass --skip-unreadable"
+        count = f"{len(check.unreadable):,} in all ({example})"
+        yield f"remove what cannot be read, {count}, or leave it out: nin train PATH --skip-unreadable"
     if check.contradictions:
         (_, first, one), (_, second, other) = _differing(check.contradictions[0], 2)
         pair = f"{escape_name(first)} is {escape_name(one)}, {escape_name(second)} is {escape_name(other)}"

@@ -37,7 +37,7 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp"
 FILLERS = tuple(bytes([byte] * 4_096) for byte in (0x00, 0x55, 0xAA, 0xC3, 0xF8))  # codes for more than the blocks of a
 # JPEG's unit that lie outside of the picture, at most 15 of 64 codes of 26 bits
 NO_END = "a JPEG without its end marker, whose pixels are all there"
-ADVICE = "remove it or pass --skip-unreadable"
+ADVICE = "remove it"
 
 # One class per format instead of Image.open: that would also try MPO, and warn about the large JPEGs we shrink.
 _DECODERS: dict[str, type[ImageFile]] = {
@@ -86,13 +86,14 @@ def limits_here() -> Limits:
 
 
 class PictureError(DataError):
-    """A picture cannot be read; `reason` says why in plain words."""
+    """A picture cannot be read; `reason` says why in plain words; `dispensable`: without it there are others left."""
 
-    def __init__(self, name: str, reason: str, text: str | None = None) -> None:
+    def __init__(self, name: str, reason: str, text: str | None = None, *, dispensable: bool = True) -> None:
         found = f"is {reason}" if reason.startswith(("a ", "an ")) else f"is not a readable picture ({reason})"
         super().__init__(text or f"{escape_name(name)} {found}; {ADVICE}")
         self.name = name
         self.reason = reason
+        self.dispensable = dispensable
 
 
 @dataclass(frozen=True, eq=False)

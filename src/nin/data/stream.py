@@ -129,7 +129,7 @@ class StreamedImages:
             self._deputies[row] = peer
             return image
         found = f"{escape_name(name)} cannot be read ({self.unreadable[row][1]}), nor any other picture of its class"
-        raise PictureError(name, self.unreadable[row][1], f"{found}; take the class out")
+        raise PictureError(name, self.unreadable[row][1], f"{found}; take the class out", dispensable=False)
 
 
 Images = np.ndarray | StreamedImages

@@ -22,6 +22,7 @@ MIN_DIVISOR = 1e-8  # pylearn2: a smaller divisor is not applied
 FILTER_BIAS = 0.1  # pylearn2's ZCA
 WINDOW, SIGMA, THRESHOLD = 7, 2.0, 1e-4  # pylearn2's LeCunLCN and gaussian_filter
 MOST_VALUES = 8_192  # a picture to whiten; ours: a matrix of 268 MB, fitted in 2.8 GB; 52 x 52 in colour
+SMALLER = "take smaller pictures"
 MEAN, MATRIX = "zca.mean", "zca.matrix"  # names of what was fitted, in model folders and checkpoints
 
 
@@ -134,15 +135,15 @@ def _blur(x: np.ndarray) -> np.ndarray:
     return x
 
 
-def expect_whitenable(size: tuple[int, int], channels: int) -> int:
-    """D of pictures of this size (H, W); UsageError when a matrix of D x D would be too large."""
+def expect_whitenable(size: tuple[int, int], channels: int, advice: str = SMALLER) -> int:
+    """D of pictures of this size (H, W); UsageError, which ends in `advice`, when a matrix of D x D is too large."""
     count = channels * size[0] * size[1]
     if count > MOST_VALUES:
         side = int((MOST_VALUES / channels) ** 0.5)
         raise UsageError(
             f"ZCA for pictures of {size[0]} x {size[1]} x {channels} is a matrix of {count:,} x {count:,} numbers "
             f"({4e-9 * count**2:,.1f} GB); expected at most {MOST_VALUES:,} ({side} x {side} x {channels}); "
-            "pass a smaller --size or --normalise gcn"
+            f"{advice}"
         )
     return count
 
@@ -152,18 +153,19 @@ def fit_memory(count: int) -> int:
     return 40 * count * count + 100 * 2**20
 
 
-def fit_zca(blocks: Iterable[np.ndarray]) -> Zca:
+def fit_zca(blocks: Iterable[np.ndarray], advice: str = SMALLER) -> Zca:
     """ZCA of training pictures, in blocks (n, H, W, C) uint8, after `global_contrast`; computed in float64.
 
     matrix = V diag(l^-1/2) V', where V diag(l) V' is the covariance X'X/N + 0.1 I of the pictures less their mean.
     Every eigenvalue is 0.1 or more, so that any number of pictures will do. The covariance is added up block by
-    block: memory does not grow with N. UsageError for too large or no pictures, DataError when memory runs out.
+    block: memory does not grow with N. UsageError for too large or no pictures, DataError when memory runs out;
+    `advice` says what to do about pictures that are too large.
     """
     pictures, squares, total = 0, np.empty(0), np.empty(0)
     try:
         for block in blocks:
             if not pictures:
-                count = expect_whitenable(block.shape[1:3], block.shape[3])
+                count = expect_whitenable(block.shape[1:3], block.shape[3], advice)
                 squares, total = np.zeros((count, count)), np.zeros(count)
             x = global_contrast(block.transpose(0, 3, 1, 2), dtype=np.float64).reshape(len(block), -1)
             squares += x.T @ x
@@ -180,5 +182,5 @@ def fit_zca(blocks: Iterable[np.ndarray]) -> Zca:
         del squares
         matrix = ((vectors / np.sqrt(eigenvalues)) @ vectors.T).astype(np.float32)
     except MemoryError:
-        raise DataError("memory ran out while ZCA was fitted; pass a smaller --size or --normalise gcn") from None
+        raise DataError(f"memory ran out while ZCA was fitted; {advice}") from None
     return Zca(mean.astype(np.float32), matrix, pictures)

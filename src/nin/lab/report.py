@@ -41,7 +41,8 @@ class Report:
 
     history: one dict per epoch with epoch, train_loss, train_accuracy, val_loss, val_accuracy, lr (others are not
     drawn). split: where the evaluation was made, "validation" or "test". facts: sections of (what, value). commands:
-    what to type next. resume: the command that goes on training.
+    what to type next. resume: the command that goes on training. chose_epoch: the pictures measured decided which
+    epoch was kept.
     """
 
     title: str
@@ -53,6 +54,7 @@ class Report:
     mistakes: Sequence[Example] = ()
     examples: Sequence[Example] = ()
     facts: dict[str, list[tuple[str, str]]] | None = None
+    chose_epoch: bool = False
     commands: Sequence[str] = ()
     resume: str | None = None
 
@@ -116,10 +118,8 @@ def _result(report: Report) -> Markup:
         numbers.insert(1, ("right among the first 5", percent(e.top5)))
     words = f"Guessing would give {percent(1 / len(report.classes))}."
     if report.split == "validation":
-        words += (
-            " The same pictures set its confidence scale and, where --patience was given, chose the epoch kept: "
-            "new ones may do slightly worse."
-        )
+        epoch = " and chose the epoch that was kept" if report.chose_epoch else ""
+        words += f" These pictures also set the calibration{epoch}; expect slightly less on new ones."
     return tag(
         "header",
         tag("p", "Network in Network", class_="brow"),

@@ -67,7 +67,7 @@ def _torch() -> tuple[Finding, ...]:
     asked = os.environ.get("OMP_NUM_THREADS")
     few = Finding("threads", str(machine.threads), True)
     if machine.device == "cpu" and machine.threads < cores:
-        reason = f"OMP_NUM_THREADS={asked} limits them; unset it" if asked else "pass --threads to use more"
+        reason = f"OMP_NUM_THREADS={asked} limits them; unset it" if asked else "nin train --threads N uses more"
         few = Finding("threads", f"{machine.threads} of {cores} cores", False, reason)
     return (
         Finding("processor", f"{facts['cpu']}, {cores} cores, {facts['instructions']}", True),

@@ -4,7 +4,6 @@ import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -14,10 +13,11 @@ from nin import __version__
 from nin.artifacts import escape_name, read_bytes, remove, seal_json, write_bytes
 from nin.bundle.folder import WEIGHTS, Bundle
 from nin.data.depth import to_uint8
+from nin.data.digits import open_digits
 from nin.data.images import read_picture, to_channels
 from nin.data.preprocess import Preprocess
 from nin.data.reading import Reading
-from nin.data.sources import Split, open_source
+from nin.data.sources import Source, Split, open_source
 from nin.data.spelling import match_names
 from nin.data.stream import StreamedImages
 from nin.deploy import pt2
@@ -89,7 +89,11 @@ def _places(bundle: Bundle, options: ExportOptions) -> tuple[Path, Path]:
 
 def _in_eight_bits(exporter: Exporter, bundle: Bundle, material: Material) -> Exported:
     if material.train is None or material.unseen is None:
-        raise UsageError("--format onnx-int8 needs labelled pictures to calibrate with; name the data set: --data PATH")
+        known = ", ".join(escape_name(label) for label in bundle.classes[:3])
+        raise UsageError(
+            f"--format onnx-int8 needs labelled pictures of the model's {len(bundle.classes)} classes ({known} ...) to "
+            "calibrate with; name the data set: --data PATH"
+        )
     splits = _some(material.train, CALIBRATED), _some(material.unseen, GATED)
     calibration, images = (StreamedImages(split, bundle.preprocess, skip_unreadable=True)[:] for split in splits)
     return exporter.int8(calibration, images, splits[1].labels)
@@ -102,31 +106,33 @@ def _some(split: Split, count: int) -> Split:
 
 def _material(bundle: Bundle, options: ExportOptions) -> Material:
     """Pictures of the data set that is named, or that the model was trained on if it is still there, or photographs."""
-    path, chosen = _data(bundle, options)
-    if path is None:
+    source = _source(bundle, options)
+    if source is None:
         pictures = [to_channels(picture, bundle.preprocess.channels) for picture in _photographs()]
         return Material(pictures, "cuts of the two photographs that come with scikit-learn")
-    divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
-    reading = Reading(chosen.get("divide"), bool(chosen.get("follow_links")))
-    source = open_source(path, **divided, reading=reading)
     if list(match_names(source.classes, bundle.classes)[0].values()) != list(range(len(bundle.classes))):
         known = ", ".join(escape_name(label) for label in bundle.classes[:5])
-        raise DataError(f"{path} has other classes than the model ({known} ...); name the data that it was trained on")
+        raise DataError(
+            f"{source.path} has other classes than the model ({known} ...); name the data that it was trained on"
+        )
     unseen = next(source.splits[name] for name in ("test", "validation", "train") if name in source.splits)
     pictures = list(_whole(_some(unseen, PROVEN), bundle.preprocess))
-    return Material(pictures, f"{len(pictures)} pictures of {path.resolve().name}", source.splits["train"], unseen)
+    origin = f"{len(pictures)} pictures of {source.path.resolve().name}"
+    return Material(pictures, origin, source.splits["train"], unseen)
 
 
-def _data(bundle: Bundle, options: ExportOptions) -> tuple[Path | None, dict[str, Any]]:
-    """The data set to prove with, and how the run that made the model divided it."""
+def _source(bundle: Bundle, options: ExportOptions) -> Source | None:
+    """The data set to prove with, divided as the run that made the model divided it; None where there is none left."""
     recorded = bundle.folder.parent / "args.yaml"
-    if options.data is None and not recorded.is_file():
-        return None, {}
     said = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
-    path = options.data or Path(str(said.get("data", "")))
-    if options.data is None and not path.exists():
-        return None, {}
-    return path, dict(said.get("options", {}))
+    chosen = said.get("options", {})
+    if options.data is None and said.get("data", "") is None:  # the demo
+        return open_digits(chosen.get("seed", 0))
+    path = options.data or Path(said.get("data", ""))
+    if options.data is None and not (said and path.exists()):
+        return None
+    divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
+    return open_source(path, **divided, reading=Reading(chosen.get("divide"), bool(chosen.get("follow_links"))))
 
 
 def _whole(split: Split, preprocess: Preprocess) -> Iterator[np.ndarray]:

@@ -224,10 +224,10 @@ def _whitening(path: Path, preprocess: Preprocess) -> Zca:
     source = open_source(path, split=False)
     if "train" not in source.splits:
         raise DataError(f"{path} has no training pictures; --whiten needs those that the network was trained on")
-    count = expect_whitenable(preprocess.size, preprocess.channels)
-    demand(fit_memory(count), "fitting ZCA", "pass a smaller --size")
+    advice = "pass a smaller --size"
+    demand(fit_memory(expect_whitenable(preprocess.size, preprocess.channels, advice)), "fitting ZCA", advice)
     images = decode_split(source.splits["train"], preprocess, key=source.fingerprint).images
-    return fit_zca(images[start : start + 1000] for start in range(0, len(images), 1000))
+    return fit_zca((images[start : start + 1000] for start in range(0, len(images), 1000)), advice)
 
 
 def _mean(net: ForeignNet, file: File | None, bgr: bool) -> tuple[float, ...] | None:

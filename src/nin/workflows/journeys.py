@@ -14,9 +14,11 @@ from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model, shipped
 from nin.choices import chosen, expanded, path_of, shown, with_choices
 from nin.data.given import named_pictures
+from nin.data.images import PictureError
 from nin.errors import MissingExtra, UsageError
 from nin.workflows.answers import Explanation, Export, Imported, Measured, Prediction, RunResult
 from nin.workflows.options import TOP, Device, ExportOptions, ImportOptions, Listener, TrainOptions
+from nin.workflows.run_folder import run_folder
 
 if TYPE_CHECKING:  # what only some journeys need is imported by those: a prediction begins in half a second
     from nin.data.check import Check
@@ -62,11 +64,11 @@ def train(
     options, path = with_choices(options, choices, TrainOptions), path_of("path", path)
     from nin.data.sources import open_source
 
-    with _team() as team:
+    with _team() as team, _skippable():
         source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
         begin = _bundle(options.from_) if options.from_ else None
         again = team and team.place.restarts and _go_on(source, options, team)
-        folder = _run_folder(source.path, options, look=not (again or (team and team.rank)))
+        folder = run_folder(source.path, options, look=not (again or (team and team.rank)))
         need("torch", "matplotlib")
         from nin.training.distributed import ALONE
         from nin.workflows.training import go_on, start
@@ -74,6 +76,17 @@ def train(
         if again:
             return go_on(folder, listener or Listener(), team or ALONE)
         return start(folder, source, options, listener or Listener(), team or ALONE, begin)
+
+
+@contextmanager
+def _skippable() -> Iterator[None]:
+    """Of an unreadable picture say that it can be left out; for journeys that have this choice."""
+    try:
+        yield
+    except PictureError as error:
+        if error.dispensable:
+            error.add_way("pass --skip-unreadable")
+        raise
 
 
 @contextmanager
@@ -93,7 +106,7 @@ def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
     """Whether torchrun has started a run again that has left a checkpoint: rank 0 looks, for all."""
     from nin.workflows.training import begun
 
-    folder = _run_folder(source.path, options, look=False)
+    folder = run_folder(source.path, options, look=False)
     return bool(team.say("yes" if team.first and begun(folder, source, options) else ""))
 
 
@@ -109,7 +122,7 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
         size=options.size or DEMO_SIDE,
         epochs=options.epochs or DEMO_EPOCHS,
     )
-    folder = _run_folder(Path("demo"), options)
+    folder = run_folder(Path("demo"), options)
     if {"RANK", "WORLD_SIZE"} & set(os.environ):
         raise UsageError("the demo runs in one process; start it without torchrun")
     need("torch", "matplotlib", "sklearn")
@@ -184,7 +197,8 @@ def evaluate(
 
     reading = _reading(divide, follow_links)
     opened, seen = partial(classifier, model, device), known_pictures(model)
-    return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading, seen=seen)
+    with _skippable():
+        return measure(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading, seen=seen)
 
 
 def predict(
@@ -342,22 +356,6 @@ def import_model(
     from nin.workflows.importing import import_files
 
     return import_files(paths, options)
-
-
-def _run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
-    """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked."""
-    folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
-    if not look:
-        return folder
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    if not place.is_dir():
-        raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
-    if place == folder and any(folder.iterdir()) and not options.overwrite:
-        continues = f"go on with it: nin train --resume {folder}; or " if (folder / "args.yaml").is_file() else ""
-        raise UsageError(f"{folder} is not empty; {continues}choose another --out, or replace it with --overwrite")
-    return folder
 
 
 def _bundle(model: str | Path) -> Bundle:

@@ -31,6 +31,7 @@ PHOTO_SIDE = 96  # side for photographs; ours: docs/log.md
 SMALLEST = 8  # pixels; the least side the network takes
 STEM_SIDE = 48  # largest side of the map after the first convolution; ours: docs/log.md
 WHITENED = 50_000  # streamed pictures that whitening is fitted on, as many as CIFAR has; of others it is all
+LESS = "pass a smaller --size or --normalise gcn"  # where whitening would take too much memory
 BLOCK = 1_000  # pictures contrast normalised at a time: 25 MB at 32 x 32 x 3
 
 
@@ -59,7 +60,7 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
         height, width = size_for(begin, options, (height, width))
     normalisation: Normalisation = wanted
     if wanted == "gcn-zca":
-        expect_whitenable((height, width), channels)
+        expect_whitenable((height, width), channels, LESS)
         normalisation = "gcn"  # until `whitened` has seen the pictures
     even = (0.5,) * channels
     preprocess = Preprocess((height, width), channels, options.fit, even, even, normalisation, value_range=value_range)
@@ -201,13 +202,13 @@ def whitened(plan: Plan, train: Images, options: TrainOptions, listener: Listene
     if isinstance(train, StreamedImages):
         pictures = min(pictures, WHITENED)
     if team.first:
-        count = expect_whitenable(pre.size, pre.channels)
-        demand(fit_memory(count), "fitting ZCA", "pass a smaller --size or --normalise gcn")
+        count = expect_whitenable(pre.size, pre.channels, LESS)
+        demand(fit_memory(count), "fitting ZCA", LESS)
         listener.note(
             f"fitting ZCA on {pictures:,} of {len(train):,} training pictures: takes {fit_memory(count) / 1e9:.1f} GB "
             f"of memory for the moment, {4e-6 * count**2:,.0f} MB in the model"
         )
-        tensors = fit_zca(_spread_out(train, pictures, listener)).tensors()
+        tensors = fit_zca(_spread_out(train, pictures, listener), LESS).tensors()
     tensors, text = team.spread(tensors, str(pictures))
     zca = Zca(tensors[MEAN], tensors[MATRIX], int(text))
     return replace(plan, preprocess=replace(pre, normalisation="gcn-zca", zca=zca))

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import shlex
 from dataclasses import asdict, astuple, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +31,7 @@ from nin.training.evaluate import (
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
 from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.run_folder import quote
 from nin.workflows.seen import SEEN, write_seen
 
 if TYPE_CHECKING:
@@ -187,6 +187,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         facts=_facts(run, summary),
         commands=commands,
         resume=f"nin train --resume {quote(folder)}",
+        chose_epoch=run.options.patience is not None,
     )
     write_text(folder / "report.html", report_html(report))
     write_json(folder / "summary.json", summary)  # last: where it is, the run is whole
@@ -363,8 +364,8 @@ def next_commands(run: "Run") -> tuple[str, ...]:
             "nin data check YOUR_PICTURES",
             "nin train YOUR_PICTURES",
         )
-    paths = run.source.splits["validation"].paths
-    example = quote(paths[0]) if paths else "PICTURE"
+    paths, kept = run.source.splits["validation"].paths, run.kept["validation"]
+    example = quote(paths[kept[0]]) if paths else "PICTURE"
     return (
         f"nin predict {quote(run.folder)} {example}",
         f"nin explain {quote(run.folder)} {example}",
@@ -379,8 +380,3 @@ def demo_pictures(run: "Run") -> None:
     for label, name in enumerate(run.source.classes):
         first = np.flatnonzero(pictures.labels == label)[0]
         write_bytes(folder / f"{name}.png", picture_png(pictures.images[first]))
-
-
-def quote(path: object) -> str:
-    """A path as it must be typed in a shell."""
-    return shlex.quote(str(path))

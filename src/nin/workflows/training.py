@@ -31,6 +31,7 @@ from nin.workflows.answers import RunResult
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.workflows.restart import StartAgain, heed, start_again
+from nin.workflows.run_folder import quote
 from nin.workflows.seen import digests
 from nin.workflows.transfer import take_weights
 
@@ -200,7 +201,7 @@ def _train(run: Run, listener: Listener) -> RunResult:
             checkpoint.save(run.folder, trainer, about)
         at = trainer.position
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
-        raise Interrupted(f"stopped in {where}; continue with: nin train --resume {record.quote(run.folder)}")
+        raise Interrupted(f"stopped in {where}; continue with: nin train --resume {quote(run.folder)}")
     trainer.model.load_state_dict(trainer.final_weights())
     if run.source.kind == "digits" and first:
         record.demo_pictures(run)
