@@ -6,7 +6,7 @@ import pytest
 from nin_program import save_picture
 
 LAYOUT = "expected FOLDER/CLASS/picture.jpg, or FOLDER/train/CLASS/picture.jpg"
-KINDS = "JPEG, PNG, WebP, BMP, GIF"
+KINDS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM"
 
 
 def data(folder):

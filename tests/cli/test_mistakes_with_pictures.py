@@ -2,7 +2,7 @@
 
 import pytest
 
-KINDS = "JPEG, PNG, WebP, BMP, GIF"
+KINDS = "JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM"
 NAME_SOME = "name files, folders, a glob in quotes, or - for standard input"
 
 

@@ -22,7 +22,7 @@ def test_predict_json_jsonl_and_csv_agree(nin, model, photos):
     whole = nin("predict", "model", *inputs, "--json")
     lines = nin("predict", "model", *inputs, "--jsonl")
     table = nin("predict", "model", *inputs, "--csv", "--top", "1")
-    reason = "a text file, not a picture this program reads (JPEG, PNG, WebP, BMP, GIF)"
+    reason = "a text file, not a picture this program reads (JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM)"
     for outcome in (whole, lines, table):
         assert (outcome.code, outcome.err) == (1, f"nin: =notes.png cannot be read: {reason}\n")
     objects = json.loads(whole.out)

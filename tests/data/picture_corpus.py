@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 Verdict = tuple[int, int, int] | str
-NOT_OURS = ", not a picture this program reads (JPEG, PNG, WebP, BMP, GIF)"
+NOT_OURS = ", not a picture this program reads (JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM)"
 
 
 def chunk(name: bytes, body: bytes = b"") -> bytes:
@@ -99,7 +99,142 @@ def webp_frame_header(width: int, height: int) -> bytes:
 
 def corpus() -> dict[str, tuple[bytes, Verdict]]:
     """name -> (bytes, verdict)."""
-    return {**_jpegs(), **_pngs(), **_bombs(), **_others(), **_foreign()}
+    return {**_jpegs(), **_pngs(), **_bombs(), **_others(), **_tiffs(), **_pnms(), **_boxes(), **_foreign()}
+
+
+def tiff(tags: dict[int, object], body: bytes = b"", order: str = "<", following: int = 0) -> bytes:
+    """A TIFF of one directory that begins at 8; a value is a number or a tuple; `...` is where `body` begins."""
+    size = 8 + 2 + 12 * len(tags) + 4
+    arrays, entries = b"", b""
+    start = size + sum(4 * len(value) for value in tags.values() if isinstance(value, tuple) and len(value) > 1)
+    for tag, value in sorted(tags.items()):
+        numbers = [start if one is ... else one for one in (value if isinstance(value, tuple) else (value,))]
+        inside = numbers[0] if len(numbers) == 1 else size + len(arrays)
+        arrays += struct.pack(f"{order}{len(numbers)}I", *numbers) if len(numbers) > 1 else b""
+        entries += struct.pack(order + "HHII", tag, 4, len(numbers), inside)
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(order + "IH", 8, len(tags))
+    return head + entries + struct.pack(order + "I", following) + arrays + body
+
+
+def gray_tags(width: int, height: int, count: int, bits: int = 8, **more: object) -> dict[int, object]:
+    """Of a gray picture in one strip of `count` bytes."""
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: 1, 273: ..., 277: 1, 278: height, 279: count}
+    return {**tags, **{int(name[1:]): value for name, value in more.items()}}
+
+
+def _tiffs() -> dict[str, tuple[bytes, Verdict]]:
+    rgb, shape = scene(), (31, 33, 3)
+    plain, six = saved(rgb, "TIFF"), bytes(range(6))
+    bomb = zlib.compress(bytes(5_000 * 5_001), 9)
+    lzw = saved(rgb, "TIFF", compression="tiff_lzw")
+    many = (300,) * 110_000
+    pages = saved(rgb, "TIFF", save_all=True, append_images=[Image.fromarray(rgb)] * 2)
+    deflated = gray_tags(5_000, 5_001, len(bomb), _259=8)
+    huge = "60,000 x 60,000 pixels, more than the 25,000,000 allowed: save it smaller"
+    compressed = "TIFF whose compression, JPEG, is not read; save it with LZW, Deflate or none"
+    cases: dict[str, tuple[bytes, Verdict]] = {
+        "plain.tif": (plain, shape),
+        "lzw.tif": (lzw, shape),
+        "deflate.tif": (saved(rgb, "TIFF", compression="tiff_adobe_deflate"), shape),
+        "packbits.tif": (saved(rgb, "TIFF", compression="packbits"), shape),
+        "by-hand.tif": (tiff(gray_tags(3, 2, 6), six), (2, 3, 1)),
+        "big-endian.tif": (tiff(gray_tags(3, 2, 6), six, ">"), (2, 3, 1)),
+        "no-counts.tif": (tiff({k: v for k, v in gray_tags(3, 2, 6).items() if k != 279}, six), (2, 3, 1)),
+        "then-zip.tif": (tiff(gray_tags(3, 2, 6), six) + b"PK\x03\x04" + bytes(99), (2, 3, 1)),
+        "pages.tif": (
+            pages,
+            "TIFF of 3 pages; save the page you mean as a file of its own, for instance with tiffsplit",
+        ),
+        "loop.tif": (tiff(gray_tags(3, 2, 6), six, following=8), "damaged TIFF (its directories run in a circle)"),
+        "far-page.tif": (tiff(gray_tags(3, 2, 6), six, following=2**31), "truncated TIFF"),
+        "big.tif": (
+            b"II+\0\x08\0\0\0" + bytes(20),
+            "a BigTIFF picture, not a picture this program reads; save it as plain TIFF",
+        ),
+        "magic-only.tif": (b"II*\0", "truncated TIFF"),
+        "no-directory.tif": (b"II*\0\0\0\0\0", "truncated TIFF"),
+        "far-directory.tif": (b"II*\0" + struct.pack("<I", 2**32 - 1), "truncated TIFF"),
+        "entries.tif": (b"II*\0" + struct.pack("<IH", 8, 65_535) + bytes(12 * 65_535), "damaged TIFF"),
+        "empty-directory.tif": (b"II*\0" + struct.pack("<IHI", 8, 0, 0), "TIFF of 0 x 0 pixels"),
+        "no-size.tif": (tiff(gray_tags(0, 2, 6), six), "TIFF of 0 x 2 pixels"),
+        "cut.tif": (tiff(gray_tags(3, 2, 6), six[:5]), "truncated TIFF"),
+        "far-strip.tif": (tiff(gray_tags(3, 2, 6, _273=2**32 - 1), six), "truncated TIFF"),
+        "short-strip.tif": (tiff(gray_tags(3, 2, 5), six), "truncated TIFF"),
+        "huge.tif": (tiff(gray_tags(60_000, 60_000, 6), six), "truncated TIFF"),
+        "huge-lzw.tif": (tiff(gray_tags(60_000, 60_000, 900_000, _259=5), bytes(900_000)), huge),
+        "strips.tif": (
+            tiff({**gray_tags(1, 110_000, 1), 273: many, 278: 1, 279: many}),
+            "TIFF built of too many parts",
+        ),
+        "strip-count.tif": (tiff({**gray_tags(1, 10**9, 1), 278: 1}, six), "TIFF built of too many parts"),
+        "bomb-within.tif": (tiff(gray_tags(10, 10, len(bomb), _259=8), bomb), (10, 10, 1)),
+        "bad-deflate.tif": (tiff(gray_tags(3, 2, 6, _259=8), six), "damaged TIFF"),
+        "bad-lzw.tif": (tiff(gray_tags(90, 90, 9, _259=5), b"\xff" * 9), "damaged TIFF"),
+        "tile.tif": (
+            tiff({**gray_tags(3, 2, 6), 322: 10**9, 323: 10**9, 324: ..., 325: 6}, six),
+            "damaged TIFF (tiles far larger than the picture)",
+        ),
+        "no-tile.tif": (tiff({**gray_tags(3, 2, 6), 322: 0, 323: 16, 324: ..., 325: 6}, six), "damaged TIFF"),
+        "jpeg.tif": (tiff(gray_tags(3, 2, 6, _259=7), six), compressed),
+        "channels.tif": (
+            tiff(gray_tags(1, 1, 6, _277=6, _258=(8,) * 6), six),
+            "TIFF of 6 channels; save it in gray, RGB or RGBA",
+        ),
+        "two-channels.tif": (tiff(gray_tags(1, 1, 6, _277=2), six), "TIFF of 2 channels; save it in gray, RGB or RGBA"),
+        "odd-depths.tif": (
+            tiff(gray_tags(1, 1, 6, _277=3, _262=2, _258=(8, 8, 16)), six),
+            "TIFF whose channels are not stored alike or in a way that is not read",
+        ),
+        "half-byte-float.tif": (
+            tiff(gray_tags(3, 2, 6, _339=3), six),
+            "TIFF of 8-bit values, which are not read; save it with 8 or 16 bits",
+        ),
+        "palette-cut.tif": (
+            tiff(gray_tags(3, 2, 6, _262=3, _320=(1, 2, 3)), six),
+            "damaged TIFF (a palette that is cut short)",
+        ),
+    }
+    cap = "5,000 x 5,001 pixels, more than the 25,000,000 allowed: save it smaller, or set NIN_MAX_PIXELS=25005000"
+    return {**cases, "bomb.tif": (tiff(deflated, bomb), cap)}
+
+
+def _pnms() -> dict[str, tuple[bytes, Verdict]]:
+    large = "5,000 x 5,001 pixels, more than the 25,000,000 allowed: save it smaller, or set NIN_MAX_PIXELS=25005000"
+    return {
+        "plain.ppm": (saved(scene(), "PPM"), (31, 33, 3)),
+        "bits.pbm": (b"P4 9 2\n\xff\0\0\xff", (2, 9, 1)),
+        "digits.pgm": (b"P2\n# a comment\n3 2 # another\n15\n0 15 7 # and here\n1 2 3\n", (2, 3, 1)),
+        "digits.pbm": (b"P1\n3 2\n101010", (2, 3, 1)),
+        "sixteen.pgm": (b"P5 2 1 65535\n\1\2\3\4", (1, 2, 1)),
+        "cut.pgm": (b"P5 2 2 255\n123", "truncated PNM"),
+        "cut-digits.pgm": (b"P2 2 2 255\n1 2 3 x 9999", "truncated PNM"),
+        "lies.ppm": (b"P6 60000 60000 255\n123", "truncated PNM"),
+        "large.pbm": (b"P4 5000 5001 " + bytes(625 * 5001), large),
+        "no-size.pgm": (b"P5 0 2 255\n", "PNM of 0 x 2 pixels"),
+        "top.pgm": (b"P5 1 1 70000\n123", "damaged PNM (a largest value of 70000)"),
+        "over.pgm": (b"P5 1 1 9\n\x0a", "damaged PNM (a value over 9)"),
+        "long.pgm": (b"P2 1 1 9\n" + b"9" * 9_999, "damaged PNM (a number of too many digits)"),
+        "comments.pgm": (b"P5" + b"#\n" * 2_000_000 + b" 1 1 255\nx", "damaged PNM (its header)"),
+        "header-only.pgm": (b"P5 ", "damaged PNM (its header)"),
+        "negative.pgm": (b"P2 1 1 9\n-1 ", "truncated PNM"),
+    }
+
+
+def _boxes() -> dict[str, tuple[bytes, Verdict]]:
+    avif = saved(scene(), "AVIF")
+    place = avif.index(b"ispe") + 8
+    sized = avif[:place] + struct.pack(">II", 60_000, 60_000) + avif[place + 8 :]
+    boxes = b"\0\0\0\x10ftypavif\0\0\0\0"
+    return {
+        "plain.avif": (avif, (31, 33, 3)),
+        "bomb.avif": (sized, "60,000 x 60,000 pixels, more than the 25,000,000 allowed: save it smaller"),
+        "cut.avif": (avif[: len(avif) // 2], "truncated AVIF"),
+        "magic-only.avif": (b"\0\0\0\x20ftypavif", "truncated AVIF"),
+        "no-size.avif": (boxes, "damaged AVIF (no size)"),
+        "loop.avif": (boxes + b"\0\0\0\x04free" + bytes(20), "truncated AVIF"),
+        "boxes.avif": (boxes + b"\0\0\0\x08free" * 100_000, "AVIF built of too many parts"),
+        "deep.avif": (boxes + (b"\0\0\0\0iprp" * 100_000), "damaged AVIF (no size)"),
+    }
 
 
 def _jpegs() -> dict[str, tuple[bytes, Verdict]]:
@@ -288,15 +423,12 @@ def _foreign() -> dict[str, tuple[bytes, Verdict]]:
         "svg.png": (b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "an SVG drawing"),
         "eps.png": (b"%!PS-Adobe-3.0 EPSF-3.0\n", "an EPS or PostScript file"),
         "pdf.png": (b"%PDF-1.7\n", "a PDF"),
-        "tiff.png": (saved(rgb, "TIFF"), "a TIFF picture"),
         "html.jpg": (b"<!DOCTYPE html><html><body>404</body></html>", "an HTML page"),
         "xml.png": (b"<?xml version='1.0'?><a/>", "an XML file"),
         "zip.png": (b"PK\x03\x04" + bytes(30), "a ZIP archive"),
         "elf.png": (b"\x7fELF\2\1\1", "a program"),
         "ico.png": (saved(rgb, "ICO"), "an icon (ICO)"),
         "jp2.png": (b"\0\0\0\x0cjP  \r\n\x87\n", "a JPEG 2000 picture"),
-        "avif.png": (b"\0\0\0\x20ftypavif", "an AVIF picture"),
-        "heic.jpg": (b"\0\0\0\x18ftypheic", "a HEIC photo"),
         "film.jpg": (b"\0\0\0\x18ftypmp42", "an MP4 or QuickTime file"),
         "sound.webp": (b"RIFF\x24\0\0\0WAVEfmt ", "a RIFF file (sound or film)"),
         "gzip.png": (gzip.compress(b"x"), "a gzip archive"),

@@ -43,7 +43,10 @@ def test_everything_planted_is_found(planted):
     assert found.counts == {"train": (30, 16), "test": (1, 1)}
     assert set(found.unreadable) == {
         ("train/dog/cut.png", "truncated PNG"),
-        ("train/dog/page.jpg", "an HTML page, not a picture this program reads (JPEG, PNG, WebP, BMP, GIF)"),
+        (
+            "train/dog/page.jpg",
+            "an HTML page, not a picture this program reads (JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM)",
+        ),
     }
     assert found.formats == {"PNG": 43, "JPEG": 2, "WebP": 1}
     assert found.modes == {"L": 42, "RGB": 3, "I;16": 1}

@@ -16,8 +16,9 @@ from hypothesis import strategies as st
 from picture_corpus import chunk, corpus, exif, gray16, jpeg_segment, png, samples, saved, scene
 from PIL import Image, ImageFile, ImageOps
 
-from nin.data.containers import Refused, exif_orientation, inspect
+from nin.data.containers import Refused, exif_orientation
 from nin.data.depth import sample, to_uint8
+from nin.data.formats import inspect
 from nin.data.images import Limits, PictureError, is_picture_name, read_picture, to_channels
 from nin.data.splits import Split
 from nin.errors import DataError, UsageError
@@ -339,7 +340,8 @@ def test_errors_name_the_file_in_one_safe_line(tmp_path):
     ):
         read_picture(path)
     with pytest.raises(
-        PictureError, match=r"^x\.png is a PDF, not a picture this program reads \(JPEG, PNG, WebP, BMP, GIF\);"
+        PictureError,
+        match=r"^x\.png is a PDF, not a picture this program reads \(JPEG, PNG, WebP, BMP, GIF, TIFF, AVIF, PNM\);",
     ):
         read_picture(b"%PDF-1.7", name="x.png")
     with pytest.raises(DataError, match=r"^the picture is an empty file"):
@@ -347,8 +349,11 @@ def test_errors_name_the_file_in_one_safe_line(tmp_path):
 
 
 def test_names_of_pictures():
-    assert all(is_picture_name(name) for name in ("a.JPG", "b.jpeg", "c.webp", "d.PNG", "e.gif", "f.bmp"))
-    assert not any(is_picture_name(name) for name in ("a.tif", "b.txt", "jpg", ".jpg", "c.npy", "d.svg"))
+    assert all(
+        is_picture_name(name)
+        for name in ("a.JPG", "b.jpeg", "c.webp", "d.PNG", "e.gif", "f.bmp", "g.tif", "h.avif", "i.pgm", "j.HEIC")
+    )
+    assert not any(is_picture_name(name) for name in ("a.psd", "b.txt", "jpg", ".jpg", "c.npy", "d.svg"))
 
 
 def test_many_threads_read_the_same_pixels():

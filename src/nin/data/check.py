@@ -24,7 +24,7 @@ from nin.errors import DataError
 NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
 FEW = 20  # ours: pictures of a class under which training is a gamble
 IMBALANCED = 3.0  # ours: largest class / smallest class from which it is worth saying
-GRAY = {"L", "1", "I;16", "I", "F", "L;16-bit", "L;32-bit", "L;floating-point"}  # modes of one channel
+GRAY = {"L", "1", "I;16"}  # modes of one channel, beside those that begin with L;
 BLOCK = 512  # pictures looked at before the progress is told
 
 Place = tuple[str, str, str]  # split, name, class
@@ -322,7 +322,7 @@ def _suggestions(check: Check) -> Iterable[str]:
             yield f"collect more pictures of {escape_name(small[1])} ({small[0]:,}), or judge by balanced accuracy"
     if check.aspect is not None and check.aspect.max > 1.5 * check.aspect.min:
         yield "shapes differ much: fit pad keeps them whole, fit stretch distorts, fit crop cuts"
-    if check.modes and set(check.modes) <= GRAY:
+    if check.modes and all(mode in GRAY or mode.startswith("L;") for mode in check.modes):
         yield "all pictures are gray: one channel is enough"
 
 

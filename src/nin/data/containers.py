@@ -1,15 +1,29 @@
 """What a picture file says about itself, read before any decoder sees it (no Pillow here, nothing allocated).
 
-`inspect` decides the format by its first bytes, never by its name, walks the container once, refuses what is cut
-short or built to exhaust a decoder, and hands on only the bytes of the first picture: no text chunks, no metadata, no
-further frames, nothing after the end. Sources: ITU-T T.81 annex B, PNG third edition, GIF89a, the WebP container
-specification, the Windows bitmap headers.
+The format is decided by the first bytes, never by the name (formats.py). A reader walks the container once, refuses
+what is cut short or built to exhaust a decoder, and hands on only the bytes of the first picture: no text chunks, no
+metadata, no further frames, nothing after the end. Sources: ITU-T T.81 annex B, PNG third edition, GIF89a, the WebP
+container specification, the Windows bitmap headers.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 
-READABLE = "JPEG, PNG, WebP, BMP, GIF"
+import numpy as np
+
+FORMATS = {  # what is read -> the endings of its files, its media type
+    "JPEG": ((".jpg", ".jpeg", ".jpe", ".jfif"), "image/jpeg"),
+    "PNG": ((".png", ".apng"), "image/png"),
+    "WebP": ((".webp",), "image/webp"),
+    "BMP": ((".bmp", ".dib"), "image/bmp"),
+    "GIF": ((".gif",), "image/gif"),
+    "TIFF": ((".tif", ".tiff"), "image/tiff"),
+    "AVIF": ((".avif",), "image/avif"),
+    "PNM": ((".pbm", ".pgm", ".ppm", ".pnm"), "image/x-portable-anymap"),
+}
+HEIF = ((".heic", ".heif", ".hif"), "image/heic")  # read where the extra [heic] is installed
+READABLE = ", ".join(FORMATS)
 MAX_CHUNKS = 20_000  # ours: 64 MiB of PNG in pieces of 4 kB are 16,384 chunks
 MAX_JPEG_SEGMENTS = 4_096  # ours: an ICC profile of 16 MB has 255 segments
 MAX_JPEG_SCANS = 200  # ours: encoders write at most some 14 scans; a decoder visits the whole picture for each
@@ -34,7 +48,8 @@ class Refused(Exception):
 class Header:
     """The first picture of a file. `data`: the bytes for the decoder; `depth`: bits a channel of a PNG; `buffered`: a
     JPEG whose decoder keeps the whole picture in memory whatever size is asked of it (progressive, or several scans);
-    `orientation`: EXIF's, 1 (as stored) to 8; `ended`: False for a JPEG whose end marker is missing, here added."""
+    `orientation`: EXIF's, 1 (as stored) to 8; `ended`: False for a JPEG whose end marker is missing, here added;
+    `decode`: gives the pixels (H, W, C) of a format that no decoder of Pillow reads whole; `data` is empty then."""
 
     format: str
     width: int
@@ -44,17 +59,7 @@ class Header:
     buffered: bool = False
     orientation: int = 1
     ended: bool = True
-
-
-def inspect(data: bytes) -> Header:
-    """The header of the picture in `data`; raises Refused."""
-    for magic, read in _READERS:
-        if data.startswith(magic):
-            header = read(data)
-            if header.width <= 0 or header.height <= 0:
-                raise Refused(f"{header.format} of {header.width} x {header.height} pixels")
-            return header
-    raise Refused(f"{foreign_format(data)}, not a picture this program reads ({READABLE})")
+    decode: Callable[[], np.ndarray] | None = None
 
 
 def foreign_format(data: bytes) -> str:
@@ -255,7 +260,7 @@ def _little(data: bytes) -> int:
     return int.from_bytes(data, "little")
 
 
-_READERS = (
+READERS = (
     (b"\xff\xd8\xff", _jpeg),
     (b"\x89PNG\r\n\x1a\n", _png),
     (b"RIFF", _webp),
@@ -267,10 +272,8 @@ _FOREIGN = {
     b"%PDF": "a PDF",
     b"%!PS": "an EPS or PostScript file",
     b"\xc5\xd0\xd3\xc6": "an EPS or PostScript file",
-    b"II*\0": "a TIFF picture",
-    b"MM\0*": "a TIFF picture",
-    b"II+\0": "a TIFF picture",
-    b"MM\0+": "a TIFF picture",
+    b"II+\0": "a BigTIFF picture",
+    b"MM\0+": "a BigTIFF picture",
     b"PK\x03\x04": "a ZIP archive",
     b"PK\x05\x06": "a ZIP archive",
     b"\x7fELF": "a program",
@@ -291,8 +294,6 @@ _FOREIGN = {
     b"\x80\x04\x95": "a Python pickle",
 }
 _BRANDS = {
-    b"avif": "an AVIF picture",
-    b"avis": "an AVIF picture",
     b"heic": "a HEIC photo",
     b"heix": "a HEIC photo",
     b"mif1": "a HEIF photo",

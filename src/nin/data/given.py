@@ -17,7 +17,7 @@ from PIL import Image
 
 from nin.artifacts import escape_name
 from nin.choices import expanded, shown
-from nin.data.containers import Refused
+from nin.data.containers import READABLE, Refused
 from nin.data.images import LIMITS, TURNS, PictureError, is_picture_name, to_array
 from nin.errors import UsageError
 
@@ -118,7 +118,7 @@ def _expand(text: str) -> list[Path]:
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.is_file() and is_picture_name(p) and not _hidden(p, path))
         if not found:
-            raise UsageError(f"{escape_name(text)} holds no pictures (JPEG, PNG, WebP, BMP, GIF)")
+            raise UsageError(f"{escape_name(text)} holds no pictures ({READABLE})")
         return found
     if path.exists():
         return [path]

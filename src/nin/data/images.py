@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.AvifImagePlugin import AvifImageFile
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
@@ -30,10 +31,10 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from nin.artifacts import escape_name
-from nin.data.containers import Header, Refused, inspect
+from nin.data.containers import Header, Refused, exif_orientation
+from nin.data.formats import SUFFIXES, inspect
 from nin.errors import DataError, UsageError
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".bmp", ".dib", ".gif"})
 FILLERS = tuple(bytes([byte] * 4_096) for byte in (0x00, 0x55, 0xAA, 0xC3, 0xF8))  # codes for more than the blocks of a
 # JPEG's unit that lie outside of the picture, at most 15 of 64 codes of 26 bits
 NO_END = "a JPEG without its end marker, whose pixels are all there"
@@ -46,6 +47,7 @@ _DECODERS: dict[str, type[ImageFile]] = {
     "WebP": WebPImageFile,
     "BMP": BmpImageFile,
     "GIF": GifImageFile,
+    "AVIF": AvifImageFile,
 }
 _DECODER_ERRORS = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError),
@@ -131,15 +133,14 @@ def read_picture(
         if len(data) > limits.max_bytes:
             raise Refused(f"more than the {limits.max_bytes:,} bytes allowed")
         header = inspect(data)
-        image, values = _decoded(header, near, limits)
+        header, mode, values = _decoded(header, near, limits)
         pixels = TURNS[header.orientation](values)
     except Refused as error:
         raise PictureError(name, str(error)) from None
     except MemoryError as error:
         raise PictureError(name, "not enough memory to decode it") from error
     width, height = (header.height, header.width) if header.orientation >= 5 else (header.width, header.height)
-    deep = pixels.dtype == np.uint16 and not image.mode.startswith("I")
-    mode, rotated = f"{image.mode};16" if deep else image.mode, header.orientation != 1
+    rotated = header.orientation != 1
     notes = () if header.ended else (NO_END,)
     return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated, notes)
 
@@ -161,26 +162,58 @@ def _read_file(path: Path, limits: Limits) -> bytes:
         raise Refused("no such file") from error
 
 
-def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[ImageFile, np.ndarray]:
-    """The loaded image, and its pixels (H, W, C) as deep as they are stored."""
+def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[Header, str, np.ndarray]:
+    """The header as the decoder completes it, the mode, and the pixels (H, W, C) as deep as they are stored."""
+    if header.decode is not None:
+        values = _by_hand(header.decode, header, limits)
+        mode = {1: "L", 3: "RGB", 4: "RGBA"}[values.shape[2]]
+        return header, mode if values.dtype == np.uint8 else f"{mode};{values.dtype}", values
+    if header.format == "HEIC":
+        values = _by_hand(lambda: _heif(header), header, limits)
+        header = replace(header, width=values.shape[1], height=values.shape[0])  # cut and turned as the file says
+        return header, {3: "RGB", 4: "RGBA"}[values.shape[2]], values
     if not header.ended:
         _expect_whole(header, limits)
-    if header.depth != 16 or header.format != "PNG":
-        image = _load(header, near, limits)
-        return image, to_array(image, header.depth)
-    if header.data[25] == 4:  # gray and alpha, 16 bits each: Pillow drops the low bytes, but four bytes are RGBA
-        image = _load(replace(header, data=_as_bytes(header.data)), near, limits)
-        gray, alpha = np.moveaxis(np.asarray(image).view(">u2"), -1, 0).astype(np.uint16)
-        return image, np.stack([gray, gray, gray, alpha], axis=-1)
     image = _load(header, near, limits)
-    if header.data[25] not in (2, 6):
-        return image, to_array(image, header.depth)
-    high, low = np.asarray(image), np.asarray(_load(header, near, limits, low=True))
-    values = high.astype(np.uint16) << 8 | low
+    if header.format == "AVIF":  # its turns and mirrorings are told as EXIF would
+        header = replace(header, orientation=exif_orientation(image.info.get("exif") or b""))
+    if header.format != "PNG" or header.depth != 16 or header.data[25] not in (2, 4, 6):
+        return header, image.mode, to_array(image, header.depth)
+    return header, f"{image.mode};16", _deep_colour(image, header, limits)
+
+
+def _by_hand(decode: Callable[[], np.ndarray], header: Header, limits: Limits) -> np.ndarray:
+    """What `decode` gives, once the size is allowed."""
+    size = header.width, header.height
+    if size[0] * size[1] > limits.max_pixels:
+        raise _too_large(size, limits.max_pixels, limits)
+    try:
+        values = decode()
+    except _DECODER_ERRORS as error:
+        raise Refused(f"damaged {header.format}") from error
+    return values
+
+
+def _heif(header: Header) -> np.ndarray:
+    """(H, W, 3 or 4) uint8 of a phone's photo; turned already, where it says so."""
+    import pillow_heif
+
+    image = pillow_heif.open_heif(BytesIO(header.data), convert_hdr_to_8bit=True).to_pillow()
+    return np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
+
+
+def _deep_colour(image: ImageFile, header: Header, limits: Limits) -> np.ndarray:
+    """(H, W, 3 or 4) uint16 of a PNG, of which Pillow drops the low bytes; `image`: what it gives."""
+    if header.data[25] == 4:  # gray and alpha, 16 bits each: four bytes, as RGBA has
+        image = _load(replace(header, data=_as_bytes(header.data)), None, limits)
+        gray, alpha = np.moveaxis(np.asarray(image).view(">u2"), -1, 0).astype(np.uint16)
+        return np.stack([gray, gray, gray, alpha], axis=-1)
+    low = np.asarray(_load(header, None, limits, low=True))
+    values: np.ndarray = np.asarray(image).astype(np.uint16) << 8 | low
     if isinstance(key := image.info.get("transparency"), tuple):
         opaque = np.where((values == key).all(-1, keepdims=True), np.uint16(0), np.uint16(65535))
         values = np.concatenate([values, opaque], axis=-1)
-    return image, values
+    return values
 
 
 def _expect_whole(header: Header, limits: Limits) -> None:
@@ -213,7 +246,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
         raise _too_large(size, cap, limits)
     try:
         image = _DECODERS[header.format](BytesIO(header.data))
-        if image.size != size:
+        if (image.size != size and header.format != "AVIF") or image.width * image.height > cap:
             raise Refused(f"damaged {header.format} (two different sizes)")
         if header.format == "JPEG" and near is not None:
             image.draft(None, (2 * near, 2 * near))

@@ -23,7 +23,8 @@ import numpy as np
 
 from nin.artifacts import escape_name, read_bytes
 from nin.data.folders import IGNORED, not_a_file
-from nin.data.images import LIMITS, SUFFIXES, is_picture_name
+from nin.data.formats import SUFFIXES
+from nin.data.images import LIMITS, is_picture_name
 from nin.data.spelling import clean, join_names, same
 from nin.data.split_names import SPLIT_WORDS, split_names
 from nin.data.splits import SPLITS, Source, Split, natural

@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from nin.data.containers import FORMATS, READABLE
 from nin.deploy.routes import ROUTES, Route
 
 LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
@@ -168,7 +169,7 @@ def openapi(models: Sequence[str], body_bytes: int) -> dict[str, Any]:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
     about = (
         "Send a picture, get its classes and where in the picture they are. Bodies have at most "
-        f"{body_bytes:,} bytes; JPEG, PNG, WebP, BMP and GIF are read, whatever a body is called. What is asked in the "
+        f"{body_bytes:,} bytes; {READABLE} are read, whatever a body is called. What is asked in the "
         'query may be fields of the form instead. Every error is {"error": "why"}.'
     )
     return {
@@ -224,9 +225,7 @@ def _query_parameters(route: Route) -> list[dict[str, Any]]:
 def _bodies(route: Route) -> dict[str, Any]:
     if route.takes == "json":
         return {JSON: {"schema": {"$ref": "#/components/schemas/infer"}}}
-    raw = {
-        kind: {"schema": FILE} for kind in (BYTES, "image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif")
-    }
+    raw = {kind: {"schema": FILE} for kind in (BYTES, *(media for _, media in FORMATS.values()))}
     form = {"schema": {**_object("file", file=FILE), "additionalProperties": False}}
     return {"multipart/form-data": form, **raw}
 
