@@ -50,7 +50,7 @@ THIRD_PARTY = {
     "protobuf": set(),
     "choices": set(),
     "network": {"torch", "safetensors"},  # others' weights come in types that NumPy lacks
-    "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy"},
+    "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy", "pillow_heif"},
     "bundle": {"numpy", "yaml", "huggingface_hub"},
     "training": {"numpy", "torch"},
     "deploy": {"numpy", "torch", "onnxruntime", "openvino", "httptools", "ray", "pyarrow"},

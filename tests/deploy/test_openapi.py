@@ -39,7 +39,16 @@ def test_every_route_is_described_and_every_schema_is_one():
         jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
 
 
-@schemathesis.serializer("image/jpeg", "image/png", "image/webp", "image/bmp", "image/gif", "image/tiff", "image/avif", "image/x-portable-anymap")
+@schemathesis.serializer(
+    "image/jpeg",
+    "image/png",
+    "image/webp",
+    "image/bmp",
+    "image/gif",
+    "image/tiff",
+    "image/avif",
+    "image/x-portable-anymap",
+)
 def picture(_context, value):
     """What stands for a picture goes out as it is."""
     return value if isinstance(value, bytes) else str(getattr(value, "data", value)).encode("utf-8", "replace")
