@@ -378,15 +378,16 @@ class RunLock:
         self.folder, self._descriptor = Path(folder), -1
 
     def __enter__(self) -> Self:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with _refusing(self.folder, "locked"):
-            self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
+            self._descriptor = os.open(
+                self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
+            )
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
                 owner = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-                self.__exit__()
+                os.close(self._descriptor)
                 text = f"{escape_name(self.folder)} is in use by {escape_name(owner)}"
                 raise ArtifactError(f"{text}; wait for it to end or choose another folder") from error
         with suppress(OSError):  # the name is a courtesy: on a full disk the lock holds all the same
@@ -397,4 +398,5 @@ class RunLock:
     def __exit__(self, *_: object) -> None:
         descriptor, self._descriptor = self._descriptor, -1
         if descriptor >= 0:
+            os.ftruncate(descriptor, 0)  # free, and no data to whoever reads all files of a folder
             os.close(descriptor)  # the file stays: removing it would let two processes hold "the" lock

@@ -7,7 +7,7 @@ import json
 import os
 import random
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from itertools import pairwise
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from conftest import cuts, make_bundle, preprocess  # noqa: E402
 from nin.data.images import PictureError  # noqa: E402
 from nin.deploy import answering, places  # noqa: E402
 from nin.deploy import batch as batching  # noqa: E402
-from nin.deploy.answering import MANIFEST, Worker, part_facts  # noqa: E402
+from nin.deploy.answering import MANIFEST, Worker, part_facts, read_manifest  # noqa: E402
 from nin.deploy.engine import engine_from_bytes, open_engine, pack_engine  # noqa: E402
 from nin.deploy.listing import open_listing, unpacked  # noqa: E402
 from nin.deploy.places import Anywhere, Bucket, Folder, place_of  # noqa: E402
@@ -66,7 +66,7 @@ def run(default_bundle, monkeypatch):
     """`nin batch` with one worker in this process in Ray's place; a row may be told to be the last one."""
 
     def go(source, destination, *, last=None, told=None, model=None, **options):
-        planned = {name: options.pop(name) for name in ("block_size", "scores", "runtime") if name in options}
+        planned = {name: options.pop(name) for name in ("block_size", "scores", "runtime", "column") if name in options}
         work = batching.plan(str(model or default_bundle.folder), str(source), str(destination), **planned)
         go.rows = []
 
@@ -140,7 +140,7 @@ def test_every_picture_is_answered_as_the_engine_answers(run, engine, photos, co
 
 def test_a_part_tells_what_made_it(run, engine, photos, tmp_path):
     run(photos, tmp_path / "out")
-    (part,) = (tmp_path / "out").glob("*.parquet")
+    (part,) = (tmp_path / "out").glob("part-*.parquet")
     schema = pq.read_schema(part)
     assert [(field.name, str(field.type)) for field in schema] == [
         ("path", "string"),
@@ -152,7 +152,7 @@ def test_a_part_tells_what_made_it(run, engine, photos, tmp_path):
     assert json.loads(facts["classes"]) == list(engine.classes)
     assert (facts["model"], facts["model_sha256"], facts["errors"]) == ("small", engine.digest, "0")
     assert float(facts["unknown_below"]) == 0.2
-    manifest = json.loads((tmp_path / "out" / MANIFEST).read_text())
+    manifest = read_manifest(Folder(tmp_path / "out"))
     assert (manifest["state"], manifest["pictures"], manifest["parts"]) == ("complete", 23, [part.name])
     assert [row["path"] for row in table(tmp_path / "out")] == [
         *(f"9/{n}.png" for n in range(3, 23, 4)),
@@ -210,12 +210,102 @@ def test_parquet_in(kind, run, engine, photos, tmp_path):
     paths = [row["path"] for row in rows]
     if kind == "bytes":
         assert paths == [*names, "junk", "none"]
-        assert rows[-1]["error"] == "no bytes in this row"
+        assert rows[-1]["error"] == "neither bytes nor a path in this row"
     elif kind == "image":
         assert paths == [*(f"list.parquet#{n}" for n in range(24)), "junk", "list.parquet#25"]
     else:
         assert paths == [*columns["path"][:-1], ""]
         assert [row["error"] for row in rows[-2:]] == ["no such file", "no path in this row"]
+
+
+def typed(kind, data):
+    """The pictures as other writers type them: polars views, pandas dictionaries, Hugging Face {bytes, path}."""
+    if kind == "struct of views":
+        fields = [pa.array(data, pa.binary_view()), pa.array([None] * len(data), pa.string_view())]
+        return pa.StructArray.from_arrays(fields, ["bytes", "path"])
+    kinds = {"binary": pa.binary(), "large": pa.large_binary(), "view": pa.binary_view()}
+    return pa.array(data, pa.binary()).dictionary_encode() if kind == "dictionary" else pa.array(data, kinds[kind])
+
+
+@pytest.mark.parametrize("kind", ["binary", "large", "view", "dictionary", "struct of views"])
+@pytest.mark.parametrize("column", ["image", "img", "picture", "pixel_values", "무엇"])
+def test_pictures_of_every_type_and_usual_name_in_parquet(column, kind, run, engine, photos, tmp_path):
+    files = files_below(photos)
+    data = [file.read_bytes() for file in files.values()]
+    rows = pa.table({"label": list(range(len(data))), column: typed(kind, data), "file_name": list(files)})
+    pq.write_table(rows, tmp_path / "t.parquet")
+    run(tmp_path / "t.parquet", tmp_path / "out")
+    expect_rows(table(tmp_path / "out"), expected(engine, files))
+    (note,) = open_listing(str(tmp_path / "t.parquet")).notes or ("",)
+    assert note == ("" if column == "image" else f"pictures are read from the column {column}")
+
+
+def test_rows_of_hugging_face_that_hold_paths_only(run, engine, photos, tmp_path):
+    """{bytes: null, path}: what `datasets` writes where pictures are not embedded; bytes go first."""
+    files = files_below(photos)
+    names = list(files)
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    (tmp_path / "set" / "data" / "near").symlink_to(photos)  # beside the table; links to folders are not looked into
+    (tmp_path / "set" / "far").symlink_to(photos)  # from the source on
+    cells = [{"bytes": None, "path": f"near/{name}"} for name in names]
+    cells += [{"bytes": None, "path": "far\\" + name.replace("/", "\\")} for name in names]
+    cells += [{"bytes": None, "path": str(files[name])} for name in names]
+    cells += [{"bytes": files[name].read_bytes(), "path": "elsewhere.png"} for name in names]
+    bad = [{"bytes": None, "path": "no.png"}, {"bytes": None, "path": None}, None, {"bytes": b"", "path": "empty.png"}]
+    pq.write_table(pa.table({"image": [*cells, *bad]}), tmp_path / "set" / "data" / "t.parquet")
+    done = run(tmp_path / "set", tmp_path / "out")
+    rows = table(tmp_path / "out")
+    wanted = [(label, error) for label, *_, error in expected(engine, files).values()]
+    assert [(row["label"], row["error"]) for row in rows[: len(cells)]] == 4 * wanted
+    assert [row["path"] for row in rows[: len(cells)]] == [cell["path"] for cell in cells]
+    assert [row["error"] for row in rows[len(cells) : -1]] == [
+        "no such file",
+        *["neither bytes nor a path in this row"] * 2,
+    ]
+    assert rows[-1]["label"] is None and "empty" in rows[-1]["error"]
+    assert (done.pictures, done.errors) == (len(cells) + 4, 4)
+
+
+def test_a_table_of_paths_in_a_folder_below_is_read_from_its_own_folder(run, engine, photos, tmp_path):
+    files = files_below(photos)
+    (tmp_path / "lists" / "below").mkdir(parents=True)
+    (tmp_path / "lists" / "below" / "pictures").symlink_to(photos)
+    paths = [f"pictures/{name}" for name in files]
+    pq.write_table(
+        pa.table({"file_name": pa.array(paths, pa.string_view())}), tmp_path / "lists" / "below" / "t.parquet"
+    )
+    run(tmp_path / "lists", tmp_path / "out")
+    expect_rows(table(tmp_path / "out"), {f"pictures/{name}": row for name, row in expected(engine, files).items()})
+
+
+def test_of_several_columns_one_is_named(run, engine, photos, tmp_path):
+    files = files_below(photos)
+    data = [file.read_bytes() for file in files.values()]
+    rows = {"before": [b"x"] * len(data), "after": data, "number": [1] * len(data), "path": list(files)}
+    pq.write_table(pa.table(rows), tmp_path / "t.parquet")
+    with pytest.raises(DataError, match=r"has the columns before, after, number, path; .* or name it with --column$"):
+        run(tmp_path / "t.parquet", tmp_path / "out")
+    for wrong, why in (("number", "no picture or path"), ("middle", "not there")):
+        with pytest.raises(DataError, match=rf"'{wrong}' is {why}; --column can be one of before, after, number, path"):
+            run(tmp_path / "t.parquet", tmp_path / "out", column=wrong)
+    run(tmp_path / "t.parquet", tmp_path / "out", column="after")
+    expect_rows(table(tmp_path / "out"), expected(engine, files))
+    with pytest.raises(UsageError, match=r"--column is for Parquet files, and .*photos holds pictures; leave it out$"):
+        run(photos, tmp_path / "other", column="after")
+
+
+def test_whoever_reads_the_whole_folder_finds_answers_alone(run, photos, tmp_path):
+    """Readers that take every file of a folder (polars, Hugging Face's `parquet`) need one kind and one schema."""
+    names = sorted(files_below(photos))
+    for other in ("README.md", ".gitattributes", "_SUCCESS"):
+        (photos / other).write_text("x")
+    run(photos, tmp_path / "out", block_size=8, scores=True)
+    filled = [file for file in (tmp_path / "out").iterdir() if file.stat().st_size]
+    assert {file.suffix for file in filled} == {".parquet"}
+    tables = [pq.read_table(file) for file in filled]
+    assert len({each.schema.remove_metadata().to_string() for each in tables}) == 1
+    whole = pa.concat_tables([each.replace_schema_metadata() for each in tables])
+    assert sorted(whole["path"].to_pylist()) == names
 
 
 def test_blocks_of_tables_cover_every_row_once(tmp_path):
@@ -257,7 +347,7 @@ def test_a_restart_does_what_is_left_and_no_more(run, engine, photos, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(KeyboardInterrupt):
         run(photos, out, block_size=4, last=2)
-    assert json.loads((out / MANIFEST).read_text())["state"] == "unfinished"
+    assert read_manifest(Folder(out))["state"] == "unfinished"
     first = {p.name: (p.stat().st_ino, p.stat().st_mtime_ns) for p in out.glob("part-*")}
     assert len(first) == 2
     (out / ".nin-0123456789abcdef.tmp").write_bytes(b"half")
@@ -370,7 +460,7 @@ def test_another_work_is_refused(run, photos, tmp_path):
     manifest = out / MANIFEST
     manifest.write_bytes(manifest.read_bytes().replace(b"complete", b"COMPLETE"))
     for overwrite in (False, True):
-        with pytest.raises(ArtifactError, match=r"_manifest.json is damaged"):
+        with pytest.raises(ArtifactError, match=r"_manifest.parquet is damaged"):
             run(photos, out, block_size=4, overwrite=overwrite)
     assert {p.name for p in out.iterdir()} == set(before)
 
@@ -523,7 +613,20 @@ def test_names_in_tables(tmp_path):
     pictures = Anywhere(Folder(tmp_path))
     assert pictures.picture("a.png") == tmp_path / "a.png"
     assert pictures.picture(str(tmp_path / "a.png")) == tmp_path / "a.png"
-    assert pictures.picture((tmp_path / "a.png").as_uri()) == b"x"
+    assert pictures.picture((tmp_path / "a.png").as_uri()) == tmp_path / "a.png"
+    (tmp_path / "two words").mkdir()
+    (tmp_path / "two words" / "그림.png").write_bytes(b"x")
+    assert pictures.picture((tmp_path / "two words" / "그림.png").as_uri()) == tmp_path / "two words" / "그림.png"
+    assert pictures.picture("two words\\그림.png") == tmp_path / "two words" / "그림.png"
+    (tmp_path / "two words\\그림.png").write_bytes(b"a name like any other on this system")
+    assert pictures.picture("two words\\그림.png") == tmp_path / "two words\\그림.png"
+    assert pictures.picture("two words\0그림.png") == tmp_path / "two words" / "그림.png"
+    assert pictures.picture("two words\0a.png") == tmp_path / "a.png"
+    for address in ("http://127.0.0.1:1/a.png", "C:\\photos\\a.png"):
+        with (
+            pytest.raises(PictureError, match=r"an address that is not read here") if "//" in address else nullcontext()
+        ):
+            assert not Path(pictures.picture(address)).exists()
     with pytest.raises(PictureError, match="no path"):
         pictures.picture("")
     assert place_of("here").address == str(Path.cwd() / "here") and place_of("here").text == "here"

@@ -26,7 +26,9 @@ pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("ray")
 
 from nin.deploy import cluster  # noqa: E402
+from nin.deploy.answering import read_manifest  # noqa: E402
 from nin.deploy.engine import open_engine  # noqa: E402
+from nin.deploy.places import Folder  # noqa: E402
 from nin.errors import NinError, UsageError  # noqa: E402
 
 PICTURES, BLOCK = 240, 6
@@ -155,7 +157,7 @@ def test_a_worker_is_killed_and_every_picture_is_answered_once(default_bundle, p
     assert (said["pictures"], said["errors"], said["blocks"], said["skipped"]) == (240, 60, 40, 0)
     assert said["processes"] >= 2
     expect_each_once(out, wanted)
-    assert json.loads((out / "_manifest.json").read_text())["state"] == "complete"
+    assert read_manifest(Folder(out))["state"] == "complete"
     assert not scratch.exists()
     assert list((tmp_path / "home").iterdir()) == []
     assert {path.name[:5] for path in out.iterdir()} == {"part-", "_mani", ".lock"}

@@ -10,7 +10,7 @@ from nin.cli.parameters import Json, Model, Words
 from nin.cli.screen import safe
 from nin.workflows.options import BatchOptions
 
-SOURCE = "A folder of pictures, Parquet files (column path, bytes or image), or a bucket: s3://name/prefix."
+SOURCE = "A folder of pictures, Parquet files, or a bucket: s3://name/prefix."
 DESTINATION = "A new folder or bucket prefix for the Parquet files, or one in which the same work goes on."
 DEFAULTS = BatchOptions()
 

@@ -16,18 +16,18 @@ from typing import Any
 import numpy as np
 
 from nin import __version__
-from nin.artifacts import open_sealed_json
+from nin.artifacts import escape_name, open_sealed_json, seal_json
 from nin.data.images import PictureError
 from nin.deploy.engine import Engine, engine_from_bytes
-from nin.deploy.listing import Kind, open_table, unpacked
+from nin.deploy.listing import PATH_COLUMNS, Kind, beside, open_table, own_name, unpacked
 from nin.deploy.places import Anywhere, Folder, Place, place_of
 from nin.deploy.runtimes import Runtime
 from nin.errors import ArtifactError, NinError, UsageError
 
 BATCH = 64  # pictures that are decoded while as many are computed
-MANIFEST = "_manifest.json"  # what begins with _ or . is no data to those who read a folder of Parquet files
+MANIFEST = "_manifest.parquet"  # of no rows: whoever reads the whole folder as one table is not disturbed
 READERS, BUCKET_READERS = 2, 16  # threads that read and decode: a bucket is waited for, a folder is not
-Item = tuple[str, Any]  # a picture's name, and where it is: its path, its bytes, or the PictureError in its place
+Item = tuple[str, bytes | str | None]  # a picture's name, and its bytes, or where they lie
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ class Worker:
         if work.version != __version__:
             raise UsageError(f"a worker has nin {__version__}, the command nin {work.version}; install the same")
         self.source, self.destination = place_of(work.source), place_of(work.destination)
-        self.pictures = Anywhere(self.source) if work.kind == "paths" else self.source
+        self.pictures = self.source if work.kind == "pictures" else Anywhere(self.source)
         expect_work(self.destination, work.work)
         packed = self._model() if callable(self._model) else self._model
         self.engine = engine_from_bytes(packed, threads=work.threads, runtime=work.runtime)
@@ -101,7 +101,8 @@ class Worker:
     def _answer(self, inputs: list[Any]) -> Rows:
         """The answers for a block's pictures in their order; a batch is read and decoded while another is computed."""
         rows, waiting = Rows(), []
-        items = iter(self._rows_of_tables(inputs) if self.work.kind == "bytes" else ((name, None) for name in inputs))
+        bytes_ = self.work.kind == "bytes"
+        items = iter(self._rows_of_tables(inputs) if bytes_ else ((own_name(name), name) for name in inputs))
         while batch := [(name, self.pool.submit(self._pixels, name, data)) for name, data in islice(items, BATCH)]:
             waiting.append(batch)
             if len(waiting) == 2:
@@ -110,12 +111,13 @@ class Worker:
             self._compute(batch, rows)
         return rows
 
-    def _pixels(self, name: str, data: bytes | None) -> np.ndarray | str:
-        """A picture as the engine takes it, or why there is none."""
+    def _pixels(self, name: str, data: bytes | str | None) -> np.ndarray | str:
+        """A picture as the engine takes it, or why there is none. data: its bytes, or where they lie."""
         try:
-            if self.work.kind == "bytes" and data is None:
-                return "no bytes in this row"
-            return self.engine.preprocess.load(self.pictures.picture(name) if data is None else data, name=name)
+            if data is None:
+                return "neither bytes nor a path in this row"
+            found = self.pictures.picture(data) if isinstance(data, str) else data
+            return self.engine.preprocess.load(found, name=name)
         except PictureError as error:
             return error.reason
 
@@ -140,29 +142,32 @@ class Worker:
                 tables = {file: open_table(self.source, file)}
             table = tables[file]
             before = sum(table.metadata.row_group(n).num_rows for n in range(group))
-            columns = [column, *(["path"] if "path" in table.schema_arrow.names else [])]
+            names = [name for name in PATH_COLUMNS if name in table.schema_arrow.names and name != column][:1]
             row = 0
-            for batch in table.iter_batches(BATCH, row_groups=[group], columns=columns):
+            for batch in table.iter_batches(BATCH, row_groups=[group], columns=[column, *names]):
                 start, stop = max(first - row, 0), min(end - row, len(batch))
                 if start < stop:
                     for offset, cells in enumerate(batch.slice(start, stop - start).to_pylist(), row + start):
-                        yield _item(cells, column, f"{file}#{before + offset}")
+                        yield _item(cells, column, names, f"{file}#{before + offset}", file)
                 row += len(batch)
                 if row >= end:
                     break
 
 
-def _item(cells: dict[str, Any], column: str, place: str) -> Item:
+def _item(cells: dict[str, Any], column: str, names: list[str], place: str, file: str) -> Item:
+    """A row's own name, and its bytes or, as Hugging Face's data sets have it, the path beside bytes that are null."""
     cell = cells[column]
-    own = cell.get("path") if isinstance(cell, dict) else None
-    named = cells.get("path") or own
-    return (named if isinstance(named, str) else place), (cell.get("bytes") if isinstance(cell, dict) else cell)
+    own, data = (cell.get("path"), cell.get("bytes")) if isinstance(cell, dict) else (None, cell)
+    named = next((each for each in (*(cells[name] for name in names), own) if isinstance(each, str) and each), None)
+    if data is None and isinstance(own, str) and own:
+        data = beside(file, own)
+    return (named or place), data
 
 
 def expect_work(destination: Place, work: str) -> None:
     """Raise ArtifactError unless the destination is the one in which this work was begun, seen from here, too."""
     try:
-        begun = open_sealed_json(destination.read(MANIFEST), MANIFEST)["work"]
+        begun = read_manifest(destination)["work"]
     except ArtifactError:
         begun = None
     if begun != work:
@@ -180,19 +185,28 @@ def _done_schema() -> Any:
     return pa.schema([*whole, pa.field("failed", pa.string())])
 
 
-def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
-    """A Parquet file of answers with all that is needed to understand it in its metadata."""
+def _answers_schema(scores: bool, facts: dict[str, str]) -> Any:
+    """The columns of every file of a destination as a pyarrow.Schema, and what its metadata say."""
+    import pyarrow as pa
+
+    columns = {"path": pa.string(), "label": pa.string(), "score": pa.float32()}
+    columns |= {"scores": pa.list_(pa.float32())} if scores else {}
+    return pa.schema([*columns.items(), ("error", pa.string())], metadata=facts)
+
+
+def _written(table: Any) -> bytes:
     import pyarrow as pa
     from pyarrow import parquet
 
-    columns: dict[str, Any] = {
-        "path": pa.array(rows.path, pa.string()),
-        "label": pa.array(rows.label, pa.string()),
-        "score": pa.array(rows.score, pa.float32()),
-    }
-    if work.scores:
-        columns["scores"] = pa.array(rows.scores, pa.list_(pa.float32()))
-    columns["error"] = pa.array(rows.error, pa.string())
+    stream = pa.BufferOutputStream()
+    parquet.write_table(table, stream)
+    return bytes(stream.getvalue())
+
+
+def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
+    """A Parquet file of answers with all that is needed to understand it in its metadata."""
+    import pyarrow as pa
+
     facts = {
         "nin": __version__,
         "part": name,
@@ -202,9 +216,26 @@ def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
         "classes": json.dumps(engine.classes, ensure_ascii=False),
         "unknown_below": json.dumps(engine.calibration.unknown_below),
     }
-    stream = pa.BufferOutputStream()
-    parquet.write_table(pa.table(columns).replace_schema_metadata(facts), stream)
-    return bytes(stream.getvalue())
+    schema = _answers_schema(work.scores, facts)
+    return _written(pa.table([getattr(rows, field.name) for field in schema], schema=schema))
+
+
+def manifest_file(said: dict[str, Any]) -> bytes:
+    """The manifest of a destination: a table of no answers, what is said sealed in its metadata."""
+    return _written(_answers_schema(bool(said["scores"]), {"manifest": seal_json(said).decode()}).empty_table())
+
+
+def read_manifest(destination: Place) -> dict[str, Any]:
+    """What `manifest_file` says; ArtifactError for a damaged one."""
+    import pyarrow as pa
+    from pyarrow.parquet import read_metadata
+
+    name = f"{destination.text}/{MANIFEST}"
+    try:
+        said = (read_metadata(pa.BufferReader(destination.read(MANIFEST))).metadata or {})[b"manifest"]
+    except (pa.ArrowException, OSError, KeyError) as error:
+        raise ArtifactError(f"{escape_name(name)} is damaged; choose another destination, or remove it") from error
+    return open_sealed_json(said, name)
 
 
 def part_facts(destination: Place, name: str) -> tuple[int, int] | None:

@@ -19,8 +19,8 @@ from time import perf_counter
 from typing import Any
 
 from nin import __version__
-from nin.artifacts import escape_name, open_sealed_json, seal_json
-from nin.deploy.answering import MANIFEST, Work, Worker, part_facts
+from nin.artifacts import escape_name
+from nin.deploy.answering import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
 from nin.deploy.cluster import finished_rows, joined
 from nin.deploy.engine import Engine, engine_from_bytes, pack_engine
 from nin.deploy.listing import BLOCK, Block, Listing, open_listing
@@ -28,7 +28,7 @@ from nin.deploy.places import Place, place_of
 from nin.deploy.runtimes import Runtime
 from nin.errors import Interrupted, NinError, UsageError
 
-FORMAT = 2  # of the manifest and of the parts
+FORMAT = 3  # of the manifest and of the parts
 LOOKERS = 16  # threads that look at finished parts
 MADE_BY_LOCKS = (".lock",)
 
@@ -94,7 +94,7 @@ class Batch:
         said: dict[str, Any] = {"work": self.work.work, **self.identity, "nin": __version__}
         said |= {"model": self.engine.name, "classes": list(self.engine.classes), "source": self.listing.place.text}
         said |= {"pictures": self.listing.pictures, **state, "parts": [self.part(b) for b in self.listing.blocks]}
-        return seal_json(said)
+        return manifest_file(said)
 
 
 def plan(
@@ -105,12 +105,16 @@ def plan(
     block_size: int | None = None,
     scores: bool = False,
     runtime: Runtime = "onnxruntime",
+    column: str | None = None,
 ) -> Batch:
-    """Open the model and list the pictures; raises ModelError, DataError or UsageError in one line."""
+    """Open the model and list the pictures; raises ModelError, DataError or UsageError in one line.
+
+    column: of Parquet files, the one with the pictures or their paths; None: recognised.
+    """
     packed = pack_engine(model)
     engine = engine_from_bytes(packed, threads=1)
     target, size = place_of(destination), block_size or BLOCK
-    listing = open_listing(source, size)
+    listing = open_listing(source, size, column)
     here, there = (f"{text if '://' in text else Path(text).resolve()}/" for text in (source, target.address))
     if listing.kind != "pictures" and there.startswith(here):
         raise UsageError(
@@ -180,7 +184,7 @@ def _look(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
     if MANIFEST not in names:
         found = escape_name(min(names))
         raise UsageError(f"{shown} holds {found}, which nin batch did not write; choose an empty or new destination")
-    begun = open_sealed_json(destination.read(MANIFEST), f"{destination.text}/{MANIFEST}")
+    begun = read_manifest(destination)
     strangers = names - {MANIFEST, *begun["parts"]}
     if strangers:
         found = escape_name(min(strangers))

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import unquote
 
 from nin.artifacts import RunLock, escape_name, make_folder, read_bytes, remove, sweep, write_bytes
 from nin.data.folders import IGNORED, MAX_DEPTH
@@ -285,16 +286,43 @@ class Anywhere:
         self._buckets: dict[str, Bucket] = {}
 
     def picture(self, name: str) -> Path | bytes:
-        """As that of a place."""
+        """As that of a place. What stands before a NUL is the table's folder, where a path is looked for first."""
+        folder, _, name = name.rpartition("\0")
         if not name:
             raise PictureError(name, "no path in this row")
         kind, found, rest = name.partition("://")
-        if not found and isinstance(self.place, Folder):
-            return self.place.path / name  # wherever a table says
         if not found:
-            return self.place.picture(name)
+            return self._from_table(folder, name)
+        if kind == "file":
+            return Path(unquote(rest.partition("/")[1] + rest.partition("/")[2]))
         root, _, path = rest.partition("/")
         if (start := f"{kind}://{root}") not in self._buckets:
-            filesystem, _ = _filesystem(f"{start}/")
+            try:
+                filesystem, _ = _filesystem(f"{start}/")
+            except UsageError:
+                raise PictureError(name, f"an address that is not read here ({escape_name(kind)[:20]}://)") from None
             self._buckets[start] = Bucket(filesystem, root, start)
-        return self._buckets[start].picture(path)
+        try:
+            return self._buckets[start].picture(path)
+        except (NinError, OSError):
+            raise
+        except Exception as error:  # what a file system of another package raises where nothing answers (hf://)
+            raise DataError(_refusal(without_password(name), "read", error)) from error
+
+    def _from_table(self, folder: str, name: str) -> Path | bytes:
+        """A path from the table's folder, the source or the root; `\\` is `/` where nothing has that name."""
+        place, names = self.place, [name, name.replace("\\", "/")] if "\\" in name else [name]
+        tried = [PurePosixPath(above) / each for each in names for above in dict.fromkeys((folder, ""))]
+        if isinstance(place, Folder):
+            paths = [place.path / each for each in tried]  # wherever a table says
+            return next((path for path in paths if _is_file(path)), paths[0])
+        if len(tried) > 1:
+            tried = [each for each in tried if place.entry(str(each)) is not None] or tried
+        return place.picture(str(tried[0]))
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # names that are too long, or no names
+        return False

@@ -31,7 +31,7 @@ def batch(
     hears = listener or Listener()
     if options.runtime == "openvino":
         need("openvino", extra="openvino")
-    what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime")}
+    what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime", "column")}
     work = plan(address("model", model), address("source", source), address("destination", destination), **what)
     for note in work.listing.notes:
         hears.note(note)

@@ -299,6 +299,8 @@ class BatchOptions:
     """Cores of one worker."""
     runtime: Runtime = "onnxruntime"
     """What computes; openvino (an extra) is faster for eight-bit files."""
+    column: str | None = None
+    """Column of Parquet files with pictures or paths; by default recognised."""
     block_size: int | None = None
     """Pictures of one part, which is done as a whole or not at all; by default 512."""
     overwrite: bool = False
