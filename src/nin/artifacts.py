@@ -378,10 +378,9 @@ class RunLock:
         self.folder, self._descriptor = Path(folder), -1
 
     def __enter__(self) -> Self:
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with _refusing(self.folder, "locked"):
-            self._descriptor = os.open(
-                self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666
-            )
+            self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
@@ -396,7 +395,5 @@ class RunLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.ftruncate(descriptor, 0)  # free, and no data to whoever reads all files of a folder
-            os.close(descriptor)  # the file stays: removing it would let two processes hold "the" lock
+        os.ftruncate(self._descriptor, 0)  # free: nobody's name, and no data to whoever reads all files of a folder
+        os.close(self._descriptor)  # the file stays: removing it would let two processes hold "the" lock

@@ -194,18 +194,10 @@ def _answers_schema(scores: bool, facts: dict[str, str]) -> Any:
     return pa.schema([*columns.items(), ("error", pa.string())], metadata=facts)
 
 
-def _written(table: Any) -> bytes:
-    import pyarrow as pa
-    from pyarrow import parquet
-
-    stream = pa.BufferOutputStream()
-    parquet.write_table(table, stream)
-    return bytes(stream.getvalue())
-
-
 def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
     """A Parquet file of answers with all that is needed to understand it in its metadata."""
     import pyarrow as pa
+    from pyarrow import parquet
 
     facts = {
         "nin": __version__,
@@ -217,12 +209,19 @@ def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
         "unknown_below": json.dumps(engine.calibration.unknown_below),
     }
     schema = _answers_schema(work.scores, facts)
-    return _written(pa.table([getattr(rows, field.name) for field in schema], schema=schema))
+    stream = pa.BufferOutputStream()
+    parquet.write_table(pa.table([getattr(rows, field.name) for field in schema], schema=schema), stream)
+    return bytes(stream.getvalue())
 
 
 def manifest_file(said: dict[str, Any]) -> bytes:
-    """The manifest of a destination: a table of no answers, what is said sealed in its metadata."""
-    return _written(_answers_schema(bool(said["scores"]), {"manifest": seal_json(said).decode()}).empty_table())
+    """The manifest of a destination: a table without a row group, what is said sealed in its metadata."""
+    import pyarrow as pa
+    from pyarrow.parquet import ParquetWriter
+
+    stream = pa.BufferOutputStream()
+    ParquetWriter(stream, _answers_schema(bool(said["scores"]), {"manifest": seal_json(said).decode()})).close()
+    return bytes(stream.getvalue())
 
 
 def read_manifest(destination: Place) -> dict[str, Any]:
