@@ -28,14 +28,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from nin.bundle.shipped import shipped
+    from nin.cli.calls import batch, resume, train
     from nin.deploy.engine import Engine, open_engine
-    from nin.network.architecture import NIN, create_model, list_models
+    from nin.network.architecture import NIN, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
     from nin.network.surgery import convolutionize, fully_connect
     from nin.workflows import (
+        Listener,
         TrainOptions,
-        batch,
         check,
         evaluate,
         explain,
@@ -45,16 +46,16 @@ if TYPE_CHECKING:
         predict,
         pull,
         push,
-        resume,
         summary,
-        train,
     )
+    from nin.workflows.loaded import create_model
 
 __all__ = [
     "NIN",
     "BlockConfig",
     "Engine",
     "GlobalAveragePool2d",
+    "Listener",
     "MLPConv",
     "NINConfig",
     "NinError",
@@ -84,7 +85,9 @@ __all__ = [
 _ELSEWHERE = {
     "shipped": "nin.bundle.shipped",
     **dict.fromkeys(("Engine", "open_engine"), "nin.deploy.engine"),
-    **dict.fromkeys(("NIN", "create_model", "list_models"), "nin.network.architecture"),
+    **dict.fromkeys(("batch", "resume", "train"), "nin.cli.calls"),
+    "create_model": "nin.workflows.loaded",
+    **dict.fromkeys(("NIN", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
     **dict.fromkeys(("convolutionize", "fully_connect"), "nin.network.surgery"),

@@ -70,6 +70,16 @@ def test_gray_arrays_and_truth_values_are_pictures(pixels):
         torch.from_numpy(gray / 255).bfloat16().double().numpy() * 255))  # fmt: skip
 
 
+def test_an_engine_takes_pictures_of_every_form_and_size(file, pixels):
+    from nin.deploy.engine import open_engine
+
+    engine = open_engine("nin-cifar10", threads=1)
+    ready = engine.preprocess.load(pixels)[None]
+    expected = engine.run(ready).logits
+    for given in ("a.png", file, pixels, [Image.fromarray(pixels)], io.BytesIO(file.read_bytes())):
+        np.testing.assert_array_equal(engine.run(given).logits, expected)
+
+
 def test_batches_are_their_pictures(pixels):
     batch = np.stack([pixels, 255 - pixels])
     tensor = torch.from_numpy(batch).permute(0, 3, 1, 2)

@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -40,13 +41,14 @@ class StoppedAtOnce(KeyboardInterrupt):
 class Stop(AbstractContextManager["Stop"]):
     """Ctrl-C and SIGTERM while it lasts: the first asks to stop after the step under way, the second stops at once."""
 
-    def __init__(self, *, silent: bool = False) -> None:
+    def __init__(self, *, silent: bool = False, signals: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> None:
+        self.signals = signals
         self.number = 0  # of the signal that asked
         self.silent = silent
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Self:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self.signals:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup and shell jobs ignore Ctrl-C on purpose
                 self._before[number] = signal.signal(number, self._hear)
         return self

@@ -20,6 +20,7 @@ from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model
 from nin.choices import chosen, path_of
+from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
@@ -115,8 +116,13 @@ class Engine:
         """In a process that was forked from the one that made this: threads did not come with it."""
         self.__init__(*self._made_of, self.threads, self.runtime)  # type: ignore[misc]
 
-    def run(self, images: np.ndarray) -> Answers:
-        """Answers for (N, H, W, C) uint8; UsageError for another shape, ModelError when a number is not finite."""
+    def run(self, images: Any) -> Answers:
+        """Answers for (N, H, W, C) uint8; UsageError for another shape, ModelError when a number is not finite.
+
+        Pictures of any size, in another form that nin.data.given knows, are preprocessed first.
+        """
+        if not (isinstance(images, np.ndarray) and images.ndim == 4):
+            images = np.stack([self.preprocess.load(source, name=name) for name, source in named_pictures(images)])
         expected = (*self.preprocess.size, self.preprocess.channels)
         if images.dtype != np.uint8 or images.shape[1:] != expected or not len(images):
             raise UsageError(

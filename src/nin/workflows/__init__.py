@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from nin.workflows.benching import bench
     from nin.workflows.checkup import Finding, doctor
     from nin.workflows.claiming import claims, claims_page, reproduce
+    from nin.workflows.counting import summary
     from nin.workflows.journeys import (
         check,
         demo,
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
         load,
         predict,
         resume,
-        summary,
         train,
     )
     from nin.workflows.serving import serve
@@ -81,6 +81,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("Batched", "batch"), "batching"),
     "Classifier": "using",
     "bench": "benching",
+    "summary": "counting",
     "serve": "serving",
 }
 

@@ -20,6 +20,10 @@ class RunResult:
     commands: tuple[str, ...]
     summary: dict[str, Any]
 
+    def __fspath__(self) -> str:
+        """The run folder, so that whatever takes a model's path takes the run itself."""
+        return str(self.folder)
+
 
 @dataclass(frozen=True)
 class Prediction:

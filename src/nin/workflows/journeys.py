@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle, read_bundle
-from nin.bundle.shipped import find_model, shipped
-from nin.choices import chosen, expanded, path_of, shown, with_choices
+from nin.bundle.shipped import find_model
+from nin.choices import chosen, path_of, with_choices
 from nin.data.given import named_pictures
 from nin.data.images import PictureError
 from nin.errors import MissingExtra, UsageError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # what only some journeys need is imported by those: a predic
     from nin.data.reading import Reading
     from nin.data.splits import Source
     from nin.deploy.engine import Engine
-    from nin.network.anatomy import Anatomy
     from nin.training.distributed import Team
     from nin.workflows.using import Classifier
 
@@ -34,7 +33,6 @@ if TYPE_CHECKING:  # what only some journeys need is imported by those: a predic
 DEMO_SIDE = 32  # the 8x8 digits are enlarged so that their class maps are fine enough to look at
 DEMO_EPOCHS = 20  # under three minutes on two cores without AVX-512, too: docs/log.md
 MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights, mean picture
-DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
 
 
 def need(*roots: str, extra: str = "train") -> None:
@@ -57,11 +55,18 @@ def train(
 ) -> RunResult:
     """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
 
-    `choices` are fields of TrainOptions: `train("photos", epochs=20, width=0.5)`.
+    `choices` are fields of TrainOptions: `train("photos", epochs=20, width=0.5)`; `network` may be a NINConfig, too.
     Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
     state saved for `resume`.
     """
+    from nin.network.config import NINConfig
+
+    own = choices["network"] if isinstance(choices.get("network"), NINConfig) else None
+    choices |= {"network": own.name} if own else {}
     options, path = with_choices(options, choices, TrainOptions), path_of("path", path)
+    if own and (options.from_ or options.width != 1.0):
+        other = "--from" if options.from_ else "--width"
+        raise UsageError(f"--network is a NINConfig, which leaves nothing to {other}; leave one of them out")
     from nin.data.sources import open_source
 
     with _team() as team, _skippable():
@@ -75,7 +80,7 @@ def train(
 
         if again:
             return go_on(folder, listener or Listener(), team or ALONE)
-        return start(folder, source, options, listener or Listener(), team or ALONE, begin)
+        return start(folder, source, options, listener or Listener(), team or ALONE, begin, own)
 
 
 @contextmanager
@@ -279,57 +284,6 @@ def _reading(divide: str | None, follow_links: bool) -> "Reading":
 
     divide, follow_links = chosen("divide", divide, str | None), chosen("follow_links", follow_links, bool)
     return Reading(divide, follow_links, offered=True)
-
-
-def summary(network: Any = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
-    """Anatomy of a network: how many parameters and multiply-adds each layer has, and what it sees of a picture.
-
-    network: a name ("nin" by default), ours or one it is compared with; a model (as `load`); a NINConfig; or any torch
-    module. It counts for pictures of `input_size` (C, H, W), by default those that the network was made for, which of
-    a torch module nobody knows.
-    """
-    size = chosen("input", input_size, tuple[int, ...] | None)
-    if size is not None and len(size) != 3:
-        raise UsageError(f"--input is {shown(input_size)}; expected (channels, height, width), such as (3, 64, 64)")
-    need("torch")
-    from torch.nn import Module
-
-    from nin.network.anatomy import anatomy
-    from nin.network.config import NINConfig
-    from nin.workflows.using import Classifier
-
-    network = network.model if isinstance(network, Classifier) else network
-    if isinstance(network, NINConfig):
-        return anatomy(network, size or (network.in_channels, *[max(32, network.min_side)] * 2))
-    if isinstance(network, Module):
-        if size is None and not hasattr(network, "config"):
-            raise UsageError(f"of what pictures? nin.summary({type(network).__name__}(...), (3, 224, 224)) tells")
-        return anatomy(network, size)
-    return _anatomy_by_name(str(chosen("network", "nin" if network is None else network, str)), size)
-
-
-def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Anatomy":
-    from nin.network.anatomy import anatomy
-    from nin.network.architecture import create_model, list_models, unknown_network
-    from nin.network.config import NINConfig
-    from nin.network.relatives import RELATIVES
-
-    if name in RELATIVES:
-        relative = RELATIVES[name]
-        try:
-            return replace(anatomy(relative.bare(), input_size or relative.input_size), name=name)
-        except UsageError as error:
-            raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
-    if name not in list_models() and (expanded(name).is_dir() or name in shipped()):
-        bundle = _bundle(name)
-        channels, size = bundle.preprocess.channels, bundle.preprocess.size
-        counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
-        return replace(counted, normalisation=bundle.preprocess.in_words())
-    if name not in list_models():
-        raise unknown_network(name, (*list_models(), *RELATIVES))
-    if input_size is None:
-        return anatomy(create_model(name), DEFAULT_INPUTS.get(name, (3, 32, 32)))
-    return anatomy(create_model(name, in_chans=input_size[0]), input_size)
 
 
 def import_model(

@@ -1,11 +1,15 @@
 """A model folder as a torch network: what `nin.load` gives, and what a GPU computes with."""
 
+from typing import Any
+
 import numpy as np
 import torch
 
 from nin.bundle.folder import Bundle
+from nin.bundle.shipped import shipped
 from nin.deploy.engine import Answers
-from nin.errors import ModelError
+from nin.errors import ModelError, UsageError
+from nin.network import architecture
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import hardware
@@ -40,6 +44,16 @@ class TorchRunner:
     def in_words(self) -> str:
         """What computes, for people."""
         return f"torch {torch.__version__}, {self.hardware}"
+
+
+def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
+    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`.
+
+    Arguments as those of nin.network.architecture.configure; a trained model has its own name, and `nin.load`.
+    """
+    if name in shipped() and name not in architecture.list_models():
+        raise UsageError(f"{name} is a trained model, not a network to begin with; get it with nin.load({name!r})")
+    return architecture.create_model(name, num_classes, in_chans, **switches)
 
 
 def _network(bundle: Bundle) -> NIN:

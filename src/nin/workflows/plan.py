@@ -9,6 +9,7 @@ import numpy as np
 
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
+from nin.bundle.shipped import shipped
 from nin.data import depth
 from nin.data.cache import Decoded, decode_split, noted_in_words
 from nin.data.check import stored_pixels
@@ -19,7 +20,7 @@ from nin.data.splits import expect_every_class
 from nin.data.stream import Images, StreamedImages, expect
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError
-from nin.network.architecture import OURS, configure
+from nin.network.architecture import MODELS, OURS, configure
 from nin.network.config import NINConfig
 from nin.training.authors import AUGMENTED, AUTHORS, caffe_cifar10
 from nin.training.distributed import Team
@@ -44,15 +45,16 @@ class Plan:
     recipe: Recipe
 
 
-def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None) -> Plan:
+def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None, own: NINConfig | None = None) -> Plan:
     """Decide everything that the options leave open by looking at a sample of the training pictures.
 
-    begin: the model to begin with; its network is taken over as far as it suits these pictures.
+    begin: the model to begin with; its network is taken over as far as it suits these pictures. own: the network in the
+    place of one that has a name, which must suit them; they get its channels.
     """
     train = source.splits["train"]
     sample = depth.sample(train, near=2 * PHOTO_SIDE)
     value_range = _value_range(source, sample)
-    channels = options.channels or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
+    channels = options.channels or (own and own.in_channels) or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
     wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
     if begin is not None:
@@ -72,14 +74,16 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
         std=tuple(round(max(float(s), 0.01), 4) for s in std),
     )
     stem_stride = -(-min(height, width) // STEM_SIDE)
-    if begin is None:
+    if own is not None:
+        network = _suits(own, len(source.classes), channels)
+    elif begin is None:
         network = _network(options, len(source.classes), channels, stem_stride)
     else:
         network = network_for(begin, len(source.classes), stem_stride)
         preprocess = preprocess_for(begin, preprocess)
     if options.mirror and not _flips(options, channels):
         raise UsageError("--mirror asks about mirror images, on which this run does not train; add --flip on")
-    network = replace(network, mirror=options.mirror)
+    network = replace(network, mirror=options.mirror or (own is not None and own.mirror))
     if min(height, width) < network.min_side:
         raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
@@ -93,6 +97,18 @@ def _value_range(source: Source, sample: list[np.ndarray]) -> depth.Range | None
         raise DataError(f"{escape_name(source.path)}: {error}") from None
 
 
+def _suits(own: NINConfig, classes: int, channels: int) -> NINConfig:
+    """The network that the user has made, which must suit the pictures."""
+    if own.num_classes != classes:
+        raise UsageError(
+            f"the network has num_classes={own.num_classes}, the pictures have {classes} classes; change it"
+        )
+    if own.in_channels != channels or channels not in (1, 3, 4):
+        came = f"the network has in_channels={own.in_channels}, the pictures come with {channels}"
+        raise UsageError(f"{came}; expected 1, 3 or 4, and --channels the same")
+    return own
+
+
 def _network(options: TrainOptions, classes: int, channels: int, stem_stride: int) -> NINConfig:
     """The network that the options name; those of the author's have one width and one first convolution."""
     switches: dict[str, Any] = {"width": options.width, "stem_stride": stem_stride} if options.network in OURS else {}
@@ -100,6 +116,9 @@ def _network(options: TrainOptions, classes: int, channels: int, stem_stride: in
         switches = {"pool2": "avg", "dropout_kind": "inverted"}
     if "width" not in switches and options.width != 1.0:
         raise UsageError(f"--width is for {' and '.join(OURS)}; {options.network} has one width")
+    if options.network in shipped() and options.network not in MODELS:
+        name = options.network
+        raise UsageError(f"--network {name} is a trained model; begin with its weights: --from {name}")
     return configure(options.network, classes, channels, **switches)
 
 

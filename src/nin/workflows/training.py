@@ -63,8 +63,9 @@ def start(
     listener: Listener,
     team: Team = ALONE,
     begin: Bundle | None = None,
+    network: NINConfig | None = None,
 ) -> RunResult:
-    """Plan, decode and train from the first step, with the weights of `begin` where there is one.
+    """Plan, decode and train from the first step, with the weights of `begin` and the network that is given, if any.
 
     `folder` is made when everything is ready.
     """
@@ -74,7 +75,7 @@ def start(
     team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     hardware.apply(machine)
-    plan = make_plan(source, options, begin)
+    plan = make_plan(source, options, begin, network)
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
