@@ -30,6 +30,7 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
     in turn. threads: for all of them; by default as many as there are cores.
     """
     models, threads = chosen("model", models, tuple[str, ...]), chosen("threads", threads, int | None, THREADS)
+    data = chosen("data", data, Path | None)
     if not models:
         raise UsageError("no model is named; give model folders, exported .onnx files or names of the package")
     with_torch, with_openvino = (importlib.util.find_spec(name) is not None for name in ("torch", "openvino"))

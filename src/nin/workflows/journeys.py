@@ -197,7 +197,8 @@ def evaluate(
     are known by their pixels. What is measured is in the result's `notes`, training pictures in its `warnings`.
     `divide` and `follow_links` say how `data` is read, as for `train`.
     """
-    chosen("device", device, Device)
+    split, skip_unreadable = chosen("split", split, str | None), chosen("skip_unreadable", skip_unreadable, bool)
+    data, device = path_of("data", data), chosen("device", device, Device)
     from nin.workflows.measuring import known_pictures, measure
 
     reading = _reading(divide, follow_links)
