@@ -288,7 +288,7 @@ def test_followed_links_lead_round_in_no_circle(linked, fill):
 # ---- classes that would be lost
 
 
-@pytest.mark.parametrize("names", [["a.heic"], ["a.tif", "b.TIFF"], ["a.CR2"], ["a.mp4"], ["noname"]])
+@pytest.mark.parametrize("names", [["a.dcm"], ["a.psd", "b.PSD"], ["a.CR2"], ["a.mp4"], ["noname"]])
 def test_a_class_of_files_that_are_not_read_is_refused_by_name(fill, names, monkeypatch):
     monkeypatch.setattr("nin.data.images.SUFFIXES", frozenset({".png"}))
     fill("cat", 3)

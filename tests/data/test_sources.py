@@ -95,14 +95,14 @@ def test_what_is_ignored_is_said(fill):
     fill("bird", 0)
     for folder in (".ipynb_checkpoints", "__MACOSX/cat", ".git", "cat/.thumbs"):
         root = fill(folder, 2)
-    for name in ("Thumbs.db", ".DS_Store", "cat/._0.png", "cat/notes.txt", "cat/scan.tif", "dog/scan.tif", "loose.png"):
+    for name in ("Thumbs.db", ".DS_Store", "cat/._0.png", "cat/notes.txt", "cat/scan.psd", "dog/scan.psd", "loose.png"):
         (root / name).write_bytes(tiny(0))
     source = open_source(root)
     assert source.classes == ("cat", "dog") and sum(sizes(source).values()) == 6
     notes = "\n".join(source.notes)
     assert "class folder bird holds no pictures and was left out" in notes
     assert "ignored: 7 x hidden or system file or folder" in notes
-    assert "ignored: files that are no pictures by their name (2 .tif, 1 .txt)" in notes
+    assert "ignored: files that are no pictures by their name (2 .psd, 1 .txt)" in notes
     assert "ignored: 1 pictures outside of any class folder" in notes
 
 
@@ -139,10 +139,10 @@ def test_what_cannot_be_trained_on_is_refused_in_one_line(fill, tmp_path):
     assert sizes(open_source(tmp_path / "single", split=False)) == {"train": 3}
     assert "no such file" in refusal(tmp_path / "nowhere", UsageError)
     assert "not a possible name" in refusal("a\0b", UsageError)
-    (tmp_path / "tif").mkdir()
-    (tmp_path / "tif" / "a").mkdir()
-    (tmp_path / "tif" / "a" / "x.tif").write_bytes(b"II*\0")
-    assert "tif holds no pictures that can be read (1 x .tif)" in refusal(tmp_path / "tif")
+    (tmp_path / "psd").mkdir()
+    (tmp_path / "psd" / "a").mkdir()
+    (tmp_path / "psd" / "a" / "x.psd").write_bytes(b"II*\0")
+    assert "psd holds no pictures that can be read (1 x .psd)" in refusal(tmp_path / "psd")
     for name, words in (("a.zip", "is an archive"), ("a.docx", "is not understood"), ("a.tar.gz", "is an archive")):
         (tmp_path / name).write_bytes(b"x")
         assert words in refusal(tmp_path / name)
