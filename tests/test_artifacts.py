@@ -4,6 +4,7 @@ Run as a script it is the process that gets killed, locked or starved (see `main
 """
 
 import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -727,6 +728,27 @@ def test_the_lock_tells_the_loser_and_dies_with_its_holder(tmp_path):
             assert (tmp_path / ".lock").read_text().startswith(f"process {os.getpid()} on ")
         with RunLock(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("name", ["ENOSYS", "ENOLCK", "EOPNOTSUPP", "EINVAL"])
+def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, name):
+    number = getattr(errno, name)
+
+    def refuse(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with RunLock(tmp_path) as lock:
+        assert lock.note == (
+            f"{tmp_path} cannot be locked ({os.strerror(number)}): let nothing else write there meanwhile"
+        )
+        (tmp_path / "written").touch()
+    number = errno.EACCES
+    with pytest.raises(ArtifactError, match="cannot be locked"), RunLock(tmp_path):
+        pass
+    monkeypatch.undo()
+    with RunLock(tmp_path) as lock:
+        assert lock.note == ""
 
 
 def test_of_many_processes_exactly_one_holds_the_lock(tmp_path):

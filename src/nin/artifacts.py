@@ -14,7 +14,6 @@ import os
 import re
 import secrets
 import shutil
-import socket
 import stat
 import tempfile
 import time
@@ -192,9 +191,7 @@ def read_bytes(path: AnyPath, *, limit: int | None = None, follow: bool = True) 
 
 def sha256_of(path: AnyPath) -> str:
     """SHA-256 of a file, 64 hexadecimal digits."""
-    with _refusing(Path(path), "read"), Path(path).open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return digest
+    return hashlib.sha256(read_bytes(path)).hexdigest()
 
 
 def remove(path: AnyPath) -> None:
@@ -372,26 +369,29 @@ def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:
 
 
 class RunLock:
-    """One process at a time in a run's folder; the kernel lets go when the holder dies, so no lock is ever stale."""
+    """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder."""
 
     def __init__(self, folder: AnyPath) -> None:
-        self.folder, self._descriptor = Path(folder), -1
+        self.folder, self.note, self._descriptor = Path(folder), "", -1
 
     def __enter__(self) -> Self:
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        shown, flags = escape_name(self.folder), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with _refusing(self.folder, "locked"):
             self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
             try:
                 fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as error:
                 time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
-                owner = os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+                owner = escape_name(os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "a process")
                 os.close(self._descriptor)
-                text = f"{escape_name(self.folder)} is in use by {escape_name(owner)}"
-                raise ArtifactError(f"{text}; wait for it to end or choose another folder") from error
+                raise ArtifactError(f"{shown} is in use by {owner}; wait for its end or choose another one") from error
+            except OSError as error:
+                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
+                    raise
+                self.note = f"{shown} cannot be locked ({error.strerror}): let nothing else write there meanwhile"
         with suppress(OSError):  # the name is a courtesy: on a full disk the lock holds all the same
             os.ftruncate(self._descriptor, 0)
-            os.pwrite(self._descriptor, f"process {os.getpid()} on {socket.gethostname()}\n".encode(), 0)
+            os.pwrite(self._descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:

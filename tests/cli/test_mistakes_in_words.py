@@ -53,7 +53,7 @@ MISTAKES = {
     ),
     "train photos --skip-unreadable=maybe": ('nin: --skip-unreadable is "maybe"; expected yes or no', TRAIN),
     "train photos --resume runs/photos": (
-        "nin: --resume runs/photos goes on with the run's own data; leave out photos",
+        "nin: runs/photos is not a run folder; expected the folder of an interrupted nin train",
         TRAIN,
     ),
     "train --resume runs/photos --epochs 3": (

@@ -1,5 +1,6 @@
 """evaluate.py against scikit-learn, hand calculations and slow second implementations."""
 
+import itertools
 import json
 import math
 import warnings
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from nin.bundle.card import Calibration
 from nin.errors import DataError
 from nin.training.evaluate import (
+    beyond_chance,
     evaluate_probabilities,
     fit_temperature,
     fit_unknown_threshold,
@@ -279,7 +281,14 @@ def test_truths_name_what_is_wrong() -> None:
     (chance,) = answers([[40, 30, 30], [30, 40, 30], [35, 35, 30]])
     assert "at chance" in chance and "guessing gives 33.3%" in chance
     majority, *_ = answers([[900, 5, 5], [40, 10, 0], [40, 0, 10]])
-    assert "no better than always answering cat" in majority
+    assert majority == (
+        "accuracy 91.1% (95 % interval 89.2% to 92.7%) is hardly more than always answering cat gives (90.1%); the "
+        "balanced accuracy, 46.3% (guessing gives 33.3%), is the fairer number"
+    )
+    rarer, *_ = answers([[800, 60, 50], [0, 50, 0], [0, 0, 50]])
+    assert "is less than always answering cat gives (90.1%); the balanced accuracy, 96.0%" in rarer
+    majority, *_ = answers([[900, 5, 5], [49, 1, 0], [50, 0, 0]])
+    assert majority.startswith("no better than always answering cat: accuracy 89.2%")
     eaten = answers([[90, 10, 0], [100, 10, 0], [100, 0, 0]])
     assert any("94% of the answers are cat" in line for line in eaten)
     assert any("never given as an answer" in line and "owl" in line for line in eaten)
@@ -290,6 +299,35 @@ def test_truths_name_what_is_wrong() -> None:
     well = evaluate_probabilities(np.eye(2)[[0, 1] * 100], [0, 1] * 100, ("a", "b"))
     (shared,) = truths(well, shared_pictures=12)
     assert shared.startswith("12 of the 200 pictures")
+
+
+def test_what_is_all_right_is_not_accused() -> None:
+    assert answers([[3, 0], [0, 299]], ("sick", "well")) == ()
+    assert [line for line in answers([[1, 0], [0, 1]], ("a", "b")) if "only 2 pictures" not in line] == []
+    assert not any("chance" in line or "no better" in line for line in answers([[19, 1, 0], [0, 0, 0], [0, 0, 0]]))
+    guessed, few = answers([[3, 1], [1, 3]], ("a", "b"))
+    assert guessed == (
+        "the result cannot be told from guessing, which gives 50.0%: accuracy 75.0% (95 % interval 40.9% to 92.9%); "
+        "measure on more pictures"
+    )
+    assert few.startswith("only 8 pictures")
+
+
+@pytest.mark.parametrize("confusion", [[[3, 0], [0, 4]], [[2, 1, 0], [1, 0, 1], [0, 1, 1]], [[4, 2], [1, 0]]])
+def test_beyond_chance_is_counted_over_every_way_to_deal_the_answers_out(confusion) -> None:
+    counts = np.array(confusion)
+    true, given_ = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
+    hits = [sum(true == np.array(order)) for order in itertools.permutations(given_)]
+    expected = (sum(true == given_) - np.mean(hits)) / np.std(hits)
+    assert beyond_chance(counts) == pytest.approx(expected)
+    assert beyond_chance(np.array([[7, 0], [3, 0]])) == 0
+
+
+def test_what_is_advised_is_what_the_run_allows() -> None:
+    eaten = evaluate_probabilities(np.eye(2)[[0] * 150], [0] * 75 + [1] * 75, ("a", "b"))
+    assert any(line.endswith("; train longer or with a smaller learning rate") for line in truths(eaten))
+    told = truths(eaten, advice="give it more time")
+    assert any(line.endswith("; give it more time") for line in told) and "train longer" not in " ".join(told)
 
 
 def test_truths_stay_one_line_whatever_the_class_is_called() -> None:

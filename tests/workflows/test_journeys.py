@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -180,6 +181,14 @@ def test_the_demo_needs_no_data_and_explains_one_digit_of_every_class(tmp_path):
     assert len(list(workflows.predict(run.folder, [str(run.folder / "pictures")]))) == 10
 
 
+class Told(Listener):
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
 class StopAfter(Listener):
     def __init__(self, steps: int) -> None:
         self.left = steps
@@ -210,8 +219,6 @@ def test_an_overwritten_run_leaves_nothing_that_could_be_resumed_or_used(photos,
 
 
 def test_resuming_on_other_pictures_is_refused(photos, tmp_path):
-    import shutil
-
     mine = tmp_path / "photos"
     shutil.copytree(photos, mine)
     with pytest.raises(Interrupted):
@@ -221,6 +228,33 @@ def test_resuming_on_other_pictures_is_refused(photos, tmp_path):
         ModelError, match=r"^the pictures in .*photos are not those the run began with; start a new run$"
     ):
         workflows.resume(tmp_path / "run")
+
+
+def test_a_run_goes_on_where_its_pictures_are_now(photos, tmp_path):
+    mine, moved, folder = tmp_path / "photos", tmp_path / "moved", tmp_path / "run"
+    shutil.copytree(photos, mine)
+    with pytest.raises(Interrupted):
+        workflows.train(mine, TrainOptions(out=folder, **QUICK), StopAfter(1))
+    with pytest.raises(UsageError, match=r"run is not empty; go on with it: nin train --resume .*run; or choose"):
+        workflows.train(mine, TrainOptions(out=folder, **QUICK))
+    mine.rename(moved)
+    with pytest.raises(UsageError) as gone:
+        workflows.resume(folder)
+    assert str(gone.value) == (
+        f"the pictures of the run are no longer at {mine}; say where they are now: nin train NEWPATH --resume {folder}"
+    )
+    with pytest.raises(ModelError, match=r"^the pictures in .*val are not those the run began with; start a new run$"):
+        workflows.resume(folder, data=moved / "val")
+    assert workflows.resume(folder, data=moved).summary["epochs"] == 3
+    assert yaml.safe_load((folder / "args.yaml").read_text())["data"] == str(moved)
+    told = Told()
+    assert workflows.resume(folder, told).summary["epochs"] == 3
+    (line,) = (note for note in told.notes if "finished" in note)
+    command = f"nin train {moved} --from {folder} --out {folder}-more"
+    assert line == (
+        f"this run is finished (3 epochs): it is measured again; to train more, begin with its weights: {command}"
+    )
+    assert command in (folder / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_truth_is_told_about_shared_pictures_and_chance(tmp_path):
@@ -241,7 +275,9 @@ def test_the_truth_is_told_about_shared_pictures_and_chance(tmp_path):
 
 
 def test_an_existing_run_is_never_overwritten_by_accident(finished, photos):
-    with pytest.raises(UsageError, match=r"^.* is not empty; go on with it: nin train --resume .*--overwrite$"):
+    with pytest.raises(
+        UsageError, match=r"^.*first holds a finished run; choose another --out, or replace it with --overwrite$"
+    ):
         workflows.train(photos, TrainOptions(out=finished.folder, **QUICK))
 
 

@@ -99,7 +99,7 @@ def _help(words: list[str], screen: Screen, everything: bool) -> None:
 
 
 @app.command(
-    usage="nin train PATH [options]\nnin train --resume RUN",
+    usage="nin train PATH [options]\nnin train [PATH] --resume RUN",
     help_epilogue="Examples\n  nin train photos\n  nin train photos --max-time 10m --out runs/first",
 )
 def train(
@@ -107,7 +107,7 @@ def train(
     /,
     *,
     options: Annotated[TrainOptions, Parameter(name="*")] = DEFAULTS,
-    resume: Annotated[Path | None, Parameter(help="Go on with the interrupted run in this folder.")] = None,
+    resume: Annotated[Path | None, Parameter(help="Go on with this run; PATH: where its pictures are now.")] = None,
     json: Annotated[bool, Parameter(help="Print the summary of the run as JSON.")] = False,
     screen: Words,
 ) -> None:
@@ -120,13 +120,13 @@ def train(
             raise UsageError(f"nin train needs PATH: {DATA[0].lower()}{DATA[1:-1]}; or --resume RUN")
         _show_run(screen, json, lambda listener: workflows.train(path, options, listener))
         return
-    if path is not None:
-        raise UsageError(f"--resume {resume} goes on with the run's own data; leave out {path}")
     changed = [f.name for f in fields(options) if getattr(options, f.name) != getattr(DEFAULTS, f.name)]
     changed = [word for name in changed if not os.environ.get(variable(("train",), word := option(name)))]
     if changed:
-        raise UsageError(f"--resume {resume} goes on as the run began; leave out {', '.join(changed)}")
-    _show_run(screen, json, lambda listener: workflows.resume(resume, listener))
+        more = f", or begin with its weights: nin train PATH --from {safe(resume)} --out NEW"
+        wrong = f"--resume {safe(resume)} goes on as the run began; leave out {', '.join(changed)}"
+        raise UsageError(wrong + more * (resume / "model").is_dir())
+    _show_run(screen, json, lambda listener: workflows.resume(resume, listener, data=path))
 
 
 @app.command(

@@ -19,6 +19,7 @@ Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 LOST = 0.02  # share of the correct answers that "unknown" may cost; ours
 HOTTEST, COLDEST = 20.0, 0.01  # where a temperature is looked for, times the likeliest class's mean lead; ours
 EATER = 0.8  # share of the answers above which one class eats all; ours
+LONGER = "train longer or with a smaller learning rate"
 FEW_PICTURES = 100  # under this the 95 % interval is wider than about 20 points; ours
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -189,15 +190,16 @@ def fit_unknown_threshold(probabilities: ArrayLike, labels: ArrayLike, lost: flo
     return float(np.floor(confidence[j - 1] * 1e6) / 1e6) if j >= 1 else 0.0
 
 
-def truths(evaluation: Evaluation, *, shared_pictures: int = 0) -> tuple[str, ...]:
+def truths(evaluation: Evaluation, *, shared_pictures: int = 0, advice: str = LONGER) -> tuple[str, ...]:
     """What a fair friend would say about the result: one plain line per problem, worst first; none when all is well.
 
-    shared_pictures: how many of the measured pictures are also training pictures (same decoded pixels).
+    shared_pictures: how many of the measured pictures are also training pictures (same decoded pixels). advice: what
+    to do where too little was learnt.
     """
     lines = (
         _shared(shared_pictures, evaluation.n),
         _at_chance(evaluation),
-        _one_eats_all(evaluation),
+        _one_eats_all(evaluation, advice),
         _never_predicted(evaluation),
         _absent(evaluation),
         _few(evaluation),
@@ -220,18 +222,40 @@ def _at_chance(evaluation: Evaluation) -> str:
     k = len(evaluation.per_class)
     common = max(evaluation.per_class, key=lambda score: score.support)
     share = common.support / evaluation.n
-    if low > share:
+    if low > share or evaluation.accuracy == 1 or share == 1:  # of one class alone nobody can tell
         return ""
     seen = f"accuracy {evaluation.accuracy:.1%} (95 % interval {low:.1%} to {high:.1%})"
-    if low <= 1 / k:
-        return f"the result is at chance: {seen}, guessing gives {1 / k:.1%}; nothing useful was learnt yet"
-    return (
-        f"no better than always answering {escape_name(common.label)}: {seen}, and {share:.1%} of the pictures are of "
-        "that class; look at the balanced accuracy, or train with balanced classes"
-    )
+    always = f"always answering {escape_name(common.label)}"
+    if beyond_chance(evaluation.confusion) > Z95:
+        more = "less" if evaluation.accuracy < share else "hardly more"
+        return (
+            f"{seen} is {more} than {always} gives ({share:.1%}); the balanced accuracy, "
+            f"{evaluation.balanced_accuracy:.1%} (guessing gives {1 / k:.1%}), is the fairer number"
+        )
+    if low > 1 / k:
+        return (
+            f"no better than {always}: {seen}, and {share:.1%} of the pictures are of that class; look at the balanced "
+            "accuracy, or train with balanced classes"
+        )
+    if evaluation.accuracy > max(1 / k, share) and evaluation.n < FEW_PICTURES:
+        return f"the result cannot be told from guessing, which gives {1 / k:.1%}: {seen}; measure on more pictures"
+    return f"the result is at chance: {seen}, guessing gives {1 / k:.1%}; nothing useful was learnt yet"
 
 
-def _one_eats_all(evaluation: Evaluation) -> str:
+def beyond_chance(confusion: Ints) -> float:
+    """Standard deviations by which the right answers exceed those of the same answers dealt out at random.
+
+    confusion: (K, K) counts. Mean and variance of sum d[i, p(i)] over permutations p (Hoeffding 1951), d being 1 where
+    the truth of picture i is the answer for another; 0 where all answers, or all truths, are one class.
+    """
+    true, given, n = confusion.sum(1), confusion.sum(0), int(confusion.sum())
+    mean = float((true * given).sum()) / n
+    centred = np.eye(len(confusion)) - given[:, None] / n - true[None] / n + mean / n
+    variance = float((true[:, None] * given[None] * centred**2).sum()) / max(n - 1, 1)
+    return (float(confusion.trace()) - mean) / variance**0.5 if variance > 1e-12 else 0.0
+
+
+def _one_eats_all(evaluation: Evaluation, advice: str) -> str:
     given = evaluation.confusion.sum(axis=0) / evaluation.n
     eater = int(given.argmax())
     score = evaluation.per_class[eater]
@@ -239,7 +263,7 @@ def _one_eats_all(evaluation: Evaluation) -> str:
         return ""
     return (
         f"{given[eater]:.0%} of the answers are {escape_name(score.label)}, which is the truth for only "
-        f"{score.support / evaluation.n:.0%}; train longer or with a smaller learning rate"
+        f"{score.support / evaluation.n:.0%}; {advice}"
     )
 
 

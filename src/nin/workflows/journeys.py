@@ -139,9 +139,12 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
     return result
 
 
-def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
-    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted."""
-    folder = path_of("folder", folder)
+def resume(folder: str | Path, listener: Listener | None = None, *, data: str | Path | None = None) -> RunResult:
+    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted.
+
+    data: where its pictures lie now, if they have moved; refused unless they are those that the run began with.
+    """
+    folder, moved = path_of("folder", folder), None if data is None else path_of("data", data)
     with _team() as team:
         if not (team and team.rank) and not folder.is_dir():
             raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
@@ -149,7 +152,7 @@ def resume(folder: str | Path, listener: Listener | None = None) -> RunResult:
         from nin.training.distributed import ALONE
         from nin.workflows.training import go_on
 
-        return go_on(folder, listener or Listener(), team or ALONE)
+        return go_on(folder, listener or Listener(), team or ALONE, moved)
 
 
 def load(model: str | Path, device: str = "auto") -> "Classifier":

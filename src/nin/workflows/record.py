@@ -186,7 +186,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         examples=examples,
         facts=_facts(run, summary),
         commands=commands,
-        resume=f"nin train --resume {quote(folder)}",
+        resume=train_on(run),
         chose_epoch=run.options.patience is not None,
     )
     write_text(folder / "report.html", report_html(report))
@@ -197,7 +197,10 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
 def _warnings(run: "Run", evaluations: dict[str, Evaluation], split: str) -> tuple[str, ...]:
     """What is to be said of the result, and of the validation pictures where the result is of others."""
     shared = run.shared or {}
-    told = truths(evaluations[split], shared_pictures=shared.get(split, 0))
+    recipe, done = run.plan.recipe, run.trainer.position.epoch
+    short = f"--max-time {run.options.max_time} was over in epoch {done} of {recipe.epochs}; give it more time"
+    advice = {"advice": short} if recipe.max_seconds is not None and done < recipe.epochs else {}
+    told = truths(evaluations[split], shared_pictures=shared.get(split, 0), **advice)
     twice = shared.get("validation", 0)
     if split == "validation" or not twice:
         return told
@@ -371,6 +374,14 @@ def next_commands(run: "Run") -> tuple[str, ...]:
         f"nin explain {quote(run.folder)} {example}",
         f"nin evaluate {quote(run.folder)} {quote(run.source.path)}",
     )
+
+
+def train_on(run: "Run") -> str | None:
+    """What to type to train a finished run's network further; None for the built-in digits."""
+    if run.source.kind == "digits":
+        return None
+    more = run.folder.with_name(f"{run.folder.name}-more")
+    return f"nin train {quote(run.source.path)} --from {quote(run.folder)} --out {quote(more)}"
 
 
 def demo_pictures(run: "Run") -> None:

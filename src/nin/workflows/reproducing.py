@@ -95,13 +95,15 @@ def reproduce(
     parts, keys = _chosen(names, only)
     plan = PROTOCOLS[protocol]
     folder = out / (f"{plan.name}-strict" if strict else plan.name)
-    if folder.exists() and any(folder.iterdir()) and not resume:
+    if folder.exists() and any(each.name != ".lock" for each in folder.iterdir()) and not resume:
         raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
     sets = data_sets(data, {ROWS[key].data for key in keys})
     machine = hardware.choose()
     hardware.apply(machine)
     lab = Lab(plan, strict, folder, machine, listener)
-    with RunLock(make_folder(folder)):
+    with RunLock(make_folder(folder)) as lock:
+        if lock.note:
+            listener.note(lock.note)
         benches: dict[str, Bench] = {}
         for part in parts:
             for key in (key for key in part.rows if key in keys):

@@ -18,7 +18,7 @@ def run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
         raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
-    if place == folder and any(folder.iterdir()) and not options.overwrite:
+    if place == folder and any(each.name != ".lock" for each in folder.iterdir()) and not options.overwrite:
         begun, whole = (folder / "args.yaml").is_file(), (folder / "summary.json").is_file()
         found = "holds a finished run" if begun and whole else "is not empty"
         continues = f"go on with it: nin train --resume {quote(folder)}; or " if begun and not whole else ""

@@ -18,7 +18,7 @@ from nin.data.digits import open_digits
 from nin.data.randomness import order
 from nin.data.sources import Source, open_source
 from nin.data.stream import StreamedImages
-from nin.errors import ArtifactError, Interrupted, ModelError
+from nin.errors import ArtifactError, Interrupted, ModelError, UsageError
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import checkpoint, hardware
@@ -83,12 +83,19 @@ def start(
         listener.note(take_weights(run.trainer.model, begin, source.classes))
     with ExitStack() as stack:
         if team.first:
-            stack.enter_context(RunLock(make_folder(folder)))
+            _lock(stack, make_folder(folder), listener)
             record.clear(folder)
             record.begin(run, first_batch(run), listener)
             if team.world > 1:
                 checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
         return _advance(run, listener)
+
+
+def _lock(stack: ExitStack, folder: Path, listener: Listener) -> None:
+    """Hold the folder's lock until the stack unwinds; note where its file system has none."""
+    lock = stack.enter_context(RunLock(folder))
+    if lock.note:
+        listener.note(lock.note)
 
 
 def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
@@ -101,8 +108,11 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
     return bool(about["fingerprint"] == source.fingerprint and about["options"] == {**record.chosen(options), **stream})
 
 
-def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:
-    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have."""
+def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | None = None) -> RunResult:
+    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have.
+
+    moved: where the pictures lie now, if not where they lay when the run began; the run records it.
+    """
     (tensors, position, about), notes = checkpoint.load_together(folder, team)
     for note in notes:
         listener.note(note)
@@ -110,9 +120,7 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:
     plan = Plan(
         checkpoint.preprocess_of(tensors, about), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
     )
-    source = _reopen(about["path"], options)
-    if source.fingerprint != about["fingerprint"]:
-        raise ModelError(f"the pictures in {about['path']} are not those the run began with; start a new run")
+    source = _reopen(folder, about, options, moved)
     before = {"ranks": 1, **about["numerics"]}
     machine = hardware.Hardware(**{f.name: before[f.name] for f in fields(hardware.Hardware)})
     if machine.ranks != team.world:
@@ -127,16 +135,35 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE) -> RunResult:
     checkpoint.restore(run.trainer, tensors, position)
     with ExitStack() as stack:
         if team.first:
-            stack.enter_context(RunLock(run.folder))
+            _lock(stack, run.folder, listener)
+            if moved is not None:
+                record.arguments(run)
+                checkpoint.save(folder, run.trainer, record.checkpoint_about(run))
         listener.begin(record.about(run))
+        if run.trainer.finished:
+            more = record.train_on(run)
+            more = f"; to train more, begin with its weights: {more}" if more else ""
+            listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
         return _advance(run, listener)
 
 
-def _reopen(path: str | None, options: TrainOptions) -> Source:
-    """The data set a run began with; None means the built-in digits."""
+def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:
+    """The data set that a run began with, where it lay or to where it has moved; no path means the built-in digits."""
+    path, again = about["path"], record.quote(folder)
     if path is None:
+        if moved is not None:
+            raise UsageError(f"the run in {folder} is of the built-in digits; leave out {escape_name(moved)}")
         return open_digits(options.seed)
-    return open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
+    if moved is None and not Path(path).exists():
+        raise UsageError(
+            f"the pictures of the run are no longer at {escape_name(path)}; say where they are now: "
+            f"nin train NEWPATH --resume {again}"
+        )
+    place = path if moved is None else str(moved)
+    source = open_source(place, seed=options.seed, holdout=options.holdout, reading=options.reading)
+    if source.fingerprint != about["fingerprint"]:
+        raise ModelError(f"the pictures in {escape_name(place)} are not those the run began with; start a new run")
+    return source
 
 
 def _recipe(values: dict[str, Any]) -> Recipe:
