@@ -276,7 +276,7 @@ def test_the_truth_is_told_about_shared_pictures_and_chance(tmp_path):
 
 def test_an_existing_run_is_never_overwritten_by_accident(finished, photos):
     with pytest.raises(
-        UsageError, match=r"^.*first holds a finished run; choose another --out, or replace it with --overwrite$"
+        UsageError, match=r"^.*first holds a finished run; choose another --out, or replace it with --overwrite"
     ):
         workflows.train(photos, TrainOptions(out=finished.folder, **QUICK))
 

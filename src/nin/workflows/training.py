@@ -149,7 +149,7 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
 
 def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:
     """The data set that a run began with, where it lay or to where it has moved; no path means the built-in digits."""
-    path, again = about["path"], record.quote(folder)
+    path, again = about["path"], quote(folder)
     if path is None:
         if moved is not None:
             raise UsageError(f"the run in {folder} is of the built-in digits; leave out {escape_name(moved)}")
