@@ -139,8 +139,7 @@ def test_an_address_for_others_is_said_aloud(nin, model):
         (
             "model --host 0.0.0.0",
             2,
-            "--host 0.0.0.0 lets other machines in, and the server asks nobody for a password; "
-            "add --public when that is meant",
+            "--host 0.0.0.0 lets others reach the server without a password; add --public to confirm",
         ),
         (
             "model --host no.such.host.invalid --public",

@@ -69,16 +69,13 @@ def test_suggestions_name_what_to_do(planted):
     text = "\n".join(check(planted).suggestions)
     advice = "remove what cannot be read, 2 in all (train/dog/cut.png: truncated PNG), or leave it out: nin train PATH"
     assert f"{advice} --skip-unreadable" in text
+    assert "1 picture is in two classes: train/cat/4.png is cat, test/dog/other.png is dog; keep one of them" in text
     assert (
-        "decide on one class for the 1 pictures that have two (train/cat/4.png is cat, test/dog/other.png is dog)"
-        in text
-    )
-    assert (
-        "keep in one split the 2 pictures that are in two (train/cat/3.png in train, test/cat/shared.png in test)"
-        in text
+        "2 pictures are in two splits, which flatters the score: train/cat/3.png in train, test/cat/shared.png in "
+        "test; keep one of them" in text
     )
     assert "collect more pictures of dog: fewer than 20 to learn from" in text
-    assert "shapes differ much: fit pad" in text
+    assert "shapes differ much: nin train PATH --fit pad" in text
     (note,) = [note for note in check(planted).notes if "bit" in note]
     assert (
         note

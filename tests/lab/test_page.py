@@ -94,7 +94,7 @@ def test_page_tells_in_order() -> None:
     page = Page(report_html(made))
     order = [data for tag, data in page.words if tag in ("h1", "h2")]
     assert [title for title in order if title != "nin: runs/animals"] == [
-        "Read this first", "What to type next", "How it learnt", "Class by class", "What is taken for what",
+        "Read this first", "What to type next", "How it learnt", "Class by class", "Confusion matrix",
         "Can its confidence be trusted?", "The pictures it gets most wrong", "How it sees", "Facts",
     ]  # fmt: skip
     e, text = made.evaluation, page.text()
@@ -154,7 +154,7 @@ def test_a_bare_report_is_a_page_too() -> None:
     _, _, evaluation = answers(ANIMALS)
     bare = Page(report_html(Report("", ANIMALS, [], evaluation, "test")))
     titles = [data for tag, data in bare.words if tag == "h2"]
-    assert titles == ["Class by class", "What is taken for what", "Can its confidence be trusted?"]
+    assert titles == ["Class by class", "Confusion matrix", "Can its confidence be trusted?"]
     seen = report().mistakes[0]
     unmapped = Example(seen.pixels[..., :1], "a.png", None, seen.probabilities, seen.logits)
     page = Page(report_html(Report("", ANIMALS, [], evaluation, "test", mistakes=(unmapped,), examples=(unmapped,))))

@@ -113,7 +113,7 @@ def train(
 ) -> None:
     """Train a network on your pictures, measure it and write a report.
 
-    What you do not choose is decided from the data, said aloud and recorded.
+    Unset options are chosen from your data, printed and saved.
     """
     if resume is None:
         if path is None:

@@ -70,7 +70,9 @@ def reproduce(
     data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
     protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
     seeds: Annotated[int, Parameter(help="Trainings of every row.")] = 2,
-    strict: Annotated[bool, Parameter(help="The author's own start, which mostly dies; by default mended.")] = False,
+    strict: Annotated[
+        bool, Parameter(help="Use the author's initialisation, which usually fails; repaired by default.")
+    ] = False,
     only: Annotated[
         tuple[str, ...],
         Parameter(consume_multiple=True, show_default=False, help="Rows to train, such as cifar10-fc; by default all."),

@@ -142,10 +142,7 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
         f"memory for one picture: {_bytes(anatomy.activation_bytes)} of activations in training, "
         f"{_bytes(anatomy.peak_bytes)} in use"
     )
-    yield (
-        f"one point of the last map sees {anatomy.receptive_field} pixels of the picture across; the next one lies "
-        f"{anatomy.jump} pixels on"
-    )
+    yield f"receptive field of a point of the last map: {anatomy.receptive_field} pixels, stride {anatomy.jump}"
     if anatomy.fc_alternatives:
         yield ""
         heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]

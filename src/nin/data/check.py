@@ -307,11 +307,11 @@ def _suggestions(check: Check) -> Iterable[str]:
     if check.contradictions:
         (_, first, one), (_, second, other) = _differing(check.contradictions[0], 2)
         pair = f"{escape_name(first)} is {escape_name(one)}, {escape_name(second)} is {escape_name(other)}"
-        yield f"decide on one class for the {len(check.contradictions):,} pictures that have two ({pair})"
+        yield f"{_pictures(len(check.contradictions))} in two classes: {pair}; keep one of them"
     if check.shared:
         (one, first, _), (other, second, _) = _differing(check.shared[0], 0)
         pair = f"{escape_name(first)} in {one}, {escape_name(second)} in {other}"
-        yield f"keep in one split the {len(check.shared):,} pictures that are in two ({pair}): they flatter the score"
+        yield f"{_pictures(len(check.shared))} in two splits, which flatters the score: {pair}; keep one of them"
     train = check.counts.get("train")
     if train:
         few = [name for name, count in zip(check.classes, train, strict=True) if 0 < count < FEW]
@@ -321,9 +321,13 @@ def _suggestions(check: Check) -> Iterable[str]:
             small = min((count, name) for count, name in zip(train, check.classes, strict=True) if count)
             yield f"collect more pictures of {escape_name(small[1])} ({small[0]:,}), or judge by balanced accuracy"
     if check.aspect is not None and check.aspect.max > 1.5 * check.aspect.min:
-        yield "shapes differ much: fit pad keeps them whole, fit stretch distorts, fit crop cuts"
+        yield "shapes differ much: nin train PATH --fit pad keeps proportions (the default stretches, crop cuts)"
     if check.modes and all(mode in GRAY or mode.startswith("L;") for mode in check.modes):
         yield "all pictures are gray: one channel is enough"
+
+
+def _pictures(count: int) -> str:
+    return "1 picture is" if count == 1 else f"{count:,} pictures are"
 
 
 def _differing(group: tuple[Place, ...], column: int) -> tuple[Place, Place]:

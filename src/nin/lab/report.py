@@ -181,8 +181,8 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
         legend,
         tag("div", *figures, class_="charts"),
         _note(
-            f"The dot marks the {peak}. Training pictures are varied, in long runs also mixed, while they are learnt: "
-            "the training lines may well be worse than those of validation."
+            f"The dot marks the {peak}. Training pictures are augmented, so training curves can look worse than those "
+            "of validation."
         )
         if best
         else "",
@@ -247,9 +247,7 @@ def _confusion(report: Report) -> Markup:
     )  # fmt: skip
     explained = "Each row is one true class, each column one answer: blue is right, orange is wrong."
     wide = "beside" if len(classes) <= 12 else None
-    return _section(
-        "What is taken for what", _note(explained), tag("div", tag("div", matrix, legend), often, class_=wide)
-    )
+    return _section("Confusion matrix", _note(explained), tag("div", tag("div", matrix, legend), often, class_=wide))
 
 
 def _calibration(evaluation: Evaluation) -> Markup:

@@ -49,8 +49,8 @@ def serve(
     models, options = chosen("model", models, tuple[str, ...]), with_choices(options, {}, ServeOptions)
     if not is_loopback(options.host) and not options.public:
         raise UsageError(
-            f"--host {escape_name(options.host)} lets other machines in, and the server asks nobody for a password; "
-            "add --public when that is meant"
+            f"--host {escape_name(options.host)} lets others reach the server without a password; "
+            "add --public to confirm"
         )
     served = _open(models, options)
     bounds = Bounds(body_bytes=options.max_body * 2**20)
