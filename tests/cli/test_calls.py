@@ -140,7 +140,7 @@ def test_it_trains_in_a_thread_that_may_handle_no_signal(photos, tmp_path):
 def test_what_cannot_listen_is_refused(photos):
     with pytest.raises(UsageError, match=r"^listener is .*; expected an object of a class derived from nin\.Listener$"):
         nin.train(photos, listener=print)
-    with pytest.raises(UsageError, match=r"^--progress is the text \"no\"; expected True or False$"):
+    with pytest.raises(UsageError, match=r'^--progress is the text "no"; expected True or False'):
         nin.train(photos, progress="no")
 
 
