@@ -58,7 +58,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(default_bundle, monkeypatch):
         for data in (b"", b"no graph", b"\x08\x07" * 50):
             with pytest.raises(ModelError, match=r"^cats is no network that can be run \(.*\); get it again$"):
                 open_session(runtime, data, 1, "cats")
-    with pytest.raises(UsageError, match="no runtime tensorrt; there are onnxruntime and openvino"):
+    with pytest.raises(UsageError, match='--runtime is "tensorrt"; expected onnxruntime or openvino'):
         open_engine(default_bundle.folder, runtime="tensorrt")
     monkeypatch.delitem(sys.modules, "openvino")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)

@@ -163,7 +163,7 @@ def open_engine(model: str | Path, *, threads: int | None = None, runtime: Runti
     threads: that one call uses; by default as many as there are cores to use. runtime: "openvino" (extra [openvino]) is
     faster for eight-bit files and slower to start. Raises ModelError in one line, MissingExtra without that extra.
     """
-    threads, runtime = chosen("threads", threads, int | None, THREADS), chosen("runtime", runtime, Runtime)
+    threads = chosen("threads", threads, int | None, THREADS)
     return Engine(*_facts_and_graph(model), threads, runtime)
 
 

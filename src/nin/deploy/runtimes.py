@@ -16,7 +16,8 @@ import numpy as np
 import onnxruntime
 
 from nin.artifacts import escape_name
-from nin.errors import MissingExtra, ModelError, UsageError
+from nin.choices import chosen
+from nin.errors import MissingExtra, ModelError
 
 Runtime = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
@@ -43,9 +44,11 @@ def open_session(runtime: Runtime, data: bytes, threads: int, name: str) -> Sess
     Raises UsageError for an unknown runtime, MissingExtra for one that is not installed, ModelError for a file that it
     refuses.
     """
-    if runtime not in RUNTIMES:
-        raise UsageError(f"there is no runtime {escape_name(runtime)}; there are {' and '.join(RUNTIMES)}")
-    return OnnxRuntime(data, name) if runtime == "onnxruntime" else OpenVino(data, threads, name)
+    return (
+        OnnxRuntime(data, name)
+        if chosen("runtime", runtime, Runtime) == "onnxruntime"
+        else OpenVino(data, threads, name)
+    )
 
 
 class OnnxRuntime:
