@@ -166,6 +166,17 @@ def test_the_clock_shrinks_the_schedule(make_trainer):
     assert trainer.position.seconds >= 0.5
 
 
+def test_the_clock_decides_only_for_a_run_that_is_late(make_trainer):
+    trainer = make_trainer(epochs=4, max_seconds=100.0)  # 5 steps an epoch
+    at = trainer.position
+    at.epoch, at.step, at.seconds = 2, 0, 54.0  # half of the steps, 4 points late
+    assert trainer.progress() == 0.5
+    at.seconds = 64.0
+    assert trainer.progress() == pytest.approx(0.6)  # (64 - 10) / 90
+    at.seconds = 100.0
+    assert trainer.progress() == 1.0 and trainer.learning_rate() == 0.0
+
+
 def test_loss_weights_count_every_class_the_same(make_trainer):
     trainer = make_trainer()
     uneven = replace(trainer.data, labels=np.array([0] * 30 + [1] * 10))

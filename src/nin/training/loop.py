@@ -27,6 +27,7 @@ from nin.training.watch import Finding, Watch
 
 EVALUATION_BATCH = 250
 GPU_PIXELS = 1 << 20  # of an evaluation batch on a GPU, where small batches wait for their launches
+SLACK = 0.1  # of a time budget: a run may be so late before the clock decides its learning rate
 FEW = 5  # validation pictures of a class from which it can count as dead; ours
 
 
@@ -198,10 +199,13 @@ class Trainer:
         return np.split(indices[: whole * self.batch_size], whole)
 
     def progress(self) -> float:
-        """Share of the run that is done: by steps, or by the clock when that is further."""
-        at = self.position
+        """Share of the run that is done: by steps, or by the clock when that is further by SLACK of the budget.
+
+        A run whose epochs were planned within its budget so goes by steps alone, and resumes bit for bit.
+        """
+        at, budget = self.position, self.recipe.max_seconds
         done = (at.epoch * self.steps + at.step) / (self.recipe.epochs * self.steps)
-        return max(done, at.seconds / self.recipe.max_seconds) if self.recipe.max_seconds else done
+        return max(done, (at.seconds / budget - SLACK) / (1 - SLACK)) if budget else done
 
     def learning_rate(self) -> float:
         """The learning rate of the next step."""

@@ -26,7 +26,8 @@ class Recipe:
     takes them as they stand, in files of so many pictures, each of which may end with a small batch.
     balance: "weights" (loss weighted by inverse class frequency) or "sampler" (classes drawn equally often).
     patience: stop after so many epochs without a lower validation loss and take the best epoch; None runs to the end
-    and takes the last one. max_seconds: the schedule shrinks so that training ends in time (not bit-reproducible).
+    and takes the last one. max_seconds: training ends then; where steps are late, the schedule follows the clock (not
+    bit-reproducible).
     """
 
     epochs: int

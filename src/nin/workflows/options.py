@@ -41,7 +41,7 @@ class TrainOptions:
     epochs: int | None = None
     """Passes over the training pictures."""
     max_time: str | None = None
-    """Time budget: 90s, 10m, 1.5h; the schedule shrinks to fit."""
+    """Time budget: 90s, 10m, 1.5h; the epochs are planned to fit."""
     from_: str | None = None
     """Begin with the weights of this model: a model folder, or one of the package such as nin-cifar10."""
     size: int | None = None

@@ -30,6 +30,7 @@ from nin.training.evaluate import (
 )
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
+from nin.workflows.budget import advice, budget_words
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.run_folder import quote
 from nin.workflows.seen import SEEN, write_seen
@@ -57,6 +58,7 @@ def about(run: "Run") -> dict[str, Any]:
         "machine": str(run.trainer.hardware),
         "options": options,
         "recipe": asdict(plan.recipe),
+        **budget_words(run),
         "preprocess": plan.preprocess.to_dict(),
         "network": plan.network.to_dict(),
         **({"notes": list(run.trainer.position.notes)} if run.trainer.position.notes else {}),
@@ -197,10 +199,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
 def _warnings(run: "Run", evaluations: dict[str, Evaluation], split: str) -> tuple[str, ...]:
     """What is to be said of the result, and of the validation pictures where the result is of others."""
     shared = run.shared or {}
-    recipe, done = run.plan.recipe, run.trainer.position.epoch
-    short = f"--max-time {run.options.max_time} was over in epoch {done} of {recipe.epochs}; give it more time"
-    advice = {"advice": short} if recipe.max_seconds is not None and done < recipe.epochs else {}
-    told = truths(evaluations[split], shared_pictures=shared.get(split, 0), **advice)
+    told = truths(evaluations[split], shared_pictures=shared.get(split, 0), **advice(run))
     twice = shared.get("validation", 0)
     if split == "validation" or not twice:
         return told
@@ -235,6 +234,7 @@ def _summary(
         **evaluations[split].to_dict(),
         "splits": {name: evaluation.to_dict() for name, evaluation in evaluations.items()},
         "epochs": trainer.position.epoch,
+        **budget_words(run),
         "seconds": round(trainer.position.seconds, 2),
         "parameters": facts.parameters,
         "macs": facts.macs,

@@ -50,7 +50,9 @@ def heed(run: "Run", found: Diagnosis, listener: Listener) -> None:
         if not any(found.why in note for note in at.notes):  # later looks find the same
             _note(run, f"{found}; {ADVICE[found.cause]}" if found.sure else str(found), listener)
         return
-    usual = make_recipe(len(run.trainer.data), run.plan.preprocess.channels, replace(options, lr=None)).lr
+    usual = make_recipe(
+        len(run.trainer.data), run.plan.preprocess.channels, replace(options, lr=None, epochs=recipe.epochs)
+    ).lr
     mended = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=options.from_ is None)
     if mended is None or len(at.notes) >= MOST_NOTES:
         data = found.cause in (Cause.ONE_CLASS, Cause.ALIKE, Cause.LABELS)

@@ -28,6 +28,7 @@ from nin.training.loop import Pictures, Trainer
 from nin.training.recipes import Recipe
 from nin.workflows import record
 from nin.workflows.answers import RunResult
+from nin.workflows.budget import within_budget
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.workflows.restart import StartAgain, heed, start_again
@@ -79,6 +80,7 @@ def start(
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
+    run = within_budget(run, listener)
     if begin is not None:
         listener.note(take_weights(run.trainer.model, begin, source.classes))
     with ExitStack() as stack:
