@@ -51,11 +51,12 @@ def test_every_form_of_a_picture_gives_its_pixels_alone_and_among_others(file, p
         np.testing.assert_array_equal(loaded(given), pixels, err_msg=repr(given)[:80])
     every = list(forms(file, pixels))
     for many in (every, tuple(every), iter(every), (one for one in every)):
-        for handle in (one for one in every if isinstance(one, io.BytesIO)):
-            handle.seek(0)
         found = [COLOUR.load(source, name=name) for name, source in named_pictures(many)]
         assert len(found) == len(every)
         assert all((one == pixels).all() for one in found)
+    written = io.BytesIO()
+    Image.fromarray(pixels).save(written, "PNG")
+    assert written.tell() and (loaded(written) == pixels).all()  # it stands at its end
     with file.open("rb") as stream:
         name, source = one_picture(stream)  # read while it is open
     assert name == "a.png" and (COLOUR.load(source) == pixels).all()
@@ -182,6 +183,8 @@ SHAPES = "expected (H, W) or (H, W, C), C being 1, 3 or 4"
         ([["a.png"]], "['a.png'] is no picture; "),
         ([], "no picture given; name files, folders, a glob, or - for standard input"),
         (iter(()), "no picture given; "),
+        ("", "no picture given; name files, folders, a glob, or - for standard input; an empty name stands for none"),
+        ([b"x", " "], "no picture given; "),
         (np.zeros(()), "an array of shape () is no picture; expected (H, W), (H, W, C) or, of many, (N, H, W, C)"),
         (np.zeros((3, 9, 9)), f"an array of shape (3, 9, 9) is no picture; {SHAPES}; of (C, H, W) give "),
         (np.zeros((9, 9, 2)), f"an array of shape (9, 9, 2) is no picture; {SHAPES}"),

@@ -93,9 +93,12 @@ def _each(one: Any) -> list[Unnamed]:
 
 
 def _of_file(file: Any) -> tuple[str | None, bytes]:
+    """An open file from its beginning, as Pillow reads it: one that has just been written stands at its end."""
     name = getattr(file, "name", None)
     name = name if isinstance(name, str) and name and not name.startswith("<") else None
     try:
+        if callable(getattr(file, "seekable", None)) and file.seekable():
+            file.seek(0)
         data = file.read(LIMITS.max_bytes + 1)
     except (OSError, ValueError) as error:  # closed, or open for writing only
         raise UsageError(f"{escape_name(name or 'the file')} cannot be read ({error}); open it with mode rb") from error
@@ -114,6 +117,8 @@ def _of_word(text: str) -> list[Unnamed]:
 
 
 def _expand(text: str) -> list[Path]:
+    if not text.strip():
+        raise UsageError(f"{NOTHING}; an empty name stands for none")
     path = expanded(text)
     if path.is_dir():
         found = sorted(p for p in path.rglob("*") if p.is_file() and is_picture_name(p) and not _hidden(p, path))
