@@ -50,7 +50,7 @@ OPTIONS = {
     "predict": "json jsonl csv top help help-all",
     "explain": "out top json help help-all",
     "summary": "input json help",
-    "export": "format out data overwrite json help",
+    "export": "format standard size out data overwrite json help",
     "bench": "data threads json help",
     "import": "out labels layout key pooling pools last-relu norm-eps size mean std colours whiten overwrite json help",
     "serve": "host port public threads runtime queue max-batch max-body cors access-log help",

@@ -207,6 +207,7 @@ def export_lines(done: "Export") -> Iterator[str]:
         )
         if gate["float32"]:
             yield f"left in float32: {', '.join(gate['float32'])}"
+    yield from (safe(parity[word]) for word in ("input", "note") if word in parity)
     yield f"certificate: {safe(done.certificate)}"
 
 

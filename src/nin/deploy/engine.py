@@ -26,6 +26,8 @@ from nin.data.preprocess import Preprocess
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, from_bytes, to_bytes
 from nin.deploy.runtimes import Runtime, open_session
+from nin.deploy.standard import OPSET as STANDARD
+from nin.deploy.standard import from_uint8
 from nin.errors import ArtifactError, ModelError, UsageError
 
 FACTS = "nin"  # the metadata entry that says what a file is
@@ -183,7 +185,7 @@ def _facts_and_graph(model: str | Path) -> tuple[Facts, Graph]:
     path = path_of("model", model)
     if path.suffix == ".onnx" and path.is_file():
         facts, graph = read_exported(path)
-        return facts, without_resizing(graph)
+        return facts, from_uint8(graph) if graph.opset == STANDARD else without_resizing(graph)
     bundle = read_bundle(find_model(model))
     return facts_of_bundle(bundle), core(bundle)
 

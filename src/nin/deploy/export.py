@@ -1,12 +1,13 @@
 """Exporting: one file that holds everything, proven equal to torch before anything is written.
 
 onnx: any number of pictures of any size (N, H0, W0, C) uint8 in; probabilities and logits (N, K) and class maps
-(N, K, h, w) out. onnx-int8: the same with eight-bit convolutions. pt2: torch.export of the network with its
-normalisation, for pictures of the network's own size.
+(N, K, h, w) out. onnx-int8: the same with eight-bit convolutions. standard: one picture of a fixed size, resized
+by whoever asks (nin.deploy.standard). pt2: torch.export of the network with its normalisation, for pictures of the
+network's own size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,14 @@ from nin import __version__
 from nin.bundle.folder import Bundle
 from nin.data.depth import in_words
 from nin.data.machine import usable_cores
+from nin.data.preprocess import Preprocess
 from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle
 from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
 from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.deploy.quantise import Ranged, calibrate, convolutions, quantised, tapped
 from nin.deploy.resize import resizing
 from nin.deploy.runtimes import session
+from nin.deploy.standard import standard
 from nin.errors import ModelError
 
 CLOSE = 1e-5  # of a probability, between float32 files and torch
@@ -75,6 +78,18 @@ class Exporter:
         facts = facts_of_bundle(self.bundle)
         data = to_bytes(whole(self.bundle, self.inner, facts), __version__)
         parity = self._measured(data)
+        _expect_close(parity)
+        return Exported(data, facts, {**parity, "allowed": _ALLOWED, "passed": True})
+
+    def standard(self) -> Exported:
+        """The float32 file for one picture that others resize; ModelError unless it gives torch's probabilities."""
+        facts, graph = facts_of_bundle(self.bundle), standard(self.bundle)
+        said = _input_in_words(self.bundle.preprocess)
+        metadata = {**whole(self.bundle, self.inner, facts).metadata, "input": said}
+        data = to_bytes(replace(graph, metadata=metadata), __version__)
+        from_bytes(data, "the exported file")
+        pictures = [np.ascontiguousarray(each.transpose(2, 0, 1)[None], np.float32) for each in self.sized]
+        parity = {**self._compared(data, pictures), "input": said}
         _expect_close(parity)
         return Exported(data, facts, {**parity, "allowed": _ALLOWED, "passed": True})
 
@@ -152,21 +167,38 @@ class Exporter:
         """The file as it will be read: pictures of any size one by one, and all at once in the network's size."""
         from_bytes(data, "the exported file")
         running = session(data, usable_cores(), "the exported file")
-        single = [running.run(OUTPUTS, {PICTURES: picture[None]}) for picture in self.pictures]
         together = running.run(OUTPUTS, {PICTURES: self.sized})
+        return {
+            **self._compared(data, [picture[None] for picture in self.pictures]),
+            "sizes": len({picture.shape[:2] for picture in self.pictures}),
+            "probability_difference_in_a_batch": _apart(together[0], self.expected.probabilities),
+        }
+
+    def _compared(self, data: bytes, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
+        """What a file gives for pictures, asked one by one, beside torch."""
+        running = session(data, usable_cores(), "the exported file")
+        single = [running.run(OUTPUTS, {PICTURES: picture}) for picture in pictures]
         found = Answers(*(np.concatenate(part) for part in zip(*single, strict=True)))
         same = (found.logits.argmax(1) == self.expected.logits.argmax(1)).mean()
         return {
-            "pictures": len(self.pictures),
-            "sizes": len({picture.shape[:2] for picture in self.pictures}),
+            "pictures": len(pictures),
             "probability_difference": _apart(found.probabilities, self.expected.probabilities),
-            "probability_difference_in_a_batch": _apart(together[0], self.expected.probabilities),
             "logit_difference": _apart(found.logits, self.expected.logits),
             "map_difference": _apart(found.maps, self.expected.maps),
             "mean_of_map_less_logit": _apart(found.maps.mean((2, 3), dtype=np.float64), found.logits),
             "same_class": float(same),
             "onnxruntime": onnxruntime.__version__,
         }
+
+
+def _input_in_words(preprocess: Preprocess) -> str:
+    """What a standard file is given."""
+    height, width = preprocess.size
+    colours = {1: "grey", 3: "RGB", 4: "RGBA"}[preprocess.channels]
+    return (
+        f"{PICTURES}: float32 (1, {preprocess.channels}, {height}, {width}), {colours}, values from 0 to 255, already "
+        f"{height} x {width} pixels ({preprocess.fit}, antialiased bilinear); not normalised"
+    )
 
 
 def _expect_close(parity: dict[str, Any]) -> None:

@@ -53,7 +53,7 @@ def core(bundle: Bundle) -> Graph:
     x = _normalised(build, bundle.preprocess)
     if config.mirror:
         x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)
-    x, sides = _network(build, x, config, bundle.weights(), size)
+    x, sides = layers(build, x, config, bundle.weights(), size)
     if config.mirror:
         x = _mean_of_views(build, x)
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
@@ -73,7 +73,7 @@ def _answers(build: Builder, temperature: float) -> None:
     build.add("probabilities", "Softmax", "calibrated", axis=-1)
 
 
-def _network(
+def layers(
     build: Builder, x: str, config: NINConfig, weights: Weights, sides: tuple[int, int]
 ) -> tuple[str, tuple[int, int]]:
     """All mlpconv layers, poolings and factors of dropout; x (N, C, H, W) float32 -> maps (N, K, h, w), (h, w)."""

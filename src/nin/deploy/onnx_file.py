@@ -7,7 +7,7 @@ handed on. Field numbers: the public onnx.proto.
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -16,14 +16,15 @@ from nin.artifacts import BLANK, expect_seal, seal
 from nin.errors import ModelError
 from nin.protobuf import BYTES, FIXED32, VARINT, Value, fields, message, signed, varints
 
-OPSET, IR_VERSION, PRODUCER = 20, 9, "nin"
+OPSET, PRODUCER = 20, "nin"
+IR_VERSIONS = {13: 7, OPSET: 9}  # of the format, by the version of the operators that a file uses
 MOST_NODES, MOST_SIDES = 5_000, 8
-OPERATORS = frozenset(  # those that nin.deploy.graph, .resize and .quantise use
+OPERATORS = frozenset(  # those that nin.deploy.graph, .resize, .quantise and .standard use
     re.findall(
         r"\w+",
-        "Abs Add And AveragePool Cast Concat Conv DequantizeLinear Div Equal Floor Gather Gelu GreaterOrEqual Less "
-        "MatMul MatMulInteger Max MaxPool Min Mod Mul Or Pad QuantizeLinear Range ReduceMean ReduceSum Relu Reshape "
-        "Round Shape Sigmoid Slice Softmax Split Sqrt Sub Transpose Where",
+        "Abs Add And AveragePool Cast Concat Conv DequantizeLinear Div Equal Erf Flatten Floor Gather Gelu "
+        "GlobalAveragePool GreaterOrEqual Less MatMul MatMulInteger Max MaxPool Min Mod Mul Or Pad QuantizeLinear "
+        "Range ReduceMean ReduceSum Relu Reshape Round Shape Sigmoid Slice Softmax Split Sqrt Sub Transpose Where",
     )
 )
 _SEAL = re.compile(rb"\n\x06sha256\x12@([0-9a-f]{64})")
@@ -64,6 +65,7 @@ class Graph:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     metadata: dict[str, str]
+    opset: int = OPSET
 
 
 def to_bytes(graph: Graph, version: str) -> bytes:
@@ -76,7 +78,8 @@ def to_bytes(graph: Graph, version: str) -> bytes:
         (11, [_port(port) for port in graph.inputs]),
         (12, [_port(port) for port in graph.outputs]),
     )
-    head = message((1, IR_VERSION), (2, PRODUCER), (3, version), (14, props[:1]), (8, message((1, ""), (2, OPSET))))
+    operators = message((1, ""), (2, graph.opset))
+    head = message((1, IR_VERSIONS[graph.opset]), (2, PRODUCER), (3, version), (14, props[:1]), (8, operators))
     return seal(head + message((7, body), (14, props[1:])), _SEAL)
 
 
@@ -90,18 +93,23 @@ def from_bytes(data: bytes, what: str) -> Graph:
     expect_seal(data, _SEAL, what, _SEAL_WITHIN)
     metadata: dict[str, str] = {}
     body: memoryview | None = None
+    opset = 0
     for number, value in _parts(memoryview(data), what):
         if number == 14:
             pair = {place: _text(text) for place, text in _parts(value, what)}
             metadata[pair.get(1, "")] = pair.get(2, "")
         elif number == 7:
             body = value
+        elif number == 8:
+            opset = dict(_parts(value, what)).get(2, 0)
         elif number in (20, 25):
             raise ModelError(f"{what} holds functions or training information; expected a graph that nin export wrote")
     if body is None:
         raise ModelError(f"{what} holds no graph; export it again")
+    if opset not in IR_VERSIONS:
+        raise ModelError(f"{what} uses operators of a version that nin never writes ({opset!r}); export it again")
     metadata.pop("sha256", None)
-    return _graph(body, metadata, what)
+    return replace(_graph(body, metadata, what), opset=opset)
 
 
 def _graph(data: memoryview, metadata: dict[str, str], what: str) -> Graph:

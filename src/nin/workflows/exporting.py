@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,7 @@ from nin.deploy import pt2
 from nin.deploy.engine import facts_of_bundle
 from nin.deploy.export import Exported, Exporter
 from nin.errors import DataError, UsageError
+from nin.network.config import NINConfig
 from nin.workflows.answers import Export
 from nin.workflows.loaded import TorchRunner
 from nin.workflows.options import ExportOptions
@@ -44,6 +45,7 @@ class Material:
 
 def export(bundle: Bundle, options: ExportOptions) -> Export:
     """Make the file, prove it, and only then write it and its certificate; see `nin.export`."""
+    own, bundle = bundle.preprocess.size, _sized(bundle, options.size)
     path, certificate = _places(bundle, options)
     material = _material(bundle, options)
     runner = TorchRunner(bundle, "cpu")
@@ -53,10 +55,10 @@ def export(bundle: Bundle, options: ExportOptions) -> Export:
     elif options.format == "pt2":
         made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, bundle.calibration.temperature), pt2.run)
     else:
-        made = exporter.onnx()
+        made = exporter.standard() if options.standard else exporter.onnx()
     said = {
         "file": path.name,
-        "format": options.format,
+        "format": "onnx-standard" if options.standard else options.format,
         "sha256_of_file": hashlib.sha256(made.data).hexdigest(),
         "bytes": len(made.data),
         "sha256_of_weights": hashlib.sha256(read_bytes(bundle.folder / WEIGHTS)).hexdigest(),
@@ -65,19 +67,37 @@ def export(bundle: Bundle, options: ExportOptions) -> Export:
         "proven_on": material.origin,
         **made.parity,
     }
+    if own != bundle.preprocess.size:
+        trained, now = (" x ".join(map(str, size)) for size in (own, bundle.preprocess.size))
+        said["note"] = f"the model was trained on {trained} pixels; how good it is at {now} is not known"
     write_bytes(path, made.data)
     try:
         write_bytes(certificate, seal_json(said))
     except BaseException:
         remove(path)  # a file without its proof is not done
         raise
-    return Export(path, certificate, options.format, len(made.data), said)
+    return Export(path, certificate, said["format"], len(made.data), said)
+
+
+def _sized(bundle: Bundle, side: int | None) -> Bundle:
+    """The model for pictures of another size, which its network takes as they are; UsageError where it cannot."""
+    own = bundle.preprocess
+    if side is None or own.size == (side, side):
+        return bundle
+    least = NINConfig.from_dict(bundle.network).min_side
+    if side < least:
+        raise UsageError(f"--size is {side}; the network takes pictures from {least} pixels up")
+    if own.zca is not None:
+        words = " x ".join(map(str, own.size))
+        raise UsageError(f"--size is {side}; this model's whitening is fitted for {words} pixels; leave out --size")
+    return replace(bundle, preprocess=replace(own, size=(side, side)))
 
 
 def _places(bundle: Bundle, options: ExportOptions) -> tuple[Path, Path]:
     """Where the file and its certificate will lie; UsageError, before any work, where something lies already."""
     endings = {"onnx": ".onnx", "onnx-int8": "-int8.onnx", "pt2": ".pt2"}
-    path = options.out or Path(facts_of_bundle(bundle).name + endings[options.format])
+    ending = "-standard.onnx" if options.standard else endings[options.format]
+    path = options.out or Path(facts_of_bundle(bundle).name + ending)
     certificate = path.with_name(path.name + ".parity.json")
     for each in (path, certificate):
         if each.is_dir():

@@ -316,6 +316,10 @@ class ExportOptions:
 
     format: Format = "onnx"
     """onnx in float32, onnx-int8 in eight bits, or pt2 for torch.export."""
+    standard: bool = False
+    """For readers such as OpenCV and TFLite converters: one picture of a fixed size, resized by them."""
+    size: int | None = None
+    """With --standard: side of that picture in pixels; by default the model's own."""
     out: Path | None = None
     """File to write; by default the model's name here, with the ending of the format."""
     data: Path | None = None
@@ -324,4 +328,8 @@ class ExportOptions:
     """Replace the file that is there."""
 
     def __post_init__(self) -> None:
-        check_fields(self, {})
+        check_fields(self, {"size": (8, 4096)})
+        if self.standard and self.format != "onnx":
+            raise UsageError(f"--standard is a form of --format onnx, in float32; leave out --format {self.format}")
+        if self.size is not None and not self.standard:
+            raise UsageError("--size is for --standard; other files take pictures of any size, or of the model's own")
