@@ -199,14 +199,12 @@ def test_what_the_documentation_types_works(nin):
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
-def test_curls_own_type_is_told_what_to_send(nin, model, picture):
+def test_curls_own_type_is_read_as_the_picture_it_is(nin, model, picture):
     with serving(nin, "model") as (_, url):
         (nin.folder / "picture.png").write_bytes(picture)
         words = ["curl", "-s", "--data-binary", "@picture.png", f"{url}/predict"]
         done = subprocess.run(words, cwd=nin.folder, capture_output=True, text=True)
-    assert done.stdout.startswith(
-        '{"error": "a body of this type is not read; send the picture itself with Content-Type'
-    )
+    assert done.stdout.startswith('[{"label": "')
 
 
 def test_a_replaced_model_answers_and_a_damaged_one_does_not(nin, model, picture):

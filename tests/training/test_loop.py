@@ -242,7 +242,8 @@ def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(make_trainer):
     with torch.no_grad():
         trainer.model.blocks[0].spatial.weight[0, 0, 0, 0] = math.inf
     with pytest.raises(
-        NinError, match=r"^the training loss, its gradient or a weight became nan in epoch 1, step 1, .* smaller --lr$"
+        NinError,
+        match=r"(?m)^the training loss, its gradient or a weight became nan in epoch 1, step 1, .* smaller --lr$",
     ):
         list(trainer.epochs())
 

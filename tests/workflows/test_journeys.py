@@ -201,7 +201,7 @@ class StopAfter(Listener):
 
 
 def test_a_stop_in_the_first_epoch_leaves_a_folder_that_resumes(photos, tmp_path):
-    with pytest.raises(Interrupted, match=r"^stopped in epoch 1 of 3; continue with: nin train --resume .*$"):
+    with pytest.raises(Interrupted, match=r"(?m)^stopped in epoch 1 of 3; continue with: nin train --resume .*$"):
         workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
     assert workflows.resume(tmp_path / "run").summary["epochs"] == 3
 
@@ -293,7 +293,7 @@ def test_times_are_understood(text, expected):
 
 @pytest.mark.parametrize("text", ["", "ten minutes", "-5m", "0", "5d"])
 def test_other_times_are_refused(text):
-    with pytest.raises(UsageError, match=r"^--max-time is .*; expected a time such as 90s, 10m or 1\.5h$"):
+    with pytest.raises(UsageError, match=r"(?m)^--max-time is .*; expected a time such as 90s, 10m or 1\.5h$"):
         seconds(text)
 
 

@@ -99,7 +99,7 @@ def test_interrupted_before_or_after_the_new_start_it_ends_with_the_same_bits(ph
 
 def test_strict_ends_the_run_in_the_same_line_and_changes_nothing(photos, tmp_path):
     line = (
-        r"^dead start, seen after \d steps: the loss became (inf|nan), because the learning rate 1000 is too high; "
+        r"(?m)^dead start, seen after \d steps: the loss became (inf|nan), because the learning rate 1000 is too high; "
         r"start again with the learning rate 100, or leave out --strict$"
     )
     with pytest.raises(NinError, match=line) as ended:
@@ -111,7 +111,7 @@ def test_strict_ends_the_run_in_the_same_line_and_changes_nothing(photos, tmp_pa
 
 
 def test_the_authors_recipe_is_never_mended(photos, tmp_path):
-    with pytest.raises(NinError, match=r"; start again .*, or leave out --recipe author$"):
+    with pytest.raises(NinError, match=r"(?m); start again .*, or leave out --recipe author$"):
         workflows.train(photos, TrainOptions(out=tmp_path / "run", **{**DEAD, "epochs": 15}, recipe="author"))
 
 
