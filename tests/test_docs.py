@@ -3,6 +3,7 @@
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -35,6 +36,8 @@ def desk(tmp_path):
             folder = tmp_path / "photos" / label
             folder.mkdir(parents=True, exist_ok=True)
             Image.fromarray(pixels).save(folder / f"{i}.jpg")
+    for fold in range(5):
+        shutil.copytree(tmp_path / "photos", tmp_path / "folds" / f"fold_{fold}")
     (tmp_path / "shards").mkdir()
     with tarfile.open(tmp_path / "shards" / "train-000000.tar", "w") as shard:
         for picture in sorted(tmp_path.glob("photos/*/*.jpg")):

@@ -37,6 +37,7 @@ SAID_BY = {
     "training/distributed.py": "train",
     "training/hardware.py": "train, evaluate, predict, explain",
     "training/loop.py": "train",
+    "workflows/budget.py": "train",
     "workflows/checkup.py": "doctor",
     "workflows/counting.py": "summary",
     "workflows/exporting.py": "export",
@@ -59,10 +60,10 @@ FUNCTIONS = {
         "need": "train",
         "train": "train",
     },
-    "workflows/record.py": {"_warnings": "train"},  # of a budget that was given
     "workflows/options.py": {
         "TrainOptions": "train",
         "ImportOptions": "import",
+        "ExportOptions": "export",
         "ServeOptions": "serve",
         "seconds": "train",
     },

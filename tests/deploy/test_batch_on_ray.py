@@ -121,6 +121,7 @@ class Running:
         out, err = self.process.communicate(timeout=PATIENCE)
         spared = [p for p in self.below if agents and p.is_running() and p.name() in AGENTS]
         _, alive = psutil.wait_procs([p for p in self.below if p not in spared], timeout=30)
+        alive = [p for p in alive if p.status() != psutil.STATUS_ZOMBIE]  # those have ended, and nobody has asked
         for process in (*spared, *alive):
             process.kill()
         assert alive == []

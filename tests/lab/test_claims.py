@@ -164,7 +164,7 @@ def test_the_page_holds_every_claim_and_fetches_nothing(answers, languages):
 def test_unknown_claims_and_seeds_are_refused_in_one_line():
     with pytest.raises(UsageError, match=r"^there is no claim 27; they are numbered from 1 to 26$"):
         workflows.claims([3, 27])
-    with pytest.raises(UsageError, match=r"^--seeds is 0; expected 1 to 1000$"):
+    with pytest.raises(UsageError, match=r"(?m)^--seeds is 0; expected 1 to 1000$"):
         workflows.claims([3], seeds=0)
 
 

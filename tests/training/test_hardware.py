@@ -108,7 +108,7 @@ def test_threads_are_those_asked_for_and_never_more_than_cores_by_default():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_a_device_that_is_not_there_is_refused():
-    with pytest.raises(UsageError, match=r"^device 'cuda' is not usable on this machine; use --device cpu$"):
+    with pytest.raises(UsageError, match=r"(?m)^device 'cuda' is not usable on this machine; use --device cpu$"):
         hardware.choose("cuda")
 
 

@@ -12,7 +12,7 @@ from nin import workflows
 from nin.bundle.folder import read_bundle
 from nin.data.images import LIMITS
 from nin.deploy.engine import open_engine
-from nin.deploy.messages import Refused
+from nin.deploy.messages import Refused, Request
 from nin.deploy.oip import pixel_type, read_infer
 from nin.errors import DataError
 from nin.workflows.options import Listener, TrainOptions
@@ -61,7 +61,14 @@ def test_the_range_is_said_kept_and_no_file_is_called_another_one(run):
     assert 1_000 <= low < 1_010 and 1_390 < high <= 1_400
     said = f"pixel values of {low:,.0f} to {high:,.0f} become 0 to 255, in every picture, now and in use; others"
     assert [note for note in heard.notes if note.startswith(said)]
-    assert json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["shared_pictures"] == 0
+    assert json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["shared_pictures"] == {
+        "validation": 0,
+        "test": 0,
+    }
+
+
+def asking(document):
+    return Request(body=bytearray(json.dumps(document).encode()))
 
 
 def test_every_way_to_an_answer_takes_the_same_pixels(run, deep, tmp_path):
@@ -79,7 +86,7 @@ def test_every_way_to_an_answer_takes_the_same_pixels(run, deep, tmp_path):
         "shape": list(pictures.shape),
         "data": pictures.ravel().tolist(),
     }
-    asked = read_infer(json.dumps({"inputs": [tensor]}).encode(), engine.preprocess, LIMITS)
+    asked = read_infer(asking({"inputs": [tensor]}), engine.preprocess, LIMITS)
     third = engine.run(asked.images).probabilities
     for one, two, row in zip(first, second, third, strict=True):
         assert dict(one.scores) == pytest.approx(dict(two.scores), abs=1e-5)
@@ -88,9 +95,8 @@ def test_every_way_to_an_answer_takes_the_same_pixels(run, deep, tmp_path):
     right = sum(answer.label == Path(answer.file).parent.name for answer in first)
     assert measured.evaluation.accuracy == right / len(files) >= 0.75
     with pytest.raises(Refused) as caught:
-        body = json.dumps({"inputs": [{**tensor, "datatype": "UINT8"}]}).encode()
-        read_infer(body, engine.preprocess, LIMITS)
-    assert b"neither pictures (UINT16) nor files (BYTES)" in caught.value.response.body
+        read_infer(asking({"inputs": [{**tensor, "datatype": "UINT8"}]}), engine.preprocess, LIMITS)
+    assert b"pictures for this model are UINT16; convert them" in caught.value.response.body
 
 
 def test_shallow_pictures_are_no_question_to_a_deep_model(run, deep, tmp_path):
@@ -143,4 +149,7 @@ def test_pictures_alike_only_when_small_are_not_the_same(tmp_path):
                 pixels[number * 4, 1 + 8 * (split == "test")] += 1
                 Image.fromarray(pixels).save(tmp_path / "d" / split / label / f"{number}.png")
     result = workflows.train(tmp_path / "d", TrainOptions(out=tmp_path / "run", **{**QUICK, "epochs": 1}))
-    assert json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["shared_pictures"] == 0
+    assert json.loads((result.folder / "data.json").read_text(encoding="utf-8"))["shared_pictures"] == {
+        "validation": 0,
+        "test": 0,
+    }

@@ -202,7 +202,7 @@ def test_a_network_of_whitened_pictures_gets_its_whitening_fitted(here):
 
 
 def test_whitening_that_cannot_be_fitted_is_one_line(here):
-    with pytest.raises(UsageError, match=r"^--whiten takes the place of --mean and --std; leave one out$"):
+    with pytest.raises(UsageError, match=r"(?m)^--whiten takes the place of --mean and --std; leave one out$"):
         nin.import_model(["port.pth"], out="model", whiten="seen", mean="0.5")
     with pytest.raises((DataError, UsageError), match=r"nowhere"):
         nin.import_model(["port.pth"], out="model", size=16, whiten="nowhere")

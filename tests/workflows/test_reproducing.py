@@ -114,7 +114,7 @@ def test_figures_share_the_runs_of_the_tables_and_draw_them(tmp_path, quick):
     assert first["scores"]["accuracy"] == pytest.approx(100 - first["rows"][0]["error"], abs=1e-3)
     assert width(folder / "figure4.png") > 600
     with pytest.raises(
-        UsageError, match=r"is not empty; go on with what is there by --resume, or choose another --out$"
+        UsageError, match=r"(?m)is not empty; go on with what is there by --resume, or choose another --out$"
     ):
         only(reproduce(["figure3"], **words))
     second = only(reproduce(["figure3"], **words, resume=True))

@@ -215,7 +215,7 @@ def test_torchrun_starts_a_run_again_from_its_checkpoint(user):
     assert process.returncode == 0, err
     assert len(re.findall(r"epoch +1/40 ", err)) == 1 and "epoch 40/40" in err
     refused = run(torchrun(2, "-m", "nin", "train", "photos", "--out", "again", *QUICK, restarts=0), user)
-    assert refused.stderr.count("nin: again is not empty") == 1
+    assert refused.stderr.count("nin: again holds a finished run") == 1
 
 
 def test_wrong_settings_are_one_line_and_nobody_waits(user):

@@ -42,12 +42,18 @@ def train(
     return _long(lambda heard: workflows.train(path, options, heard, **choices), listener, progress)
 
 
-def resume(folder: str | Path, listener: Listener | None = None, *, progress: bool | None = None) -> "RunResult":
+def resume(
+    folder: str | Path,
+    listener: Listener | None = None,
+    *,
+    data: str | Path | None = None,
+    progress: bool | None = None,
+) -> "RunResult":
     """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted.
 
-    progress: as for `train`.
+    data: where its pictures lie now, if they have moved. progress: as for `train`.
     """
-    return _long(lambda heard: workflows.resume(folder, heard), listener, progress)
+    return _long(lambda heard: workflows.resume(folder, heard, data=data), listener, progress)
 
 
 def batch(
