@@ -30,7 +30,7 @@ CONTENTS = (  # of the package, as regular expressions; whatever is new and no m
     r"nin/lab/report\.css",
     r"nin/deploy/docs\.html",
     r"nin/lab/claims/claims\.toml",
-    r"nin/weights/[\w-]+/(config\.json|model\.safetensors|labels\.txt|README\.md|training\.csv)",
+    r"nin/weights/[\w-]+/(config\.json|(model|likeness)\.safetensors|labels\.txt|README\.md|training\.csv)",
 )
 ABOUT = {f"{NAME}.dist-info/{name}" for name in ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"]}
 BESIDE = {"PKG-INFO", "README.md", "LICENSE", "CHANGELOG.md", "CITATION.cff", "pyproject.toml", ".gitignore"}

@@ -6,27 +6,31 @@ DATA holds cifar-10-batches-bin, fashion-mnist and mnist, PHOTOS a folder of tes
 model answers 2,000 test pictures of its own set and of each other set 700, and all the photos. Scores are compared by
 AUROC, by the share of foreign pictures accepted where 95 % of the own ones are (FPR at 95 %), and by what a threshold
 that gives up 2 % of the right answers on the validation pictures accepts of them and notices of the model's mistakes.
-The distances need statistics of the training pictures (1,500 of them). Logits and features go to --kept and are found
-there again. Writes result.json beside this file; --write puts what the shipped threshold does into the models' folders,
-from where the card and the table in README.md have it.
+The distances need statistics of the training pictures (5,000 of them), fitted as nin train does (nin.bundle.likeness).
+Logits and features go to --kept and are found there again. Writes result.json beside this file; --write puts the
+statistics and what the two thresholds together do into the models' folders, from where the card and the table in
+README.md have it; weights, temperature and the threshold of the probability stay as they are.
 """
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
+from nin.bundle.card import Calibration
 from nin.bundle.folder import LOG, read_bundle, write_bundle
+from nin.bundle.likeness import Likeness, fit_likeness
 from nin.bundle.shipped import SHIPPED
-from nin.training.evaluate import softmax
+from nin.training.evaluate import fit_unlike_threshold, softmax
 
 HERE = Path(__file__).resolve().parent
 OWN = {"nin-cifar10": "cifar-10-batches-bin", "nin-fashion": "fashion-mnist", "nin-mnist": "mnist"}
 WORDS = {
     "nin-cifar10": "CIFAR-10", "nin-fashion": "Fashion-MNIST", "nin-mnist": "MNIST", "photos": "clothing photos",
 }  # fmt: skip
-TAKEN = {"train": 1500, "validation": 1000, "test": 2000}
+TAKEN = {"train": 5000, "validation": 1000, "test": 2000}
 FOREIGN = 700
 Part = dict[str, np.ndarray]
 
@@ -65,13 +69,18 @@ def answers(name: str, data: Path, photos: Path) -> Part:
     return found
 
 
-def scores(name: str, kept: Part, temperature: float) -> dict[str, dict[str, np.ndarray]]:
+def fitted(name: str, kept: Part) -> tuple[Likeness, Calibration]:
+    """Statistics of the training pictures' features, and the calibration with the threshold for their distance."""
+    bundle, place = read_bundle(SHIPPED / name), f"{name}/validation"
+    likeness = fit_likeness(kept[f"{name}/train/features"], kept[f"{name}/train/labels"], len(bundle.classes))
+    assert likeness is not None
+    beyond = fit_unlike_threshold(likeness.distances(kept[f"{place}/features"]), _right(kept, place))
+    return likeness, replace(bundle.calibration, unknown_beyond=beyond)
+
+
+def scores(kept: Part, likeness: Likeness, temperature: float) -> dict[str, dict[str, np.ndarray]]:
     """Score -> set -> (N,), larger for what is more like the model's own pictures."""
     sets = [key.removesuffix("/logits") for key in kept if key.endswith("/logits") and "/train" not in key]
-    train, labels = kept[f"{name}/train/features"].astype(float), kept[f"{name}/train/labels"]
-    means = np.stack([train[labels == label].mean(0) for label in np.unique(labels)])
-    within = np.cov((train - means[labels]).T)
-    inverse = np.linalg.inv(within + 1e-6 * np.trace(within) * np.eye(len(within)))
     found: dict[str, dict[str, np.ndarray]] = {}
     for place in sets:
         z, f = kept[f"{place}/logits"].astype(float), kept[f"{place}/features"].astype(float)
@@ -80,8 +89,8 @@ def scores(name: str, kept: Part, temperature: float) -> dict[str, dict[str, np.
             "probability": softmax(z, temperature).max(1),
             "logit": top,
             "energy": top + np.log(np.exp(z - top[:, None]).sum(1)),
-            "distance of means": -np.min([((f - mean) ** 2).sum(1) for mean in means], axis=0),
-            "Mahalanobis": -np.min([np.einsum("ni,ij,nj->n", f - mean, inverse, f - mean) for mean in means], axis=0),
+            "distance of means": -np.min([((f - mean) ** 2).sum(1) for mean in likeness.means], axis=0),
+            "Mahalanobis": -likeness.distances(f).astype(float),
         }
         for score, values in each.items():
             found.setdefault(score, {})[place] = values
@@ -101,17 +110,26 @@ def _right(kept: Part, place: str) -> np.ndarray:
 
 def measured(name: str, kept: Part) -> dict:
     """What the model's own threshold does, and how the scores compare; shares to 4 decimals."""
-    calibration = read_bundle(SHIPPED / name).calibration
+    likeness, calibration = fitted(name, kept)
+    by_score = scores(kept, likeness, calibration.temperature)
     own, foreign = f"{name}/test", [f"{other}/test" for other in WORDS if other != name]
     unknown = []
     for place in (own, *foreign):
-        sure = softmax(kept[f"{place}/logits"].astype(float), calibration.temperature).max(1)
+        sure, distances = by_score["probability"][place], -by_score["Mahalanobis"][place]
+        judged = zip(sure, distances, strict=True)
+        marked = np.array([calibration.is_unknown(float(score), float(distance)) for score, distance in judged])
         words = WORDS[place.partition("/")[0]]
-        shares = {"unknown": float((sure < calibration.unknown_below).mean()), "over_90": float((sure > 0.9).mean())}
+        shares = {"unknown": float(marked.mean()), "over_90": float(((sure > 0.9) & ~marked).mean())}
+        if place == own:
+            right = _right(kept, own)
+            shares |= {
+                "right answers lost": float(marked[right].mean()),
+                "mistakes noticed": float(marked[~right].mean()),
+            }
         unknown.append({"pictures": words, "n": len(sure), **{k: round(v, 4) for k, v in shares.items()}})
     compared: dict[str, dict] = {}
     right = {place: _right(kept, place) for place in (f"{name}/validation", own)}
-    for score, values in scores(name, kept, calibration.temperature).items():
+    for score, values in by_score.items():
         limit = np.quantile(values[own], 0.05)
         threshold = np.quantile(values[f"{name}/validation"][right[f"{name}/validation"]], 0.02)
         compared[score] = {"mistakes noticed": round(float((values[own][~right[own]] < threshold).mean()), 4)}
@@ -126,15 +144,15 @@ def measured(name: str, kept: Part) -> dict:
     return {"own": unknown[0], "foreign": unknown[1:], "scores": compared}
 
 
-def write(name: str, foreign: list[dict]) -> None:
-    """The shipped folder again, the same but for what its card says of foreign pictures."""
+def write(name: str, foreign: list[dict], likeness: Likeness, calibration: Calibration) -> None:
+    """The shipped folder again, the same but for what makes an answer unknown and what its card says of that."""
     bundle = read_bundle(SHIPPED / name)
     log = (bundle.folder / LOG).read_text(encoding="utf-8")
     metrics = {**bundle.metrics, "foreign": foreign}
     write_bundle(
         bundle.folder, network=bundle.network, weights=bundle.weights(), classes=bundle.classes,
-        preprocess=bundle.preprocess, calibration=bundle.calibration, metrics=metrics, provenance=bundle.provenance,
-        log=log, dtype="float16",
+        preprocess=bundle.preprocess, calibration=calibration, metrics=metrics, provenance=bundle.provenance,
+        log=log, dtype="float16", likeness=likeness,
     )  # fmt: skip
 
 
@@ -151,9 +169,10 @@ def main() -> None:
         place = arguments.kept / f"{name}.npz"
         if not place.exists():
             np.savez(place, **answers(name, arguments.data, arguments.photos))
-        result[name] = measured(name, dict(np.load(place)))
+        kept = dict(np.load(place))
+        result[name] = measured(name, kept)
         if arguments.write:
-            write(name, result[name]["foreign"])
+            write(name, result[name]["foreign"], *fitted(name, kept))
     (HERE / "result.json").write_text(json.dumps({"models": result}, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from nin.artifacts import open_sealed_json, seal_json
 from nin.bundle.card import Calibration
 from nin.bundle.folder import read_bundle, write_bundle
+from nin.bundle.likeness import fit_likeness
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import Zca, fit_zca
 from nin.errors import ArtifactError, ModelError, NinError, UsageError
@@ -385,9 +386,9 @@ def test_every_flipped_bit_of_what_was_fitted_is_noticed(tmp_path):
     assert read_bundle(tmp_path / "model").preprocess == whitening()
 
 
-def replace_fitted(folder: Path, tensors: dict) -> None:
+def replace_fitted(folder: Path, tensors: dict, name: str = "preprocess.safetensors") -> None:
     """Put other arrays in the place of those fitted, every digest right: a mix-up, not damage."""
-    path = folder / "preprocess.safetensors"
+    path = folder / name
     path.write_bytes(with_digest(safetensors.numpy.save(tensors, {"sha256": "0" * 64})))
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     reseal(folder, lambda config: config["nin"]["files"].update({path.name: digest}))
@@ -422,6 +423,72 @@ def test_a_missing_or_unlisted_file_of_arrays_is_refused(tmp_path):
     refused(folder, r"the fitted ZCA is missing \(zca\.mean\)")
     write_bundle(folder, **parts())
     assert sorted(entry.name for entry in folder.iterdir()) == sorted(FILES)  # nothing of the model before stays
+
+
+def knowing(seed: int = 0) -> dict:
+    """Parts with what is known of the training pictures, of the network's three classes and five features."""
+    features = np.random.default_rng(seed).normal(size=(60, 5)) + 3
+    likeness = fit_likeness(features, np.arange(60) % 3, 3)
+    return parts(likeness=likeness, calibration=Calibration(1.25, 0.4, 7.5))
+
+
+def test_what_is_known_of_the_training_pictures_is_a_file_of_its_own_and_read_to_the_last_bit(tmp_path):
+    folder, given_ = tmp_path / "model", knowing()
+    write_bundle(folder, **given_)
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted((*FILES, "likeness.safetensors"))
+    stored = safetensors.numpy.load_file(folder / "likeness.safetensors")
+    assert {name: (a.dtype, a.shape) for name, a in stored.items()} == {
+        "means": (np.float32, (3, 5)),
+        "directions": (np.float16, (5, 5)),
+        "scales": (np.float32, (5,)),
+    }
+    found = read_bundle(folder)
+    assert found.calibration == given_["calibration"] and found.calibration.unknown_beyond == 7.5
+    for name, array in given_["likeness"].tensors().items():
+        assert found.likeness.tensors()[name].tobytes() == array.tobytes()
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    told = 'Under a probability of 0.4 or farther than 7.5 from the training pictures the answer is "unknown".'
+    assert told in card and "not sure of and those unlike all that it was trained on" in card
+    write_bundle(folder, **parts())
+    assert sorted(entry.name for entry in folder.iterdir()) == sorted(FILES)
+    assert read_bundle(folder).likeness is None
+    assert "unknown_beyond" not in json.loads((folder / "config.json").read_bytes())["nin"]["calibration"]
+
+
+def test_every_flipped_bit_of_what_is_known_is_noticed(tmp_path):
+    write_bundle(tmp_path / "model", **knowing())
+    path, rng = tmp_path / "model" / "likeness.safetensors", random.Random(4)
+    good = path.read_bytes()
+    for _ in range(100):
+        place = rng.randrange(8 * len(good))
+        bad = bytearray(good)
+        bad[place // 8] ^= 1 << place % 8
+        path.write_bytes(bad)
+        refused(tmp_path / "model", r"likeness\.safetensors is damaged or was changed")
+    path.unlink()
+    refused(tmp_path / "model", r"likeness\.safetensors is missing; copy the whole folder again")
+
+
+def test_what_is_known_goes_with_its_threshold_and_fits_the_network(tmp_path):
+    folder = tmp_path / "model"
+    for changes, words in (
+        ({"calibration": Calibration(1.25, 0.4)}, "has likeness.safetensors and no unknown_beyond"),
+        ({"likeness": None}, "has unknown_beyond and no likeness.safetensors"),
+    ):
+        with pytest.raises(ModelError, match=words):
+            write_bundle(folder, **{**knowing(), **changes})
+        assert not folder.exists()
+    write_bundle(folder, **knowing())
+    tensors = knowing()["likeness"].tensors()
+    for wrong, words in (
+        ({**tensors, "means": tensors["means"][:2]}, "are not those of 3 classes of 5"),
+        ({**tensors, "directions": tensors["directions"] * np.float16("nan")}, "are not usable numbers"),
+        ({"means": tensors["means"]}, "are not those of"),
+    ):
+        replace_fitted(folder, wrong, "likeness.safetensors")
+        refused(folder, words)
+    reseal(folder, lambda config: config["nin"]["files"].pop("likeness.safetensors"))
+    refused(folder, "has unknown_beyond and no likeness.safetensors")
 
 
 HOSTILE = (

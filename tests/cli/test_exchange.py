@@ -73,7 +73,7 @@ def test_csv_numbers_keep_their_sign_and_none_is_empty():
 def prediction(**changes):
     scores = (("=cat", 0.75), ("dog", 0.25))
     fields = {"file": "@a.png", "label": "=cat", "score": 0.75, "unknown": False, "scores": scores, "ms": 1.23456}
-    return SimpleNamespace(**{**fields, "error": None, "notes": (), **changes})
+    return SimpleNamespace(**{**fields, "error": None, "notes": (), "unlike": False, **changes})
 
 
 def test_a_prediction_as_json_and_csv():

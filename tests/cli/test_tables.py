@@ -72,10 +72,15 @@ def test_the_weakest_classes_are_those_measured(measured):
 
 
 def test_a_prediction_line_says_unknown_and_what_was_near():
-    known = SimpleNamespace(file="a\n.png", unknown=False, scores=(("고양이", 0.75), ("dog", 0.25)), ms=12.4)
+    known = SimpleNamespace(
+        file="a\n.png", unknown=False, unlike=False, scores=(("고양이", 0.75), ("dog", 0.25)), ms=12.4
+    )
     assert prediction_line(known, 1) == r"a\n.png: 고양이 0.750 (12 ms)"
-    unsure = SimpleNamespace(file="b.png", unknown=True, scores=(("고양이", 0.5), ("dog", 0.5)), ms=1.0)
+    halves = (("고양이", 0.5), ("dog", 0.5))
+    unsure = SimpleNamespace(file="b.png", unknown=True, unlike=False, scores=halves, ms=1.0)
     assert prediction_line(unsure, 2) == "b.png: unknown (nearest: 고양이 0.500, dog 0.500) (1 ms)"
+    unlike = SimpleNamespace(file="b.png", unknown=True, unlike=True, scores=halves, ms=1.0)
+    assert prediction_line(unlike, 1) == "b.png: unknown (unlike the training pictures; nearest: 고양이 0.500) (1 ms)"
 
 
 @pytest.mark.parametrize("name", ["nin", "nin-author-cifar10", "nin-author-imagenet", "conv-fc", "vgg16", "googlenet"])

@@ -13,6 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, read_bundle, write_bundle
+from nin.bundle.likeness import Likeness, fit_likeness
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.network.architecture import NIN
@@ -44,8 +45,13 @@ def live():
         yield running
 
 
-def make_bundle(folder: Path, config: NINConfig, preprocess: Preprocess, temperature: float = 1.3) -> Bundle:
-    """A model folder of that network: seeded weights, normalisation fitted to photographs, answers that differ."""
+def make_bundle(
+    folder: Path, config: NINConfig, preprocess: Preprocess, temperature: float = 1.3, beyond: float | None = None
+) -> Bundle:
+    """A model folder of that network: seeded weights, normalisation fitted to photographs, answers that differ.
+
+    beyond: the distance beyond which answers are unknown; with one the model knows 96 cuts of photographs.
+    """
     torch.manual_seed(0)
     network = NIN(replace(config, init="kaiming"), generator=torch.Generator().manual_seed(1))
     for parameter in network.parameters():
@@ -60,17 +66,29 @@ def make_bundle(folder: Path, config: NINConfig, preprocess: Preprocess, tempera
         if last.bias is not None:
             last.bias.sub_(network(x).mean(0))  # so that no class is likeliest everywhere
     network.config = config
+    likeness = None if beyond is None else known(network.eval(), preprocess)
     write_bundle(
         folder,
         network=config.to_dict(),
         weights={name: tensor.numpy() for name, tensor in network.state_dict().items()},
         classes=[f"class {n}" for n in range(config.num_classes)],
         preprocess=preprocess,
-        calibration=Calibration(temperature, 0.2),
+        calibration=Calibration(temperature, 0.2, beyond),
         metrics={},
         provenance={},
+        likeness=likeness,
     )
     return read_bundle(folder)
+
+
+def known(network: NIN, preprocess: Preprocess) -> Likeness:
+    """What the network knows of 96 cuts of photographs, dealt out to its classes."""
+    x = to_input(np.stack([preprocess.resize(cut) for cut in cuts(96, preprocess.channels)]), preprocess, "cpu")
+    with torch.no_grad():
+        features = network.forward_features(x).mean((2, 3)).numpy()
+    likeness = fit_likeness(features, np.arange(96) % network.num_classes, network.num_classes)
+    assert likeness is not None
+    return likeness
 
 
 def preprocess(

@@ -44,6 +44,7 @@ class StandIn:
     slow: float = 0.0
     broken: int = -1
     unknown_below: float = 0.0
+    unknown_beyond: float | None = None  # with one, a picture's distance is the mean of its pixels
     precision: str = "float32"
     threads: int = 1
     runtime: str = "onnxruntime"
@@ -55,7 +56,7 @@ class StandIn:
     def __post_init__(self):
         self.gate.set()
         self.preprocess = Preprocess((self.size, self.size), 3, "stretch", (0.5,) * 3, (0.5,) * 3)
-        self.calibration = Calibration(unknown_below=self.unknown_below)
+        self.calibration = Calibration(unknown_below=self.unknown_below, unknown_beyond=self.unknown_beyond)
 
     def run(self, images: np.ndarray) -> Answers:
         assert images.dtype == np.uint8 and images.shape[1:] == (self.size, self.size, 3)
@@ -65,7 +66,8 @@ class StandIn:
         if (images[:, 0, 0, 0] == self.broken).any():
             raise ModelError("colours gives numbers that are not finite; train it again or get it again")
         maps, logits, chances = zip(*(expected(picture) for picture in images), strict=True)
-        return Answers(*(np.stack(part).astype(np.float32) for part in (chances, logits, maps)))
+        distances = None if self.unknown_beyond is None else images.mean((1, 2, 3)).astype(np.float32)
+        return Answers(*(np.stack(part).astype(np.float32) for part in (chances, logits, maps)), distances)
 
 
 class Live:

@@ -146,6 +146,7 @@ def test_a_part_tells_what_made_it(run, engine, photos, tmp_path):
         ("path", "string"),
         ("label", "string"),
         ("score", "float"),
+        ("unknown", "bool"),
         ("error", "string"),
     ]
     facts = {key.decode(): value.decode() for key, value in schema.metadata.items()}

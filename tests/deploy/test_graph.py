@@ -5,13 +5,16 @@ from dataclasses import replace
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from conftest import cuts, make_bundle, preprocess
-from nin.deploy import graph, resize
+from nin.deploy import graph, pt2, resize
 from nin.deploy.engine import open_engine
+from nin.deploy.export import Exporter
 from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.network.architecture import configure, nin
 from nin.network.config import BlockConfig, NINConfig
+from nin.training.inputs import to_input
 from nin.workflows.loaded import TorchRunner
 
 
@@ -53,8 +56,56 @@ def test_the_graph_says_what_torch_says(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NETWORKS)
+def test_distances_are_those_of_torchs_features_by_hand_on_every_path(name, tmp_path):
+    """Engine, OpenVINO, the exported file and torch.export; of pictures like those known, and of noise."""
+    bundle = make_bundle(tmp_path / "m", *NETWORKS[name], beyond=9.5)
+    how, known = bundle.preprocess, bundle.likeness
+    noise = np.random.default_rng(0).integers(0, 256, (3, *how.size, how.channels), np.uint8)
+    images = np.concatenate([np.stack([how.resize(cut) for cut in cuts(5, how.channels)]), noise])
+    runner = TorchRunner(bundle, "cpu")
+    with torch.no_grad():
+        features = runner.model.forward_features(to_input(images, how, "cpu")).mean((2, 3)).double().numpy()
+    off = (features[:, None] - known.means) @ (known.directions.astype(float) * known.scales)
+    right = np.sqrt((off**2).sum(2)).min(1)
+    expected = runner.run(images)
+    np.testing.assert_allclose(expected.distances, right, rtol=1e-3)
+    exporter = Exporter(bundle, runner.run, list(images))
+    made = exporter.onnx()
+    assert made.parity["distance_difference"] <= 1e-3 == made.parity["allowed"]["distance_difference"]
+    (tmp_path / "m.onnx").write_bytes(made.data)
+    files = {"file": tmp_path / "m.onnx", "folder": bundle.folder}
+    paths = {key: open_engine(place).run(images) for key, place in files.items()}
+    paths["openvino"] = open_engine(bundle.folder, runtime="openvino").run(images)
+    program = pt2.program(runner.model, how, bundle.calibration.temperature, known)
+    paths["pt2"] = pt2.run(program, images)
+    assert exporter.pt2(program, pt2.run).parity["distance_difference"] <= 1e-3
+    standard = exporter.standard()
+    assert standard.parity["distance_difference"] <= 1e-3
+    (tmp_path / "s.onnx").write_bytes(standard.data)
+    paths["standard"] = open_engine(tmp_path / "s.onnx").run(images)
+    for found in paths.values():
+        np.testing.assert_allclose(found.distances, right, rtol=1e-3)
+        np.testing.assert_allclose(found.logits, expected.logits, rtol=1e-4, atol=1e-4 * np.abs(expected.logits).max())
+
+
+@pytest.mark.parametrize("mirror", [False, True])
+def test_a_model_without_statistics_is_computed_as_ever(mirror, tmp_path):
+    """The same operators and outputs as before there were any, and the same answers as with them."""
+    config = replace(nin(4, width=0.2), mirror=mirror)
+    without = make_bundle(tmp_path / "a" / "m", config, preprocess((24, 24)))
+    with_it = make_bundle(tmp_path / "b" / "m", config, preprocess((24, 24)), beyond=9.5)
+    plain, more = graph.core(without), graph.core(with_it)
+    assert [port.name for port in plain.outputs] == ["probabilities", "logits", "class_maps"]
+    assert [port.name for port in more.outputs] == ["probabilities", "logits", "class_maps", "distance"]
+    assert more.nodes[: len(plain.nodes)] == plain.nodes and len(more.nodes) <= len(plain.nodes) + 14
+    images = np.stack([without.preprocess.resize(cut) for cut in cuts(5)])
+    a, b = (open_engine(bundle.folder).run(images) for bundle in (without, with_it))
+    assert a.distances is None and (a.logits == b.logits).all() and (a.maps == b.maps).all()
+
+
+@pytest.mark.parametrize("name", NETWORKS)
 def test_onnx_itself_finds_nothing_wrong_with_it(name, tmp_path):
-    bundle = make_bundle(tmp_path / "m", *NETWORKS[name])
+    bundle = make_bundle(tmp_path / "m", *NETWORKS[name], beyond=9.5)
     data = to_bytes(graph.core(bundle), "0")
     model = onnx.load_from_string(data)
     onnx.checker.check_model(model, full_check=True)

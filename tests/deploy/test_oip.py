@@ -115,6 +115,21 @@ def test_answers_are_those_of_hand_calculation(form, live, pictures):
             assert np.allclose(found[name][row], value, atol=1e-5)
 
 
+def test_a_model_that_knows_its_training_pictures_has_one_output_more(live, pictures):
+    pixels = np.stack([picture for picture, _ in pictures[:4]])
+    with Live(StandIn(unknown_beyond=100.0)) as knowing:
+        described = knowing.ask("GET", "/v2/models/colours").json["outputs"]
+        assert described[-1] == {"name": "distance", "datatype": "FP32", "shape": [-1]}
+        found = outputs(infer(knowing, {"inputs": [tensor(pixels, False)]}))
+        assert list(found) == ["probabilities", "logits", "class_maps", "distance"]
+        np.testing.assert_allclose(found["distance"], pixels.mean((1, 2, 3)), rtol=1e-5)
+        asked = {"name": "distance", "parameters": {"classification": 2}}
+        reply = infer(knowing, {"inputs": [tensor(pixels, False)], "outputs": [asked]})
+        assert reply.status == 400 and "distance has no classification" in reply.json["error"]
+    reply = infer(live, {"inputs": [tensor(pixels, False)], "outputs": [{"name": "distance"}]})
+    assert reply.status == 400 and "none of probabilities, logits, class_maps" in reply.json["error"]
+
+
 def test_outputs_are_those_asked_for_and_the_id_only_where_one_was_given(live, pictures):
     reply = infer(live, {"inputs": [files(pictures[0][1])], "outputs": [{"name": "logits"}, {"name": "logits"}]})
     assert [one["name"] for one in reply.json["outputs"]] == ["logits"]

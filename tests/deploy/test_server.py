@@ -114,6 +114,17 @@ def test_an_explanation_is_one_png_as_nin_explain_draws_it(live, pictures):
     assert np.asarray(Image.open(BytesIO(reply.body))).ndim == 3
 
 
+def test_a_picture_unlike_the_training_pictures_is_unknown_however_sure_the_answer(pictures):
+    means = [float(pixels.mean()) for pixels, _ in pictures[:20]]
+    beyond = sum(sorted(means)[9:11]) / 2
+    with Live(StandIn(unknown_beyond=beyond)) as live:
+        for (_, png), mean in zip(pictures[:20], means, strict=True):
+            entries = live.ask("POST", "/predict", png).json
+            assert [entry.get("unknown", False) for entry in entries] == [mean > beyond] * 3
+        (model,) = live.ask("GET", "/models").json
+        assert (model["unknown_below"], model["unknown_beyond"]) == (0.0, beyond)
+
+
 def test_under_the_models_threshold_the_answer_says_unknown(pictures):
     _, png = pictures[0]
     with Live(StandIn(unknown_below=1.0)) as live:

@@ -17,6 +17,7 @@ from nin.training.evaluate import (
     evaluate_probabilities,
     fit_temperature,
     fit_unknown_threshold,
+    fit_unlike_threshold,
     softmax,
     truths,
     wilson_interval,
@@ -217,6 +218,29 @@ def test_unknown_keeps_its_promise_on_new_pictures() -> None:
         right = p[160:].argmax(axis=1) == y[160:]
         lost.append((p[160:].max(axis=1)[right] < threshold).mean())
     assert np.mean(lost) < 0.02 + 3 * np.std(lost) / np.sqrt(len(lost))
+
+
+@pytest.mark.parametrize(("right", "place"), [(98, None), (99, 1), (198, 1), (199, 2), (1000, 10)])
+def test_unlike_costs_at_most_one_percent_of_the_correct(right: int, place: int | None) -> None:
+    """The place-th largest distance of the correct answers; the wrong ones, however far, do not count."""
+    rng = np.random.default_rng(right)
+    distances = np.concatenate([rng.gamma(9.0, size=right), np.full(50, 1e6)])
+    threshold = fit_unlike_threshold(distances, np.arange(len(distances)) < right)
+    if place is None:
+        assert threshold is None
+        return
+    assert threshold == pytest.approx(sorted(distances[:right])[-place], abs=1e-4)
+    assert (distances[:right] > threshold).sum() == place - 1 <= 0.01 * right
+
+
+def test_unlike_keeps_its_promise_on_new_pictures() -> None:
+    rng, lost = np.random.default_rng(0), []
+    for _ in range(500):
+        distances = rng.gamma(9.0, size=400)
+        threshold = fit_unlike_threshold(distances[:200], np.ones(200, bool))
+        assert threshold is not None
+        lost.append((distances[200:] > threshold).mean())
+    assert np.mean(lost) < 0.01 + 3 * np.std(lost) / np.sqrt(len(lost))
 
 
 def test_softmax_is_shift_free_and_does_not_overflow() -> None:

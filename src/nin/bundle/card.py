@@ -13,20 +13,41 @@ from nin.errors import UsageError
 _FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
 _ROWS = 200  # of a table
 TEMPERATURES = 1e-6, 1e6  # what a model folder may say; ours
+DISTANCES = 0.0, 1e9  # the same
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far probabilities can be trusted: logits / temperature before softmax, "unknown" under `unknown_below`."""
+    """How far answers can be trusted: logits / temperature before softmax, and when the answer is "unknown".
+
+    It is under the probability `unknown_below`, or beyond the distance `unknown_beyond` from the training pictures
+    (nin.bundle.likeness); None: the model does not know them.
+    """
 
     temperature: float = 1.0
     unknown_below: float = 0.0
+    unknown_beyond: float | None = None
 
     def __post_init__(self) -> None:
-        for name, low, high in (("temperature", *TEMPERATURES), ("unknown_below", 0.0, 1.0)):
+        limits = {"temperature": TEMPERATURES, "unknown_below": (0.0, 1.0), "unknown_beyond": DISTANCES}
+        for name, (low, high) in limits.items():
             value = getattr(self, name)
+            if name == "unknown_beyond" and value is None:
+                continue
             if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
                 raise UsageError(f"{name} is {str(value)[:40]}; expected a number from {low:g} to {high:g}")
+
+    def is_unknown(self, score: float, distance: float | None = None) -> bool:
+        """Whether an answer of this probability, and this distance of its picture where it is known, is "unknown"."""
+        return score < self.unknown_below or self.is_unlike(distance)
+
+    def is_unlike(self, distance: float | None) -> bool:
+        """Whether a picture at this distance is unlike the training pictures, whatever its probability says."""
+        return self.unknown_beyond is not None and distance is not None and not distance <= self.unknown_beyond
+
+    def to_dict(self) -> dict[str, float]:
+        """As JSON values, those that there are; `Calibration(**values)` reads them back."""
+        return {name: value for name, value in vars(self).items() if value is not None}
 
 
 def licence(provenance: Mapping[str, Any]) -> str:
@@ -53,7 +74,6 @@ def model_card(
         "metrics": ["accuracy"],
     }
     names = ", ".join(_plain(name) for name in classes[:_ROWS]) + (", ..." if len(classes) > _ROWS else "")
-    unknown = f'Under a probability of {calibration.unknown_below:.2g} the answer is "unknown".'
     return f"""---
 {yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---
 
@@ -81,7 +101,7 @@ pip install network-in-network
 nin predict path/to/this/folder picture.jpg
 ```
 
-Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown if calibration.unknown_below > 0 else ""}
+Probabilities are softmax(logits / {calibration.temperature:.4g}). {unknown_in_words(calibration)}
 
 ## Limits
 
@@ -90,6 +110,19 @@ from another camera, place or time may do worse: measure it with your own, `nin 
 Pictures of something else get one of these classes, too. {_foreign(calibration, metrics)}
 The digests in config.json show damage to a file; they do not prove who made it.
 """
+
+
+def unknown_in_words(calibration: Calibration) -> str:
+    """When the answer is "unknown": one sentence, or nothing where it never is."""
+    reasons = []
+    if calibration.unknown_below > 0:
+        reasons.append(f"under a probability of {calibration.unknown_below:.2g}")
+    if calibration.unknown_beyond is not None:
+        reasons.append(f"farther than {calibration.unknown_beyond:.3g} from the training pictures")
+    if not reasons:
+        return ""
+    text = " or ".join(reasons)
+    return f'{text[0].upper()}{text[1:]} the answer is "unknown".'
 
 
 def _expectation(preprocess: Preprocess) -> str:
@@ -120,15 +153,17 @@ def _quality(metrics: Mapping[str, Any]) -> str:
 
 def _foreign(calibration: Calibration, metrics: Mapping[str, Any]) -> str:
     """What "unknown" does with pictures of something else, by `foreign` of the metrics where that was measured."""
-    if calibration.unknown_below <= 0:
+    if not unknown_in_words(calibration):
         return ""
+    known = calibration.unknown_beyond is not None
+    marks = "those that it is not sure of" + (" and those unlike all that it was trained on" if known else "")
     rows = [
         (row["pictures"], f"{row['n']:,}", f"{100 * row['unknown']:.0f} %", f"{100 * row['over_90']:.0f} %")
         for row in metrics.get("foreign", ())
     ]
     if not rows:
-        return 'The answer "unknown" marks those that it is not sure of; how many that are was not measured.'
-    told = 'The answer "unknown" marks only those that it is not sure of:'
+        return f'The answer "unknown" marks {marks}; how many that are was not measured.'
+    told = f'The answer "unknown" marks {marks}, and so only a part of them:'
     return f"{told}\n\n{_table(('pictures', 'n', 'unknown', 'over 90 % sure'), rows)}\n"
 
 

@@ -1,14 +1,15 @@
 """The model folder in Hugging Face's hub layout, written and read (torch-free).
 
 It holds config.json, model.safetensors, labels.txt, README.md and, where there was one, the log of its training and
-what its preprocessing was fitted to (ZCA: a file of its own, so that model.safetensors is the network alone).
+what its preprocessing was fitted to (ZCA: a file of its own, so that model.safetensors is the network alone), and how
+its training pictures look to the last layer (nin.bundle.likeness).
 config.json carries the SHA-256 of every other file and its own, so one flipped bit anywhere is noticed on reading.
 Shapes: K classes, C channels, (H, W) sides of the picture the network sees.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +29,7 @@ from nin.artifacts import (
     write_text,
 )
 from nin.bundle.card import Calibration, licence, model_card
+from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError
@@ -37,7 +39,8 @@ WEIGHTS, LABELS, CARD = "model.safetensors", "labels.txt", "README.md"
 LOG = "training.csv"  # the run's results.csv; a model need not have one
 FITTED = "preprocess.safetensors"  # the preprocessing's arrays, float32; only models that whiten have one
 FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for, always
-REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, "model.onnx")  # all that there may be; an export of older weights goes too
+LIKENESS = "likeness.safetensors"  # class means and covariance of the features, where "unknown" uses them
+REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, LIKENESS, "model.onnx")  # all that there may be; an old export goes too
 _SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
 _TEXTS = (".json", ".txt", ".md", ".csv")
 _CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
@@ -55,6 +58,7 @@ class Bundle:
     metrics: dict[str, Any]
     provenance: dict[str, Any]
     _stored: dict[str, np.ndarray] = field(repr=False)
+    likeness: Likeness | None = None
 
     @property
     def classifier(self) -> str:
@@ -79,15 +83,18 @@ def write_bundle(
     card: str | None = None,
     log: str | None = None,
     dtype: Literal["float32", "float16"] = "float32",
+    likeness: Likeness | None = None,
 ) -> None:
     """Write the folder whole or not at all; one of ours that is already there is replaced at once.
 
-    `card` is the text of README.md, by default written from the rest; `log` the CSV that the training left. Raises
-    ModelError for parts that do not fit each other and for weights that are not finite in `dtype`, ArtifactError when
-    the disk refuses.
+    `card` is the text of README.md, by default written from the rest; `log` the CSV that the training left; `likeness`
+    goes with the calibration's `unknown_beyond`. Raises ModelError for parts that do not fit each other and for weights
+    that are not finite in `dtype`, ArtifactError when the disk refuses.
     """
     stored = {name: _as(np.asarray(array), np.dtype(dtype)) for name, array in weights.items()}
     _expect_fit(network, classes, preprocess, stored, folder)
+    about = {} if likeness is None else likeness.tensors()
+    _likeness(about, calibration, network, folder)
     text = card or model_card(network, classes, preprocess, calibration, metrics, provenance)
     with replace_folder(folder, may_hold=REPLACEABLE) as new:
         write_tensors(new / WEIGHTS, stored, {"format": "pt"})
@@ -100,11 +107,14 @@ def write_bundle(
         if fitted := preprocess.tensors():
             write_tensors(new / FITTED, fitted, {})
             more.append(FITTED)
+        if about:
+            write_tensors(new / LIKENESS, about, {})
+            more.append(LIKENESS)
         ours = {
             "format": FORMAT,
             "network": dict(network),
             "preprocess": preprocess.to_dict(),
-            "calibration": asdict(calibration),
+            "calibration": calibration.to_dict(),
             "metrics": dict(metrics),
             "provenance": dict(provenance),
             "files": {name: sha256_of(new / name) for name in (*FILES, *more)},
@@ -156,6 +166,7 @@ def read_bundle(folder: str | Path) -> Bundle:
         ours = config["nin"]
         stored, _ = read_tensors(folder / WEIGHTS, limit=_LARGE, follow=False)
         fitted = read_tensors(folder / FITTED, limit=_LARGE, follow=False)[0] if FITTED in files else {}
+        about = read_tensors(folder / LIKENESS, limit=_LARGE, follow=False)[0] if LIKENESS in files else {}
     except ArtifactError as error:
         raise ModelError(str(error)) from error
     network, classes = _part(ours, "network", dict, folder), _part(config, "label_names", list, folder)
@@ -171,7 +182,23 @@ def read_bundle(folder: str | Path) -> Bundle:
         raise ModelError(
             f"{escape_name(folder)} names {len(classes)} labels for another number of classes; train again"
         )
-    return Bundle(folder, network, tuple(classes), preprocess, calibration, metrics, provenance, stored)
+    likeness = _likeness(about, calibration, network, folder)
+    return Bundle(folder, network, tuple(classes), preprocess, calibration, metrics, provenance, stored, likeness)
+
+
+def _likeness(
+    tensors: Mapping[str, np.ndarray], calibration: Calibration, network: Mapping[str, Any], folder: str | Path
+) -> Likeness | None:
+    """What the tensors say of the training pictures; ModelError unless they are there where they are used."""
+    if bool(tensors) != (calibration.unknown_beyond is not None):
+        found = f"has {LIKENESS} and no unknown_beyond" if tensors else f"has unknown_beyond and no {LIKENESS}"
+        raise ModelError(f"{escape_name(folder)} {found}, which go together; train again or get the model again")
+    if not tensors:
+        return None
+    try:
+        return Likeness.from_tensors(tensors, network["num_classes"], _layout(network, folder)["num_features"])
+    except ModelError as error:
+        raise ModelError(f"{escape_name(folder)}: {error}; train again or get the model again") from error
 
 
 def verified_files(read: Callable[[str, int], bytes], place: Path) -> dict[str, bytes]:

@@ -38,7 +38,8 @@ def json_object(prediction: "Prediction", top: int) -> dict[str, object]:
     if prediction.error is not None:
         return {"file": prediction.file, "error": prediction.error}
     shown = [{"label": label, "score": score} for label, score in prediction.scores[:top]]
-    answer = {"predictions": shown, "unknown": prediction.unknown, "ms": round(prediction.ms, 3)}
+    unlike = {"unlike": True} if prediction.unlike else {}
+    answer = {"predictions": shown, "unknown": prediction.unknown, **unlike, "ms": round(prediction.ms, 3)}
     notes = {"notes": list(prediction.notes)} if prediction.notes else {}
     return {"file": prediction.file, **answer, **notes}
 

@@ -1,7 +1,7 @@
 """Results for people: aligned text of at most 80 columns, whatever alphabet the names are written in."""
 
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nin.cli.screen import safe
@@ -91,16 +91,26 @@ def run_lines(result: "RunResult") -> Iterator[str]:
     """The end of a run: how good, the weakest classes, where everything lies, what to type next. Warnings go before."""
     yield accuracy_line(result.evaluation, result.split)
     yield f"weakest classes (recall): {worst_classes(result.evaluation)}"
+    if told := _unknown(result.summary):
+        yield f"unknown: {told}"
     yield f"everything is in {safe(result.folder)}; open report.html there first"
     yield "next:"
     yield from (f"  {safe(command)}" for command in result.commands)
     yield "the model:"
 
 
+def _unknown(summary: Mapping[str, Any]) -> str:
+    """When an answer is "unknown", in a line; nothing where it never is."""
+    below = f"under a probability of {summary['unknown_below']:.2g}" if summary["unknown_below"] > 0 else ""
+    unlike = "unlike the training pictures" if "unknown_beyond" in summary else ""
+    return ", or ".join(filter(None, (below, unlike)))
+
+
 def prediction_line(prediction: "Prediction", top: int) -> str:
     """'photos/a.jpg: cat 0.982, dog 0.011 (12 ms)'; the guesses in brackets when the answer is "unknown"."""
     guesses = ", ".join(f"{safe(label)} {score:.3f}" for label, score in prediction.scores[:top])
-    answer = f"unknown (nearest: {guesses})" if prediction.unknown else guesses
+    why = "unlike the training pictures; " if prediction.unlike else ""
+    answer = f"unknown ({why}nearest: {guesses})" if prediction.unknown else guesses
     return f"{safe(prediction.file)}: {answer} ({prediction.ms:.0f} ms)"
 
 

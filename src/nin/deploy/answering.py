@@ -55,6 +55,7 @@ class Rows:
     path: list[str] = field(default_factory=list)
     label: list[str | None] = field(default_factory=list)
     score: list[float | None] = field(default_factory=list)
+    unknown: list[bool | None] = field(default_factory=list)
     scores: list[np.ndarray | None] = field(default_factory=list)
     error: list[str | None] = field(default_factory=list)
 
@@ -124,15 +125,22 @@ class Worker:
     def _compute(self, batch: list[tuple[str, Future[np.ndarray | str]]], rows: Rows) -> None:
         loaded = [future.result() for _, future in batch]
         good = [pixels for pixels in loaded if isinstance(pixels, np.ndarray)]
-        answers = iter(self.engine.run(np.stack(good)).probabilities if good else ())
+        answers = self.engine.run(np.stack(good)) if good else None
+        numbers = iter(range(len(good)))
         for (name, _), pixels in zip(batch, loaded, strict=True):
             rows.path.append(name.encode(errors="backslashreplace").decode())
-            scores = None if isinstance(pixels, str) else next(answers)
-            best = None if scores is None else int(scores.argmax())
-            rows.label.append(None if best is None else self.engine.classes[best])
-            rows.score.append(None if scores is None else float(scores[best]))
+            if answers is None or isinstance(pixels, str):
+                for column in (rows.label, rows.score, rows.unknown, rows.scores):
+                    column.append(None)
+                rows.error.append(pixels if isinstance(pixels, str) else None)
+                continue
+            scores, distance = answers.probabilities[number := next(numbers)], answers.distance(number)
+            best = int(scores.argmax())
+            rows.label.append(self.engine.classes[best])
+            rows.score.append(float(scores[best]))
+            rows.unknown.append(self.engine.calibration.is_unknown(float(scores[best]), distance))
             rows.scores.append(scores)
-            rows.error.append(pixels if isinstance(pixels, str) else None)
+            rows.error.append(None)
 
     def _rows_of_tables(self, pieces: list[Any]) -> Iterator[Item]:
         """The rows of [file, row group, first, after the last], called by their column path, or by file and row."""
@@ -189,7 +197,7 @@ def _answers_schema(scores: bool, facts: dict[str, str]) -> Any:
     """The columns of every file of a destination as a pyarrow.Schema, and what its metadata say."""
     import pyarrow as pa
 
-    columns = {"path": pa.string(), "label": pa.string(), "score": pa.float32()}
+    columns = {"path": pa.string(), "label": pa.string(), "score": pa.float32(), "unknown": pa.bool_()}
     columns |= {"scores": pa.list_(pa.float32())} if scores else {}
     return pa.schema([*columns.items(), ("error", pa.string())], metadata=facts)
 
@@ -207,6 +215,7 @@ def to_parquet(rows: Rows, engine: Engine, work: Work, name: str) -> bytes:
         "model_sha256": engine.digest,
         "classes": json.dumps(engine.classes, ensure_ascii=False),
         "unknown_below": json.dumps(engine.calibration.unknown_below),
+        "unknown_beyond": json.dumps(engine.calibration.unknown_beyond),
     }
     schema = _answers_schema(work.scores, facts)
     stream = pa.BufferOutputStream()

@@ -28,7 +28,7 @@ from nin.deploy.places import Place, place_of
 from nin.deploy.runtimes import Runtime
 from nin.errors import Interrupted, NinError, UsageError
 
-FORMAT = 3  # of the manifest and of the parts
+FORMAT = 4  # of the manifest and of the parts
 LOOKERS = 16  # threads that look at finished parts
 MADE_BY_LOCKS = (".lock",)
 
@@ -66,7 +66,7 @@ class Batch:
     def identity(self) -> dict[str, Any]:
         """Everything that decides the answers and how they are divided; equal for work that may go on."""
         engine = self.engine
-        parts = [engine.digest, engine.classes, engine.preprocess.to_dict(), engine.calibration.unknown_below]
+        parts = [engine.digest, engine.classes, engine.preprocess.to_dict(), engine.calibration.to_dict()]
         return {
             "format": FORMAT,
             "model_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),

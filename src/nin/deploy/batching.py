@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -107,7 +106,4 @@ class Batcher:
         for images, future in batch:
             part = slice(start, start := start + len(images))
             if not future.done():
-                values = answers.probabilities[part], answers.logits[part], answers.maps[part]
-                future.set_result(
-                    replace(answers, **dict(zip(("probabilities", "logits", "maps"), values, strict=True)))
-                )
+                future.set_result(answers.part(part))

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from nin.choices import chosen, path_of
 from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
-from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
+from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
 from nin.deploy.onnx_file import Graph, from_bytes, to_bytes
 from nin.deploy.runtimes import Runtime, open_session
 from nin.deploy.standard import OPSET as STANDARD
@@ -41,12 +41,31 @@ THREADS = (1, 1024)  # as the command line takes them
 class Answers:
     """What a network says of N pictures.
 
-    probabilities (N, K): calibrated. logits (N, K): the means of maps (N, K, h, w). All float32.
+    probabilities (N, K): calibrated. logits (N, K): the means of maps (N, K, h, w). distances (N,): from the training
+    pictures, where the model knows them (nin.bundle.likeness). All float32.
     """
 
     probabilities: np.ndarray
     logits: np.ndarray
     maps: np.ndarray
+    distances: np.ndarray | None = None
+
+    def part(self, rows: slice) -> "Answers":
+        """The answers for some of the pictures."""
+        distances = None if self.distances is None else self.distances[rows]
+        return Answers(self.probabilities[rows], self.logits[rows], self.maps[rows], distances)
+
+    def distance(self, row: int) -> float | None:
+        """The distance of one picture, where there is one."""
+        return None if self.distances is None else float(self.distances[row])
+
+
+def expect_finite(answers: Answers, name: str) -> Answers:
+    """The answers; ModelError when a number that is said or judged by is not finite."""
+    judged = (answers.logits, answers.probabilities, *(() if answers.distances is None else (answers.distances,)))
+    if not all(np.isfinite(array).all() for array in judged):
+        raise ModelError(f"{escape_name(name)} gives numbers that are not finite; train it again or get it again")
+    return answers
 
 
 @dataclass(frozen=True)
@@ -62,7 +81,7 @@ class Facts:
     def to_json(self) -> str:
         """For a file's metadata; `facts_of` reads it back."""
         parts = {"classes": list(self.classes), "preprocess": self.preprocess.to_dict()}
-        parts |= {"calibration": asdict(self.calibration), "name": self.name, "precision": self.precision}
+        parts |= {"calibration": self.calibration.to_dict(), "name": self.name, "precision": self.precision}
         return json.dumps({"format": FORMAT, **parts}, ensure_ascii=False)
 
 
@@ -136,12 +155,10 @@ class Engine:
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         parts = list((map if self._pool is None or len(chunks) == 1 else self._pool.map)(self._run, chunks))
         answers = Answers(*(part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)))
-        if not (np.isfinite(answers.logits).all() and np.isfinite(answers.probabilities).all()):
-            raise ModelError(f"{self.name} gives numbers that are not finite; train it again or get it again")
-        return answers
+        return expect_finite(answers, self.name)
 
     def _run(self, images: np.ndarray) -> list[np.ndarray]:
-        return self._session.run(OUTPUTS, np.ascontiguousarray(images))
+        return self._session.run(outputs_of(self.calibration), np.ascontiguousarray(images))
 
     def in_words(self) -> str:
         """What computes, for people: "ONNX Runtime 1.32.0, float32, 2 threads"."""
@@ -151,7 +168,7 @@ class Engine:
     def _expect_ports(self, facts: Facts, graph: Graph) -> None:
         classes, shapes, taken = len(facts.classes), self._session.outputs, self._session.inputs
         named = {port.name for port in graph.outputs}  # OpenVINO also tells the names that it made one with these
-        fits = named == set(OUTPUTS) and all(shapes[name][1] == classes for name in OUTPUTS)
+        fits = named == set(outputs_of(facts.calibration)) and all(shapes[name][1] == classes for name in OUTPUTS)
         size = [*self.preprocess.size, self.preprocess.channels]
         if not fits or set(taken) != {RESIZED} or taken[RESIZED][1:] != size:
             raise ModelError(

@@ -1,9 +1,9 @@
 """Exporting: one file that holds everything, proven equal to torch before anything is written.
 
-onnx: any number of pictures of any size (N, H0, W0, C) uint8 in; probabilities and logits (N, K) and class maps
-(N, K, h, w) out. onnx-int8: the same with eight-bit convolutions. standard: one picture of a fixed size, resized
-by whoever asks (nin.deploy.standard). pt2: torch.export of the network with its normalisation, for pictures of the
-network's own size.
+onnx: any number of pictures of any size (N, H0, W0, C) uint8 in; probabilities and logits (N, K), class maps
+(N, K, h, w) and, where the model knows its training pictures, distances from them (N,) out. onnx-int8: the same with
+eight-bit convolutions. standard: one picture of a fixed size, resized by whoever asks (nin.deploy.standard). pt2:
+torch.export of the network with its normalisation, for pictures of the network's own size.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +19,7 @@ from nin.data.depth import in_words
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.deploy.engine import FACTS, Answers, Engine, Facts, facts_of_bundle
-from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, core
+from nin.deploy.graph import PICTURES, RESIZED, core, outputs_of
 from nin.deploy.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.deploy.quantise import Ranged, calibrate, convolutions, quantised, tapped
 from nin.deploy.resize import resizing
@@ -28,10 +28,11 @@ from nin.deploy.standard import standard
 from nin.errors import ModelError
 
 CLOSE = 1e-5  # of a probability, between float32 files and torch
+CLOSE_DISTANCE = 1e-3  # of a distance, or of 1 where it is less, between float32 files and torch
 AGREE = 0.995  # share of pictures whose likeliest class may not change in eight bits
 LOSS = 0.002  # of accuracy that eight bits may cost
+ALIKE = 0.98  # share of pictures, or all but one, that stay like or unlike the training pictures in eight bits
 BATCH = 64
-_ALLOWED = {"probability_difference": CLOSE}
 Reference = Callable[[np.ndarray], Answers]
 
 
@@ -78,8 +79,7 @@ class Exporter:
         facts = facts_of_bundle(self.bundle)
         data = to_bytes(whole(self.bundle, self.inner, facts), __version__)
         parity = self._measured(data)
-        _expect_close(parity)
-        return Exported(data, facts, {**parity, "allowed": _ALLOWED, "passed": True})
+        return Exported(data, facts, _passed(parity))
 
     def standard(self) -> Exported:
         """The float32 file for one picture that others resize; ModelError unless it gives torch's probabilities."""
@@ -90,8 +90,7 @@ class Exporter:
         from_bytes(data, "the exported file")
         pictures = [np.ascontiguousarray(each.transpose(2, 0, 1)[None], np.float32) for each in self.sized]
         parity = {**self._compared(data, pictures), "input": said}
-        _expect_close(parity)
-        return Exported(data, facts, {**parity, "allowed": _ALLOWED, "passed": True})
+        return Exported(data, facts, _passed(parity))
 
     def pt2(self, program: bytes, run: Callable[[bytes, np.ndarray], Answers]) -> Exported:
         """The torch.export program, loaded again and run; ModelError unless its probabilities are torch's to 1e-5."""
@@ -99,9 +98,9 @@ class Exporter:
         parity = {
             "pictures": len(self.sized),
             "probability_difference": _apart(found.probabilities, self.expected.probabilities),
+            **_distances_apart(found, self.expected),
         }
-        _expect_close(parity)
-        return Exported(program, facts_of_bundle(self.bundle), {**parity, "allowed": _ALLOWED, "passed": True})
+        return Exported(program, facts_of_bundle(self.bundle), _passed(parity))
 
     def int8(self, calibration: np.ndarray, images: np.ndarray, labels: np.ndarray) -> Exported:
         """The eight-bit file that passes the gate with the fewest convolutions left in float32.
@@ -115,21 +114,39 @@ class Exporter:
         found = self._ranges(calibration)
         for ranges, in_float in self._choices(found, calibration[:BATCH]):
             graph = quantised(self.inner, ranges, in_float, found.means)
-            after = self._answers(graph, images).logits.argmax(1)
+            answers = self._answers(graph, images)
+            after = answers.logits.argmax(1)
             agreement, accuracy = (after == before.logits.argmax(1)).mean(), (after == labels).mean()
             tried.append({"float32": sorted(in_float), "agreement": float(agreement), "accuracy": float(accuracy)})
-            if agreement >= AGREE and accuracy >= right - LOSS:
+            alike = self._alike(before, answers)
+            tried[-1] |= {} if alike is None else {"unlike_agreement": alike}
+            kept = alike is None or alike >= min(ALIKE, 1 - 1 / len(images))
+            if agreement >= AGREE and accuracy >= right - LOSS and kept:
                 facts = facts_of_bundle(self.bundle, "int8")
                 data = to_bytes(whole(self.bundle, graph, facts), __version__)
                 gate = {"pictures": len(images), "accuracy_in_float32": float(right), "tried": tried, **tried[-1]}
                 allowed = {"agreement": AGREE, "loss_of_accuracy": LOSS}
+                allowed |= {} if alike is None else {"unlike_agreement": ALIKE}
                 return Exported(data, facts, {**self._measured(data), "gate": gate, "allowed": allowed, "passed": True})
         best = max(tried, key=lambda one: one["agreement"])
+        if "unlike_agreement" in best and best["agreement"] >= AGREE and best["accuracy"] >= right - LOSS:
+            raise ModelError(
+                f"in eight bits too many pictures become unlike the training pictures or like them (the same for "
+                f"{100 * best['unlike_agreement']:.2f} % of {len(images):,}, needed: {100 * ALIKE:g} %); "
+                "nothing was written"
+            )
         raise ModelError(
             f"in eight bits the likeliest class stays the same for {100 * best['agreement']:.2f} % of {len(images):,} "
             f"pictures at best (needed: {100 * AGREE:g} %, accuracy at most {100 * LOSS:g} points lower); "
             "nothing was written"
         )
+
+    def _alike(self, before: Answers, after: Answers) -> float | None:
+        """Share of pictures that are like or unlike the training pictures as before; None where that is not known."""
+        if before.distances is None or after.distances is None:
+            return None
+        is_unlike, pairs = self.bundle.calibration.is_unlike, zip(before.distances, after.distances, strict=True)
+        return float(np.mean([is_unlike(float(old)) == is_unlike(float(new)) for old, new in pairs]))
 
     def _choices(
         self, found: Ranged, images: np.ndarray
@@ -167,7 +184,7 @@ class Exporter:
         """The file as it will be read: pictures of any size one by one, and all at once in the network's size."""
         from_bytes(data, "the exported file")
         running = session(data, usable_cores(), "the exported file")
-        together = running.run(OUTPUTS, {PICTURES: self.sized})
+        together = running.run(outputs_of(self.bundle.calibration), {PICTURES: self.sized})
         return {
             **self._compared(data, [picture[None] for picture in self.pictures]),
             "sizes": len({picture.shape[:2] for picture in self.pictures}),
@@ -177,7 +194,8 @@ class Exporter:
     def _compared(self, data: bytes, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
         """What a file gives for pictures, asked one by one, beside torch."""
         running = session(data, usable_cores(), "the exported file")
-        single = [running.run(OUTPUTS, {PICTURES: picture}) for picture in pictures]
+        names = outputs_of(self.bundle.calibration)
+        single = [running.run(names, {PICTURES: picture}) for picture in pictures]
         found = Answers(*(np.concatenate(part) for part in zip(*single, strict=True)))
         same = (found.logits.argmax(1) == self.expected.logits.argmax(1)).mean()
         return {
@@ -185,6 +203,7 @@ class Exporter:
             "probability_difference": _apart(found.probabilities, self.expected.probabilities),
             "logit_difference": _apart(found.logits, self.expected.logits),
             "map_difference": _apart(found.maps, self.expected.maps),
+            **_distances_apart(found, self.expected),
             "mean_of_map_less_logit": _apart(found.maps.mean((2, 3), dtype=np.float64), found.logits),
             "same_class": float(same),
             "onnxruntime": onnxruntime.__version__,
@@ -201,13 +220,28 @@ def _input_in_words(preprocess: Preprocess) -> str:
     )
 
 
-def _expect_close(parity: dict[str, Any]) -> None:
-    off = max(value for name, value in parity.items() if name.startswith("probability_difference"))
-    if not off <= CLOSE:
-        raise ModelError(
-            f"the exported file gives other probabilities than torch (off by {off:.1e}, allowed {CLOSE:g}); "
-            "nothing was written"
-        )
+def _passed(parity: dict[str, Any]) -> dict[str, Any]:
+    """The numbers with what is allowed; ModelError unless they are within it."""
+    allowed = {"probability_difference": CLOSE}
+    if "distance_difference" in parity:
+        allowed["distance_difference"] = CLOSE_DISTANCE
+    for kind, most in allowed.items():
+        off = max(value for name, value in parity.items() if name.startswith(kind))
+        if not off <= most:
+            what = "probabilities" if kind == "probability_difference" else "distances"
+            raise ModelError(
+                f"the exported file gives other {what} than torch (off by {off:.1e}, allowed {most:g}); "
+                "nothing was written"
+            )
+    return {**parity, "allowed": allowed, "passed": True}
+
+
+def _distances_apart(found: Answers, expected: Answers) -> dict[str, float]:
+    """How far distances are apart, as shares of them where they are more than 1; nothing where there are none."""
+    if found.distances is None or expected.distances is None:
+        return {}
+    scale = np.maximum(1, expected.distances.astype(np.float64))
+    return {"distance_difference": _apart(found.distances / scale, expected.distances / scale)}
 
 
 def _apart(a: np.ndarray, b: np.ndarray) -> float:

@@ -1,9 +1,11 @@
 """From a model folder to one ONNX graph: pictures in; probabilities, logits and class maps out (torch-free).
 
+A model that knows its training pictures (nin.bundle.likeness) also gives each picture's distance from them.
+
 Nothing is traced: a network of ours is a chain of mlpconv layers, and each becomes a few operators with readable names.
 Batch normalisation and the factor of classic dropout are folded into the weights beside them. What is made is compared
 with torch before it is called done (nin.deploy.export).
-Legend: N pictures, K classes, C channels, (H, W) sides of what the network sees, (h, w) of its class maps.
+Legend: N pictures, K classes, F features, C channels, (H, W) sides of what the network sees, (h, w) of its class maps.
 """
 
 from collections.abc import Mapping
@@ -11,7 +13,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
+from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle
+from nin.bundle.likeness import Likeness
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, window
 from nin.deploy.onnx_file import Attribute, Graph, Node, Port
@@ -20,6 +24,8 @@ from nin.network.config import BlockConfig, NINConfig, pool_side
 NORM_EPSILON = 1e-5  # of torch's BatchNorm2d
 RESIZED = "resized"  # the tensor between resizing and the rest, (N, H, W, C) uint8
 PICTURES, OUTPUTS = "pictures", ("probabilities", "logits", "class_maps")
+DISTANCE = "distance"  # one output more, (N,)
+FEATURES = "features/means"  # what makes the mean features
 Weights = Mapping[str, np.ndarray]
 
 
@@ -54,15 +60,45 @@ def core(bundle: Bundle) -> Graph:
     if config.mirror:
         x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)
     x, sides = layers(build, x, config, bundle.weights(), size)
+    features = next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")
     if config.mirror:
         x = _mean_of_views(build, x)
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
     _answers(build, bundle.calibration.temperature)
+    if bundle.likeness is not None:
+        _distance(build, features, bundle.likeness, mirror=config.mirror)
     classes = len(bundle.classes)
     inputs = (Port(RESIZED, "uint8", ("batch", *size, bundle.preprocess.channels)),)
-    shapes: tuple[tuple[int | str, ...], ...] = (("batch", classes), ("batch", classes), ("batch", classes, *sides))
-    outputs = tuple(Port(name, "float32", shape) for name, shape in zip(OUTPUTS, shapes, strict=True))
+    shapes: dict[str, tuple[int | str, ...]] = dict.fromkeys(OUTPUTS, ("batch", classes))
+    shapes |= {"class_maps": ("batch", classes, *sides), DISTANCE: ("batch",)}
+    outputs = tuple(Port(name, "float32", shapes[name]) for name in outputs_of(bundle.calibration))
     return Graph(config.name, tuple(build.nodes), build.constants, inputs, outputs, {})
+
+
+def outputs_of(calibration: Calibration) -> tuple[str, ...]:
+    """The names of what a graph gives, in the order of `Answers`."""
+    return OUTPUTS if calibration.unknown_beyond is None else (*OUTPUTS, DISTANCE)
+
+
+def _distance(build: Builder, features: str, likeness: Likeness, *, mirror: bool) -> None:
+    """What the last 1x1 layer reads (N, F, h, w), or (2N, F, h, w) with mirror images, to distances (N,): the twin of
+    `Likeness.distances`."""
+    x = build.add(FEATURES, "ReduceMean", features, "sides", keepdims=0)
+    if mirror:
+        build.split("features/split", x, ("features/straight", "features/turned"), axis=0)
+        x = build.add("features/sum", "Add", "features/straight", "features/turned")
+        x = build.add("features/mean", "Mul", x, build.constant("half", 0.5))
+    x = build.add("likeness/centred", "Sub", x, build.constant("likeness.centre", likeness.centre))
+    at = build.add("likeness/at", "MatMul", x, build.constant("likeness.factor", likeness.factor))
+    places = build.constant("likeness.places", likeness.places)
+    x = build.add("likeness/products", "MatMul", at, build.constant("likeness.turned", likeness.places.T))
+    x = build.add("likeness/nearness", "Sub", x, build.constant("likeness.halves", likeness.halves))
+    x = build.add("likeness/nearest", "ArgMax", x, axis=1, keepdims=0)
+    x = build.add("likeness/off", "Sub", at, build.add("likeness/place", "Gather", places, x, axis=0))
+    build.constant("likeness.axis", (1,), "int64")
+    x = build.add("likeness/squares", "Mul", x, x)
+    x = build.add("likeness/square", "ReduceSum", x, "likeness.axis", keepdims=0)
+    build.add(DISTANCE, "Sqrt", x)
 
 
 def _answers(build: Builder, temperature: float) -> None:

@@ -17,10 +17,10 @@ from nin.data.depth import is_full
 from nin.data.images import Limits, PictureError, read_picture
 from nin.data.preprocess import Preprocess
 from nin.deploy.engine import Answers, Engine
+from nin.deploy.graph import DISTANCE, OUTPUTS, outputs_of
 from nin.deploy.messages import Refused, Request, Response, to_json
 from nin.deploy.oip_body import Numbers, binary_part, read_body, strings_in, strings_out
 
-OUTPUTS = ("probabilities", "logits", "class_maps")
 PICTURES = 64  # of one request
 NUMBERS = 1_000_000  # of one reply
 EXTENSIONS = ("binary_tensor_data", "classification")  # by the names that Triton gives them
@@ -71,7 +71,8 @@ def describe(name: str, engine: Engine) -> dict[str, Any]:
             {"name": "probabilities", "datatype": "FP32", "shape": [-1, classes]},
             {"name": "logits", "datatype": "FP32", "shape": [-1, classes]},
             {"name": "class_maps", "datatype": "FP32", "shape": [-1, classes, height, width]},
-        ],
+            {"name": DISTANCE, "datatype": "FP32", "shape": [-1]},
+        ][: len(outputs_of(engine.calibration))],
     }
 
 
@@ -90,8 +91,11 @@ def _map_size(engine: Engine) -> tuple[int, ...]:
     return tuple(engine.run(black).maps.shape[2:])
 
 
-def read_infer(request: Request, preprocess: Preprocess, limits: Limits) -> Infer:
-    """Parse, check, decode and resize; Refused (400) for what the protocol or the model does not have."""
+def read_infer(request: Request, preprocess: Preprocess, limits: Limits, names: tuple[str, ...] = OUTPUTS) -> Infer:
+    """Parse, check, decode and resize; Refused (400) for what the protocol or the model does not have.
+
+    names: the outputs that the model has.
+    """
     document, rest = read_body(request, limits.max_bytes)
     inputs, name = document.get("inputs"), document.get("id")
     if name is not None and not isinstance(name, str):
@@ -100,25 +104,27 @@ def read_infer(request: Request, preprocess: Preprocess, limits: Limits) -> Infe
         _no("inputs is not a list of one tensor: pictures (UINT8) or files (BYTES)")
     if not all(isinstance(part.get("parameters", {}), dict) for part in (document, inputs[0])):
         _no("parameters is not an object")
-    outputs = _outputs(document.get("outputs"), document.get("parameters", {}).get("binary_data_output", False))
+    binary = document.get("parameters", {}).get("binary_data_output", False)
+    outputs = _outputs(document.get("outputs"), binary, names)
     return Infer(_images(inputs[0], binary_part(inputs[0], rest), preprocess, limits), outputs, name)
 
 
-def _outputs(wanted: object, binary: object) -> tuple[Output, ...]:
+def _outputs(wanted: object, binary: object, names: tuple[str, ...]) -> tuple[Output, ...]:
     if wanted is None or wanted == []:
-        wanted = [{"name": name} for name in OUTPUTS]
+        wanted = [{"name": name} for name in names]
     if not isinstance(wanted, list) or not all(
         isinstance(one, dict) and isinstance(one.get("name"), str) for one in wanted
     ):
         _no("outputs is not a list of objects with a name")
     if not all(isinstance(one.get("parameters", {}), dict) for one in wanted):
         _no("parameters is not an object")
+    for one in wanted:
+        if one["name"] not in names:
+            _no(f"an output is none of {', '.join(names)}")
     return tuple({one["name"]: _output(one["name"], one.get("parameters", {}), binary) for one in wanted}.values())
 
 
 def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
-    if name not in OUTPUTS:
-        _no(f"an output is none of {', '.join(OUTPUTS)}")
     if "shared_memory_region" in parameters:
         _no("shared memory is not offered; take the outputs from the reply")
     binary, classes = parameters.get("binary_data", binary), parameters.get("classification", 0)
@@ -126,8 +132,8 @@ def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
         _no("binary_data and binary_data_output are true or false")
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
         _no("classification is not a whole number of classes")
-    if classes and name == "class_maps":
-        _no("class_maps have no classification; ask it of probabilities or logits")
+    if classes and name in ("class_maps", DISTANCE):
+        _no(f"{name} {'has' if name == DISTANCE else 'have'} no classification; ask it of probabilities or logits")
     return Output(name, binary, classes)
 
 
@@ -226,6 +232,7 @@ def _listed(shape: Sequence[int], data: Any, kinds: str) -> np.ndarray:
 def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> Response:
     """The inference response; Refused (400) when it would be larger than a reply may be."""
     arrays = {"probabilities": answers.probabilities, "logits": answers.logits, "class_maps": answers.maps}
+    arrays |= {} if answers.distances is None else {DISTANCE: answers.distances}
     if sum(arrays[output.name].size for output in asked.outputs) > NUMBERS:
         _no(f"the reply would have more than {NUMBERS:,} numbers; ask for fewer pictures or outputs")
     outputs, tail = [], []

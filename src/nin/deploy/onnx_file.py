@@ -22,9 +22,10 @@ MOST_NODES, MOST_SIDES = 5_000, 8
 OPERATORS = frozenset(  # those that nin.deploy.graph, .resize, .quantise and .standard use
     re.findall(
         r"\w+",
-        "Abs Add And AveragePool Cast Concat Conv DequantizeLinear Div Equal Erf Flatten Floor Gather Gelu "
+        "Abs Add And ArgMax AveragePool Cast Concat Conv DequantizeLinear Div Equal Erf Flatten Floor Gather Gelu "
         "GlobalAveragePool GreaterOrEqual Less MatMul MatMulInteger Max MaxPool Min Mod Mul Or Pad QuantizeLinear "
-        "Range ReduceMean ReduceSum Relu Reshape Round Shape Sigmoid Slice Softmax Split Sqrt Sub Transpose Where",
+        "Range ReduceMean ReduceMin ReduceSum Relu Reshape Round Shape Sigmoid Slice Softmax Split Sqrt Sub "
+        "Transpose Where",
     )
 )
 _SEAL = re.compile(rb"\n\x06sha256\x12@([0-9a-f]{64})")

@@ -32,8 +32,9 @@ ERRORS = {
 WORDS: Mapping[str, tuple[str, str]] = {  # handler -> summary, description
     "predict": (
         "What is in a picture",
-        "Classes with probabilities, likeliest first. Under the model's own threshold every entry also says "
-        '"unknown": true. With maps=1 each entry has its class map, laid over the picture, as PNG in base64.',
+        "Classes with probabilities, likeliest first. Under the model's own threshold, and for a picture "
+        'unlike those it was trained on, every entry also says "unknown": true. With maps=1 each entry has its class '
+        "map, laid over the picture, as PNG in base64.",
     ),
     "explain": (
         "Where the network sees each class",
@@ -54,7 +55,8 @@ WORDS: Mapping[str, tuple[str, str]] = {  # handler -> summary, description
     "oip_infer": (
         "Open Inference Protocol: answers",
         "One input: pictures (UINT8, [N, height, width, channels], any size) or files (BYTES, [N], base64 of encoded "
-        "pictures). Outputs by name: probabilities, logits, class_maps; all where none is named. Binary data of "
+        "pictures). Outputs by name: probabilities, logits, class_maps, and of models that measure it distance; all "
+        "where none is named. Binary data of "
         "tensors may follow the JSON, which is then as long as Inference-Header-Content-Length says.",
     ),
 }
@@ -72,7 +74,8 @@ STRING, NUMBER, BOOLEAN = {"type": "string"}, {"type": "number"}, {"type": "bool
 SHARE = {"type": "number", "minimum": 0, "maximum": 1}
 COUNT = {"type": "integer", "minimum": 1}
 TENSOR = _object("name datatype shape", name=STRING, datatype=STRING, shape=_list({"type": "integer", "minimum": -1}))
-OUTPUT_NAME = {"type": "string", "enum": ["probabilities", "logits", "class_maps"]}
+OUTPUT_NAME = {"type": "string", "enum": ["probabilities", "logits", "class_maps", "distance"]}
+UNKNOWN = "The best score is under the model's threshold, or the picture is unlike those that the model was trained on."
 ASKED = {
     "type": "object",
     "description": "binary_data: true, behind the JSON; classification: so many classes in words.",
@@ -84,7 +87,7 @@ SCHEMAS: dict[str, Any] = {
             "label score",
             label=STRING,
             score=SHARE,
-            unknown={"type": "boolean", "const": True, "description": "The best score is under the model's threshold."},
+            unknown={"type": "boolean", "const": True, "description": UNKNOWN},
             map={"type": "string", "contentEncoding": "base64", "contentMediaType": PNG},
         ),
         "additionalProperties": False,
@@ -96,6 +99,11 @@ SCHEMAS: dict[str, Any] = {
         size=_list(COUNT, minItems=2, maxItems=2, description="Height and width that the network sees."),
         channels={"type": "integer", "enum": [1, 3, 4]},
         unknown_below=SHARE,
+        unknown_beyond={
+            "type": "number",
+            "minimum": 0,
+            "description": "Distance; only models that measure it have it.",
+        },
         precision=STRING,
         sha256={"type": "string", "pattern": "^[0-9a-f]{64}$"},
     ),

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from nin.deploy.graph import Builder
+from nin.deploy.graph import FEATURES, Builder
 from nin.deploy.onnx_file import Graph, Node, Port
 
 LEVELS = 255
@@ -70,7 +70,7 @@ def quantised(
     """
     *before, last = convolutions(graph)
     chosen = {node.name for node in before} - in_float
-    rounding = {last.name} if before and before[-1].name in chosen else set()
+    rounding = bool(before) and before[-1].name in chosen
     build = Builder([], dict(graph.constants))
     eaten = {node.inputs[0] for node in graph.nodes if node.name in chosen}
     for node in graph.nodes:
@@ -79,8 +79,8 @@ def quantised(
         if node.name in chosen:
             mean = None if means is None else means[node.inputs[0]]
             node = _in_eight_bits(build, node, ranges[node.inputs[0]], mean)
-        if node.name in rounding:
-            node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.inputs[0]]), *node.inputs[1:]))
+        if rounding and node.name in (last.name, FEATURES):  # who reads the floats undoes what eight bits win
+            node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[last.inputs[0]]), *node.inputs[1:]))
         build.nodes.append(node)
     used = {name for node in build.nodes for name in node.inputs}
     constants = {name: array for name, array in build.constants.items() if name in used}

@@ -26,6 +26,7 @@ from nin.deploy import metrics, oip
 from nin.deploy.cors import permission, preflight
 from nin.deploy.engine import Answers, Engine
 from nin.deploy.forms import expect_plain, maps_of, read_picture_body, read_query, top_of, unreadable
+from nin.deploy.graph import outputs_of
 from nin.deploy.messages import Bounds, Refused, Request, Response, error, to_json
 from nin.deploy.oip_body import expect_encoding, most_of
 from nin.deploy.openapi import API_VERSION, openapi
@@ -192,7 +193,7 @@ class Server:
         probabilities = answers.probabilities[0]
         best = np.argsort(-probabilities, kind="stable")[:top]
         found: list[dict[str, Any]] = [{"label": engine.classes[i], "score": float(probabilities[i])} for i in best]
-        if probabilities[best[0]] < engine.calibration.unknown_below:
+        if engine.calibration.is_unknown(float(probabilities[best[0]]), answers.distance(0)):
             for entry in found:
                 entry["unknown"] = True
         if maps:
@@ -303,9 +304,11 @@ class Server:
         assert served is not None
         batcher = served.current
         with batcher.expecting():
-            asked = await self._aside(oip.read_infer, request, batcher.engine.preprocess, self.limits)
+            engine = batcher.engine
+            names = outputs_of(engine.calibration)
+            asked = await self._aside(oip.read_infer, request, engine.preprocess, self.limits, names)
         answers = await batcher.run(asked.images)
-        return await self._aside(oip.reply, served.name, batcher.engine, asked, answers)
+        return await self._aside(oip.reply, served.name, engine, asked, answers)
 
 
 def _facts(served: Served) -> dict[str, Any]:
@@ -315,7 +318,7 @@ def _facts(served: Served) -> dict[str, Any]:
         "classes": list(engine.classes),
         "size": list(engine.preprocess.size),
         "channels": engine.preprocess.channels,
-        "unknown_below": engine.calibration.unknown_below,
+        **{name: value for name, value in engine.calibration.to_dict().items() if name != "temperature"},
         "precision": engine.precision,
         "sha256": engine.digest,
     }

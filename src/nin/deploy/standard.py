@@ -11,9 +11,10 @@ from dataclasses import replace
 import numpy as np
 
 from nin.bundle.folder import Bundle
+from nin.bundle.likeness import Likeness
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, window
-from nin.deploy.graph import OUTPUTS, PICTURES, RESIZED, Builder, layers
+from nin.deploy.graph import DISTANCE, OUTPUTS, PICTURES, RESIZED, Builder, layers, outputs_of
 from nin.deploy.onnx_file import Graph, Node, Port
 from nin.errors import ModelError
 from nin.network.config import NINConfig
@@ -28,18 +29,43 @@ def standard(bundle: Bundle) -> Graph:
     x = _normalised(build, bundle.preprocess)
     before = len(build.nodes)
     maps, sides = layers(build, x, config, bundle.weights(), size)
+    features = [next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")]
     if config.mirror:
         maps = _mean_of_views(build, x, maps, build.nodes[before:], size[1], sides[1])
+        features.append(f"mirror/{features[0]}")
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
     build.add("logits", "Flatten", build.add("gap", "GlobalAveragePool", "class_maps"), axis=1)
     temperature = build.constant("temperature", [bundle.calibration.temperature])
     build.add("probabilities", "Softmax", build.add("calibrated", "Div", "logits", temperature), axis=1)
+    if bundle.likeness is not None:
+        _distance(build, features, bundle.likeness)
     nodes = tuple(plain for node in build.nodes for plain in _early(build, node))
     classes = len(bundle.classes)
-    shapes: tuple[tuple[int | str, ...], ...] = ((1, classes), (1, classes), (1, classes, *sides))
-    outputs = tuple(Port(name, "float32", shape) for name, shape in zip(OUTPUTS, shapes, strict=True))
+    shapes: dict[str, tuple[int | str, ...]] = dict.fromkeys(OUTPUTS, (1, classes))
+    shapes |= {"class_maps": (1, classes, *sides), DISTANCE: (1,)}
+    outputs = tuple(Port(name, "float32", shapes[name]) for name in outputs_of(bundle.calibration))
     port = Port(PICTURES, "float32", (1, bundle.preprocess.channels, *size))
     return Graph(config.name, nodes, build.constants, (port,), outputs, {}, OPSET)
+
+
+def _distance(build: Builder, features: Sequence[str], likeness: Likeness) -> None:
+    """What the last 1x1 layer reads of every view to the distance: the twin of `Likeness.distances`, of all classes."""
+    views = [
+        build.add(f"features/{number}", "Flatten", build.add(f"features/gap/{number}", "GlobalAveragePool", x), axis=1)
+        for number, x in enumerate(features)
+    ]
+    x = views[0]
+    if len(views) > 1:
+        x = build.add("features/mean", "Mul", build.add("features/sum", "Add", *views), build.constant("half", [0.5]))
+    x = build.add("likeness/centred", "Sub", x, build.constant("likeness.centre", likeness.centre))
+    x = build.add("likeness/at", "MatMul", x, build.constant("likeness.factor", likeness.factor))
+    x = build.add(
+        "likeness/row", "Reshape", x, build.constant("likeness.shape", (-1, 1, len(likeness.scales)), "int64")
+    )
+    x = build.add("likeness/off", "Sub", x, build.constant("likeness.places", likeness.places[None]))
+    axes = build.constant("likeness.axis", (2,), "int64")
+    x = build.add("likeness/square", "ReduceSum", build.add("likeness/squares", "Mul", x, x), axes, keepdims=0)
+    build.add(DISTANCE, "ReduceMin", build.add("likeness/distances", "Sqrt", x), axes=(1,), keepdims=0)
 
 
 def from_uint8(graph: Graph) -> Graph:

@@ -76,6 +76,12 @@ class NIN(nn.Module):
         maps: Tensor = self.blocks[-1](self._before_last(self._views(x)))
         return self._mean(maps)
 
+    def forward_both(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(N, C, H, W) -> class maps (N, K, h, w), and the mean of every map that the last 1x1 layer reads (N, F)."""
+        hidden = self._last.hidden(self._before_last(self._views(x)))
+        features: Tensor = self.gap(self._mean(hidden))
+        return self._mean(self._last.output(hidden)), features
+
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the last 1x1 layer reads (N, F, h, w)."""
         return self._mean(self._last.hidden(self._before_last(self._views(x))))

@@ -16,7 +16,8 @@ from nin.errors import DataError
 
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
-LOST = 0.02  # share of the correct answers that "unknown" may cost; ours
+LOST = 0.02  # share of the correct answers that "unknown" may cost for their probability; ours
+LOST_UNLIKE = 0.01  # the same for their distance; ours (experiments/2026-11-30-unknown)
 HOTTEST, COLDEST = 20.0, 0.01  # where a temperature is looked for, times the likeliest class's mean lead; ours
 EATER = 0.8  # share of the answers above which one class eats all; ours
 LONGER = "train longer or with a smaller learning rate"
@@ -186,8 +187,25 @@ def fit_unknown_threshold(probabilities: ArrayLike, labels: ArrayLike, lost: flo
     """
     p, y = _checked(probabilities, labels, "probabilities")
     confidence = np.sort(p.max(axis=1)[p.argmax(axis=1) == y])
-    j = int(np.floor(lost * (len(confidence) + 1) + 1e-9))
+    j = _rank(len(confidence), lost)
     return float(np.floor(confidence[j - 1] * 1e6) / 1e6) if j >= 1 else 0.0
+
+
+def fit_unlike_threshold(distances: ArrayLike, right: ArrayLike, lost: float = LOST_UNLIKE) -> float | None:
+    """The distance (nin.bundle.likeness) beyond which to answer "unknown": the rule of `fit_unknown_threshold`.
+
+    distances (N,) of (validation) pictures, right (N,): whether the answer is correct. The threshold is the j-th
+    largest distance of the correct ones, rounded up to 4 decimals; None, never unknown, where there are too few of them
+    to promise anything (fewer than 99 at 1 %).
+    """
+    ordered = np.sort(np.asarray(distances, np.float64)[np.asarray(right, bool)])
+    j = _rank(len(ordered), lost)
+    return float(np.ceil(ordered[-j] * 1e4) / 1e4) if j >= 1 and np.isfinite(ordered[-j]) else None
+
+
+def _rank(correct: int, lost: float) -> int:
+    """Which of the sorted correct answers is the threshold, from 1; 0 where there are too few for any."""
+    return int(np.floor(lost * (correct + 1) + 1e-9))
 
 
 def truths(evaluation: Evaluation, *, shared_pictures: int = 0, advice: str = LONGER) -> tuple[str, ...]:

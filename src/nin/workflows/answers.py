@@ -28,7 +28,8 @@ class RunResult:
 @dataclass(frozen=True)
 class Prediction:
     """The answer for one picture; `scores` holds every class, likeliest first. `error` is set when there is none;
-    `notes`: what is to be known of the picture, one line each."""
+    `notes`: what is to be known of the picture, one line each. `unlike`: it is unlike the training pictures, and so
+    unknown whatever its score."""
 
     file: str
     label: str | None
@@ -38,6 +39,7 @@ class Prediction:
     ms: float
     error: str | None = None
     notes: tuple[str, ...] = ()
+    unlike: bool = False
 
 
 @dataclass(frozen=True)

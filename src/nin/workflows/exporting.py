@@ -53,7 +53,8 @@ def export(bundle: Bundle, options: ExportOptions) -> Export:
     if options.format == "onnx-int8":
         made = _in_eight_bits(exporter, bundle, material)
     elif options.format == "pt2":
-        made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, bundle.calibration.temperature), pt2.run)
+        temperature = bundle.calibration.temperature
+        made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, temperature, bundle.likeness), pt2.run)
     else:
         made = exporter.standard() if options.standard else exporter.onnx()
     said = {

@@ -7,7 +7,7 @@ import torch
 
 from nin.bundle.folder import Bundle
 from nin.bundle.shipped import shipped
-from nin.deploy.engine import Answers
+from nin.deploy.engine import Answers, expect_finite
 from nin.errors import ModelError, UsageError
 from nin.network import architecture
 from nin.network.architecture import NIN
@@ -25,6 +25,7 @@ class TorchRunner:
     def __init__(self, bundle: Bundle, device: str = "auto") -> None:
         self.name = str(bundle.folder)
         self.classes, self.preprocess, self.calibration = bundle.classes, bundle.preprocess, bundle.calibration
+        self.likeness = bundle.likeness
         self.hardware = hardware.choose(device, precision="float32")
         hardware.apply(self.hardware)
         self.threads = self.hardware.threads
@@ -34,12 +35,11 @@ class TorchRunner:
         """Answers for (N, H, W, C) uint8 of the network's own size; ModelError when a number is not finite."""
         x = to_input(np.asarray(images), self.preprocess, self.hardware.device)
         with torch.inference_mode():
-            maps = self.model.forward_maps(x.contiguous(memory_format=torch.channels_last))
+            maps, features = self.model.forward_both(x.contiguous(memory_format=torch.channels_last))
             logits = self.model.gap(maps).float().cpu().numpy()
-        if not np.isfinite(logits).all():
-            raise ModelError(f"the network in {self.name} gives numbers that are not finite; train it again")
         probabilities = softmax(logits, self.calibration.temperature).astype(np.float32)
-        return Answers(probabilities, logits, maps.float().cpu().numpy())
+        distances = None if self.likeness is None else self.likeness.distances(features.float().cpu().numpy())
+        return expect_finite(Answers(probabilities, logits, maps.float().cpu().numpy(), distances), self.name)
 
     def in_words(self) -> str:
         """What computes, for people."""

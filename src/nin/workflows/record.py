@@ -12,25 +12,20 @@ import yaml
 
 from nin import __version__
 from nin.artifacts import make_folder, remove, write_bytes, write_json, write_text
-from nin.bundle.card import Calibration
+from nin.bundle.card import Calibration, unknown_in_words
 from nin.bundle.folder import write_bundle
+from nin.bundle.likeness import Likeness
 from nin.lab.confusion import confusion_csv, confusion_svg
 from nin.lab.plots import TILES, confusion_png, grid_jpg, picture_png, results_png
 from nin.lab.report import Example, Report, report_html
 from nin.network.anatomy import anatomy
 from nin.network.class_maps import class_maps
 from nin.training import checkpoint, hardware
-from nin.training.evaluate import (
-    Evaluation,
-    evaluate_probabilities,
-    fit_temperature,
-    fit_unknown_threshold,
-    softmax,
-    truths,
-)
+from nin.training.evaluate import Evaluation, truths
 from nin.training.inputs import to_input
 from nin.training.loop import Epoch, Pictures
 from nin.workflows.budget import advice, budget_words
+from nin.workflows.calibrating import calibrated, with_likeness
 from nin.workflows.options import Listener, TrainOptions
 from nin.workflows.run_folder import quote
 from nin.workflows.seen import SEEN, write_seen
@@ -88,7 +83,7 @@ LEFT = (
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
     *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
-    "model/preprocess.safetensors",
+    *("model/preprocess.safetensors", "model/likeness.safetensors"),
 )
 
 
@@ -149,7 +144,11 @@ def _history_csv(history: list[Epoch]) -> str:
 def finish(run: "Run", listener: Listener) -> dict[str, Any]:
     """Measure, calibrate, and write model, summary, pictures and report; returns the fields of a RunResult."""
     listener.note("measuring, calibrating and writing the report")
-    calibration, probabilities, evaluations = _measure(run)
+    calibration, probabilities, evaluations = calibrated(run)
+    run.trainer.team.close()
+    likeness = None
+    if run.trainer.team.first:
+        calibration, likeness = with_likeness(run, calibration, probabilities["validation"])
     split = "test" if "test" in evaluations else "validation"
     evaluation = evaluations[split]
     warnings = _warnings(run, evaluations, split)
@@ -165,11 +164,10 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         "commands": commands,
         "summary": summary,
     }
-    run.trainer.team.close()
     if not run.trainer.team.first:
         return result
     write_seen(folder, run.digests, run.source.fingerprint)
-    _write_model(run, calibration, summary)
+    _write_model(run, calibration, likeness, summary)
     history = [asdict(row) for row in run.trainer.position.history]
     write_bytes(folder / "results.png", results_png(history))
     write_bytes(folder / "confusion_matrix.png", confusion_png(evaluation, classes))
@@ -186,7 +184,7 @@ def finish(run: "Run", listener: Listener) -> dict[str, Any]:
         warnings=warnings,
         mistakes=mistakes,
         examples=examples,
-        facts=_facts(run, summary),
+        facts=_facts(run, summary, calibration),
         commands=commands,
         resume=train_on(run),
         chose_epoch=run.options.patience is not None,
@@ -210,20 +208,6 @@ def _warnings(run: "Run", evaluations: dict[str, Evaluation], split: str) -> tup
     )
 
 
-def _measure(run: "Run") -> tuple[Calibration, dict[str, np.ndarray], dict[str, Evaluation]]:
-    """Calibrate on the validation pictures, then measure every held-out split."""
-    trainer = run.trainer
-    logits = {name: trainer.logits(pictures.images) for name, pictures in run.held_out.items()}
-    temperature = fit_temperature(logits["validation"], run.held_out["validation"].labels)
-    probabilities = {name: softmax(values, temperature) for name, values in logits.items()}
-    threshold = fit_unknown_threshold(probabilities["validation"], run.held_out["validation"].labels)
-    evaluations = {
-        name: evaluate_probabilities(values, run.held_out[name].labels, run.source.classes)
-        for name, values in probabilities.items()
-    }
-    return Calibration(temperature=temperature, unknown_below=threshold), probabilities, evaluations
-
-
 def _summary(
     run: "Run", evaluations: dict[str, Evaluation], split: str, calibration: Calibration, warnings: tuple[str, ...]
 ) -> dict[str, Any]:
@@ -238,8 +222,7 @@ def _summary(
         "seconds": round(trainer.position.seconds, 2),
         "parameters": facts.parameters,
         "macs": facts.macs,
-        "temperature": calibration.temperature,
-        "unknown_below": calibration.unknown_below,
+        **calibration.to_dict(),
         "classes": list(run.source.classes),
         "warnings": list(warnings),
         **({"notes": list(trainer.position.notes)} if trainer.position.notes else {}),
@@ -248,7 +231,7 @@ def _summary(
     }
 
 
-def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) -> None:
+def _write_model(run: "Run", calibration: Calibration, likeness: Likeness | None, summary: dict[str, Any]) -> None:
     weights = {k: v.detach().cpu().contiguous().numpy() for k, v in run.trainer.model.state_dict().items()}
     metrics = {k: summary[k] for k in ("split", "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece")}
     provenance = {
@@ -274,6 +257,7 @@ def _write_model(run: "Run", calibration: Calibration, summary: dict[str, Any]) 
         metrics=metrics,
         provenance=provenance,
         log=_history_csv(run.trainer.position.history),
+        likeness=likeness,
     )
 
 
@@ -317,7 +301,7 @@ def _examples(run: "Run", split: str, chosen: np.ndarray, probabilities: np.ndar
     )
 
 
-def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+def _facts(run: "Run", summary: dict[str, Any], calibration: Calibration) -> dict[str, list[tuple[str, str]]]:
     """What the report says of data, network, training and machine."""
     words, recipe, environment = about(run), run.plan.recipe, hardware.environment(run.trainer.hardware)
     height, width = run.plan.preprocess.size
@@ -351,6 +335,7 @@ def _facts(run: "Run", summary: dict[str, Any]) -> dict[str, list[tuple[str, str
             ("batch", str(recipe.batch_size)),
             ("augmentation", vary),
             ("seed", str(recipe.seed)),
+            *([("unknown", told)] if (told := unknown_in_words(calibration)) else []),
             *[("note", note) for note in run.trainer.position.notes],
         ],
         "Machine": [(key, str(value)) for key, value in environment.items()],

@@ -91,18 +91,22 @@ class Classifier:
         start = time.perf_counter()
         loaded = list(pool.map(lambda item: _load(self.preprocess, *item), chunk))
         good = [found[0] for found in loaded if not isinstance(found, str)]
-        rows = iter(self.runner.run(np.stack(good)).probabilities if good else ())
+        answers = self.runner.run(np.stack(good)) if good else None
+        rows = iter(range(len(good)))
         ms = (time.perf_counter() - start) * 1000 / len(chunk)
         for (name, _), found in zip(chunk, loaded, strict=True):
             if isinstance(found, str):
                 yield Prediction(name, None, None, False, (), ms, error=found)
             else:
-                yield self._answer(name, next(rows), ms, found[1])
+                assert answers is not None
+                yield self._answer(name, answers, next(rows), ms, found[1])
 
-    def _answer(self, name: str, probabilities: np.ndarray, ms: float, notes: tuple[str, ...]) -> Prediction:
+    def _answer(self, name: str, answers: Answers, row: int, ms: float, notes: tuple[str, ...]) -> Prediction:
+        probabilities, distance = answers.probabilities[row], answers.distance(row)
         ranked = tuple((self.classes[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable"))
         label, score = ranked[0]
-        return Prediction(name, label, score, score < self.calibration.unknown_below, ranked, ms, notes=notes)
+        unknown, unlike = self.calibration.is_unknown(score, distance), self.calibration.is_unlike(distance)
+        return Prediction(name, label, score, unknown, ranked, ms, notes=notes, unlike=unlike)
 
     def see(self, picture: Any, name: str | None = None) -> "Example":
         """One picture, given in any form that `nin.predict` takes, with its logits, probabilities and class maps."""

@@ -1,0 +1,89 @@
+"""What is fitted once a training is over: the temperature, and when the answer is "unknown" (torch).
+
+Shapes: N pictures, K classes, F features.
+"""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nin.bundle.card import Calibration
+from nin.bundle.likeness import Likeness, fit_likeness
+from nin.data.stream import Images, expect
+from nin.training.evaluate import (
+    Evaluation,
+    evaluate_probabilities,
+    fit_temperature,
+    fit_unknown_threshold,
+    fit_unlike_threshold,
+    softmax,
+)
+from nin.training.inputs import to_input
+from nin.training.loop import EVALUATION_BATCH
+
+if TYPE_CHECKING:
+    from nin.workflows.training import Run
+
+ENOUGH = 5_000  # pictures that statistics of features are taken from; ours
+
+
+def calibrated(run: "Run") -> tuple[Calibration, dict[str, np.ndarray], dict[str, Evaluation]]:
+    """Calibrate probabilities on the validation pictures, then measure every held-out split: each rank a part."""
+    trainer = run.trainer
+    logits = {name: trainer.logits(pictures.images) for name, pictures in run.held_out.items()}
+    temperature = fit_temperature(logits["validation"], run.held_out["validation"].labels)
+    probabilities = {name: softmax(values, temperature) for name, values in logits.items()}
+    threshold = fit_unknown_threshold(probabilities["validation"], run.held_out["validation"].labels)
+    evaluations = {
+        name: evaluate_probabilities(values, run.held_out[name].labels, run.source.classes)
+        for name, values in probabilities.items()
+    }
+    return Calibration(temperature=temperature, unknown_below=threshold), probabilities, evaluations
+
+
+def with_likeness(
+    run: "Run", calibration: Calibration, probabilities: np.ndarray
+) -> tuple[Calibration, Likeness | None]:
+    """The calibration with the distance from the training pictures beyond which answers are unknown, and its measure.
+
+    probabilities (N, K): of the validation pictures. Unchanged and None where these are too few to set a threshold by,
+    or the training pictures tell nothing.
+    """
+    train, held_out = run.trainer.data, run.held_out["validation"]
+    rows = _some(held_out.labels)
+    right = (probabilities.argmax(1) == held_out.labels)[rows]
+    if fit_unlike_threshold(np.zeros(len(rows)), right) is None:  # no distance would be used
+        return calibration, None
+    known = _some(train.labels)
+    likeness = fit_likeness(mean_features(run, train.images, known), train.labels[known], len(run.source.classes))
+    if likeness is None:
+        return calibration, None
+    beyond = fit_unlike_threshold(likeness.distances(mean_features(run, held_out.images, rows)), right)
+    return (calibration, None) if beyond is None else (replace(calibration, unknown_beyond=beyond), likeness)
+
+
+def _some(labels: np.ndarray) -> np.ndarray:
+    """At most ENOUGH rows and one for every class, spread evenly over the classes, in order."""
+    if len(labels) <= ENOUGH:
+        return np.arange(len(labels))
+    by_class = np.argsort(labels, kind="stable")
+    spread = by_class[np.linspace(0, len(labels) - 1, ENOUGH).astype(np.int64)]
+    return np.unique(np.concatenate([spread, np.unique(labels, return_index=True)[1]]))
+
+
+def mean_features(run: "Run", images: Images, rows: np.ndarray) -> np.ndarray:
+    """(N, H, W, C) uint8, of which these rows -> (rows, F) float32, as they are: not augmented."""
+    trainer = run.trainer
+    was_training = trainer.model.training
+    trainer.model.eval()
+    expect(images, rows)
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, len(rows), EVALUATION_BATCH):
+            x = to_input(images[rows[start : start + EVALUATION_BATCH]], trainer.preprocess, trainer.hardware.device)
+            _, features = trainer.model.forward_both(x.contiguous(memory_format=torch.channels_last))
+            parts.append(features.float().cpu().numpy())
+    trainer.model.train(was_training)
+    return np.concatenate(parts)
