@@ -196,9 +196,8 @@ def test_single_rows_are_trained_and_the_others_said_to_be_missing(tmp_path, qui
     assert {place.name for place in (tmp_path / "out/short/runs").iterdir()} == {"cifar10-fc-0", "cifar10-augmented-0"}
     assert [row["n"] for row in table1["rows"]] == [0, 1] and [row["n"] for row in table5["rows"]] == [1, 0, 0, 0]
     assert table1["verdict"].endswith("not run yet: NIN + Dropout")
-    with pytest.raises(
-        UsageError, match=r"^--only: table1 has no row 'mnist'; expected one of cifar10, cifar10-augmented$"
-    ):
+    line = r"(?m)^--only: table1 has no row 'mnist'; expected one of cifar10, cifar10-augmented$"
+    with pytest.raises(UsageError, match=line):
         only(reproduce(["table1"], **words, only=["mnist"]))
 
 
@@ -222,7 +221,7 @@ def test_wrong_data_and_names_are_refused_in_one_line(tmp_path):
         assert not (tmp_path / "out").exists()
     with pytest.raises(UsageError, match=r"^there is no 'table6'; there are table1, .*figure4 and all$"):
         only(reproduce(["table6"], tmp_path, out=tmp_path / "out"))
-    with pytest.raises(UsageError, match=r"^--seeds is 0; expected 1 to 1000$"):
+    with pytest.raises(UsageError, match=r"(?m)^--seeds is 0; expected 1 to 1000$"):
         only(reproduce(["table4"], tmp_path, out=tmp_path / "out", seeds=0))
 
 
