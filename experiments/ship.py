@@ -3,8 +3,9 @@
     python experiments/ship.py RUN NAME DATA [--note TEXT]
 
 Writes src/nin/weights/NAME (model, labels, card, training log, digests). The accuracy in the card is that of the
-rounded weights on the test split of DATA, measured by what `nin evaluate` calls; temperature and threshold are fitted
-anew for them, on the pictures that the run held out.
+rounded weights on the test split of DATA, measured by what `nin evaluate` calls; temperature and thresholds are fitted
+anew for them, on the pictures that the run held out. What "unknown" does with pictures of something else is measured
+and put into the card by experiments/2026-11-30-unknown/run.py.
 """
 
 import argparse
@@ -15,21 +16,29 @@ import yaml
 
 from nin.bundle.card import Calibration
 from nin.bundle.folder import LOG, read_bundle, write_bundle
+from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import SHIPPED, find_model
 from nin.data.sources import open_source
 from nin.training.evaluate import fit_temperature, fit_unknown_threshold, softmax
+from nin.training.loop import Pictures
 from nin.workflows import evaluate, load
+from nin.workflows.calibrating import known_pictures
 
 KEPT = ("n", "accuracy", "interval", "balanced_accuracy", "loss", "ece", "per_class")
 
 
-def calibration(folder: Path, run: Path, data: Path) -> Calibration:
-    """Temperature and threshold of the model in `folder`, from the pictures that `run` held out of `data`."""
+def calibration(folder: Path, run: Path, data: Path) -> tuple[Calibration, Likeness | None]:
+    """Temperature and both thresholds of the model in `folder`, from the pictures that `run` held out of `data`."""
     options = yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))["options"]
-    held_out = open_source(data, seed=options["seed"], holdout=options["holdout"]).splits["validation"]
-    logits = load(folder).logits(np.asarray(held_out.images))
+    splits = open_source(data, seed=options["seed"], holdout=options["holdout"]).splits
+    train, held_out = (Pictures(np.asarray(splits[n].images), splits[n].labels) for n in ("train", "validation"))
+    classifier = load(folder)
+    logits = classifier.logits(held_out.images)
     temperature = fit_temperature(logits, held_out.labels)
-    return Calibration(temperature, fit_unknown_threshold(softmax(logits, temperature), held_out.labels))
+    threshold = fit_unknown_threshold(softmax(logits, temperature), held_out.labels)
+    right = logits.argmax(1) == held_out.labels
+    beyond, likeness = known_pictures(classifier.model, classifier.preprocess, "cpu", train, held_out, right)
+    return Calibration(temperature, threshold, beyond), likeness
 
 
 def main() -> None:
@@ -50,6 +59,7 @@ def main() -> None:
         "classes": bundle.classes,
         "preprocess": bundle.preprocess,
         "calibration": bundle.calibration,
+        "likeness": bundle.likeness,
         "provenance": provenance,
         "log": (bundle.folder / LOG).read_text(encoding="utf-8"),
         "dtype": "float16",
@@ -57,7 +67,7 @@ def main() -> None:
     folder = SHIPPED / arguments.name
     folder.parent.mkdir(exist_ok=True)
     write_bundle(folder, metrics={}, **parts)
-    parts["calibration"] = calibration(folder, Path(arguments.run), arguments.data)
+    parts["calibration"], parts["likeness"] = calibration(folder, Path(arguments.run), arguments.data)
     write_bundle(folder, metrics={}, **parts)
     measured = evaluate(folder, arguments.data, split="test")
     found = measured.evaluation.to_dict()

@@ -168,7 +168,7 @@ def test_the_model_card_says_what_one_must_know(folder):
     foreign = [{"pictures": "<b>photos</b>", "n": 1372, "unknown": 0.394, "over_90": 0.261}]
     write_bundle(folder, **parts(metrics={"foreign": foreign}))
     text = (folder / "README.md").read_text(encoding="utf-8")
-    assert "| pictures | n | unknown | over 90 % sure |" in text
+    assert "| pictures | n | unknown | answered with over 90 % |" in text
     assert r"| \<b\>photos\</b\> | 1,372 | 39 % | 26 % |" in text and "was not measured" not in text
     write_bundle(folder, **parts(), card="my own words\n")
     assert (folder / "README.md").read_text() == "my own words\n"

@@ -166,7 +166,8 @@ def test_a_finished_run_is_not_gone_on_with(nin, photos):
     finished = nin("train", "photos").err.splitlines()[0]
     ways = "choose another --out, or replace it with --overwrite"
     assert begun == f"nin: runs/photos is not empty; go on with it: nin train --resume runs/photos; or {ways}"
-    assert finished == f"nin: runs/photos holds a finished run; {ways}"
+    further = "train its network further: nin train photos --from runs/photos --out runs/photos-more"
+    assert finished == f"nin: runs/photos holds a finished run; {further}; or {ways}"
 
 
 AWKWARD = (

@@ -280,6 +280,16 @@ def test_full_scale_files_of_8_and_16_bits_go_together(tmp_path):
     assert not [line for line in result.suggestions if "bit" in line]
 
 
+def test_values_of_8_bits_in_16_bit_files_are_told(tmp_path):
+    rng = np.random.default_rng(0)
+    for number in range(4):
+        place = tmp_path / "d" / "ab"[number % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = np.array([0, 255, *rng.integers(0, 256, 79)]).reshape(9, 9)
+        (place / f"{number}.png").write_bytes(gray16(pixels))
+    assert "4 pictures have 16-bit pixels, of 0 to 255: these become black and white" in check(tmp_path / "d").notes
+
+
 def test_a_split_is_decoded_by_the_rule_and_what_lies_outside_is_noted(folder):
     (folder / "test" / "b" / "dim.png").write_bytes(gray16(camera(0, 12)[..., 0] // 200))
     split = open_source(folder, split=False).splits["test"]

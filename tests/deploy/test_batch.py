@@ -31,6 +31,7 @@ from nin.deploy.listing import open_listing, unpacked  # noqa: E402
 from nin.deploy.places import Anywhere, Bucket, Folder, place_of  # noqa: E402
 from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NinError, UsageError  # noqa: E402
 from nin.network.architecture import nin  # noqa: E402
+from nin.workflows import load  # noqa: E402
 
 CORPUS = Path(__file__).resolve().parents[1] / "data"
 
@@ -161,6 +162,23 @@ def test_a_part_tells_what_made_it(run, engine, photos, tmp_path):
         *(f"a/{n}.png" for n in range(0, 23, 4)),
         *(f"b/c/{n}.png" for n in range(1, 23, 4)),
     ]
+
+
+def test_unknown_by_probability_and_by_distance(run, photos, tmp_path):
+    """As torch answers each picture alone: some by their distance, some by their probability, some not."""
+    words, files = (nin(4, 3, width=0.1), preprocess((24, 24))), files_below(photos)
+    knows = open_engine(make_bundle(tmp_path / "knows", *words, beyond=1.0).folder)
+    far = float(np.median(knows.run(np.stack([knows.preprocess.load(file) for file in files.values()])).distances))
+    model = make_bundle(tmp_path / "model", *words, beyond=far).folder
+    run(photos, tmp_path / "out", model=model)
+    wanted = {name: load(model).predict(file) for name, file in files.items()}
+    assert {row["path"]: row["unknown"] for row in table(tmp_path / "out")} == {
+        name: answer.unknown for name, (answer,) in wanted.items()
+    }
+    reasons = {(answer.unknown, answer.unlike) for (answer,) in wanted.values()}
+    assert {(True, True), (False, False)} <= reasons
+    (part,) = (tmp_path / "out").glob("part-*.parquet")
+    assert float(pq.read_schema(part).metadata[b"unknown_beyond"]) == pytest.approx(far)
 
 
 def test_odd_names_and_links(run, photos, tmp_path):

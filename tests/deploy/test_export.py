@@ -1,6 +1,7 @@
 """Exported files: proven before they are written, the same for other programs, refused when they are not the model."""
 
 import json
+import re
 from dataclasses import replace
 from itertools import combinations
 
@@ -127,6 +128,37 @@ def test_a_gate_that_fails_first_leaves_more_in_float32(default_bundle, monkeypa
     made = exporter.int8(images, images, exporter._answers(core(default_bundle), images).logits.argmax(1))
     assert [one["agreement"] for one in made.parity["gate"]["tried"]][-1] == 1.0
     assert made.parity["gate"]["tried"][0]["agreement"] < 0.995 and made.parity["gate"]["float32"] == sorted(every)
+
+
+@pytest.mark.parametrize("careful", [False, True])
+def test_eight_bits_keep_which_pictures_are_unlike_the_training_pictures(careful, tmp_path, monkeypatch):
+    """Ranges so narrow that all distances change, whatever the classes do, are refused; no rounding at all passes."""
+    bundle = make_bundle(tmp_path / "knows", configure("nin", 4, 3, width=0.1), preprocess((24, 24)), beyond=1.0)
+    exporter = Exporter(bundle, TorchRunner(bundle, "cpu").run, cuts(3))
+    images = np.stack([bundle.preprocess.resize(cut) for cut in cuts(40)])
+    before = exporter._answers(core(bundle), images)
+    exporter.bundle = replace(
+        bundle, calibration=replace(bundle.calibration, unknown_beyond=float(np.median(before.distances)))
+    )
+    every = frozenset(node.name for node in convolutions(core(bundle)))
+    narrow = calibrate({name: np.full((1, 1, 1, 1), 0.01) for name in tapped(core(bundle))[1]}).extremes
+    choices = [(narrow, frozenset()), (narrow, every)] if careful else [(narrow, frozenset())]
+    monkeypatch.setattr(Exporter, "_choices", lambda *_: choices)
+    monkeypatch.setattr("nin.deploy.export.AGREE", 0.0)
+    monkeypatch.setattr("nin.deploy.export.LOSS", 1.0)
+    labels = before.logits.argmax(1)
+    if not careful:
+        with pytest.raises(ModelError) as error:
+            exporter.int8(images, images, labels)
+        assert re.fullmatch(
+            r"in eight bits too many pictures become unlike the training pictures or like them \(the same for "
+            r"\d+\.\d\d % of 40, needed: 98 %\); nothing was written",
+            str(error.value),
+        )
+        return
+    parity = exporter.int8(images, images, labels).parity
+    assert [one["unlike_agreement"] for one in parity["gate"]["tried"]][1:] == [1.0]
+    assert parity["gate"]["tried"][0]["unlike_agreement"] < 0.98 and parity["allowed"]["unlike_agreement"] == 0.98
 
 
 def test_eight_bits_round_as_a_slow_second_way_does(default_bundle):

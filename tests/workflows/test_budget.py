@@ -7,28 +7,14 @@ import pytest
 import yaml
 from PIL import Image
 
+from listening import Told
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.errors import Interrupted
 from nin.workflows import budget
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import TrainOptions
 
 QUICK = {"width": 0.1, "size": 12, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
-
-
-class Ear(Listener):
-    def __init__(self, stop_after: int = 10**9) -> None:
-        self.notes: list[str] = []
-        self.left = stop_after
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def step(self, progress) -> None:
-        self.left -= 1
-
-    def should_stop(self) -> bool:
-        return self.left <= 0
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +35,7 @@ def weights(folder) -> dict[str, bytes]:
 
 def test_a_planned_run_is_the_run_of_so_many_epochs_interrupted_or_not(photos, tmp_path, monkeypatch):
     monkeypatch.setattr(budget, "_epoch_seconds", lambda trainer, most: 1000.0)
-    ear = Ear()
+    ear = Told()
     planned = workflows.train(photos, TrainOptions(out=tmp_path / "planned", max_time="1h", **QUICK), ear)
     line = (
         "--max-time 1h allows 3 of 200 epochs (about 1,000.0 seconds each, measured); the schedule is planned for that"
@@ -61,18 +47,18 @@ def test_a_planned_run_is_the_run_of_so_many_epochs_interrupted_or_not(photos, t
     assert said["recipe"]["epochs"] == planned.summary["epochs"] == 3
     assert said["budget"] == planned.summary["budget"] == {"max_time": "1h", "epochs": 3, "of_epochs": 200}
     with pytest.raises(Interrupted):
-        workflows.train(photos, TrainOptions(out=tmp_path / "cut", max_time="1h", **QUICK), Ear(stop_after=4))
+        workflows.train(photos, TrainOptions(out=tmp_path / "cut", max_time="1h", **QUICK), Told(4))
     assert weights(workflows.resume(tmp_path / "cut").folder) == weights(asked.folder)
     advised = [line for line in planned.warnings if "train longer" in line]
     assert not advised
 
 
 def test_what_fits_is_left_as_it_is_and_what_does_not_fit_is_said(photos, tmp_path, monkeypatch):
-    ear = Ear()
+    ear = Told()
     done = workflows.train(photos, TrainOptions(out=tmp_path / "fits", max_time="1h", epochs=1, **QUICK), ear)
     assert not any("--max-time" in note for note in ear.notes) and done.summary["epochs"] == 1
     monkeypatch.setattr(budget, "_epoch_seconds", lambda trainer, most: 50.0)
-    ear = Ear()
+    ear = Told()
     short = workflows.train(photos, TrainOptions(out=tmp_path / "short", max_time="0.01s", **QUICK), ear)
     assert any(note.startswith("--max-time 0.01s does not allow even 1 of 200 epochs") for note in ear.notes)
     told = " ".join(short.warnings)

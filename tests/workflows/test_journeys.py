@@ -17,6 +17,7 @@ import yaml
 from PIL import Image
 
 import nin
+from listening import Told
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
@@ -181,28 +182,9 @@ def test_the_demo_needs_no_data_and_explains_one_digit_of_every_class(tmp_path):
     assert len(list(workflows.predict(run.folder, [str(run.folder / "pictures")]))) == 10
 
 
-class Told(Listener):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-
-class StopAfter(Listener):
-    def __init__(self, steps: int) -> None:
-        self.left = steps
-
-    def step(self, progress) -> None:
-        self.left -= 1
-
-    def should_stop(self) -> bool:
-        return self.left <= 0
-
-
 def test_a_stop_in_the_first_epoch_leaves_a_folder_that_resumes(photos, tmp_path):
     with pytest.raises(Interrupted, match=r"(?m)^stopped in epoch 1 of 3; continue with: nin train --resume .*$"):
-        workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
+        workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK), Told(1))
     assert workflows.resume(tmp_path / "run").summary["epochs"] == 3
 
 
@@ -210,7 +192,7 @@ def test_an_overwritten_run_leaves_nothing_that_could_be_resumed_or_used(photos,
     workflows.train(photos, TrainOptions(out=tmp_path / "run", **QUICK))
     again = TrainOptions(out=tmp_path / "run", overwrite=True, **{**QUICK, "epochs": 2, "seed": 5})
     with pytest.raises(Interrupted):
-        workflows.train(photos, again, StopAfter(1))
+        workflows.train(photos, again, Told(1))
     assert not (tmp_path / "run" / "summary.json").exists()
     with pytest.raises(ModelError):
         nin.load(tmp_path / "run")
@@ -222,7 +204,7 @@ def test_resuming_on_other_pictures_is_refused(photos, tmp_path):
     mine = tmp_path / "photos"
     shutil.copytree(photos, mine)
     with pytest.raises(Interrupted):
-        workflows.train(mine, TrainOptions(out=tmp_path / "run", **QUICK), StopAfter(1))
+        workflows.train(mine, TrainOptions(out=tmp_path / "run", **QUICK), Told(1))
     (mine / "train" / "개" / "0.png").unlink()
     with pytest.raises(
         ModelError, match=r"^the pictures in .*photos are not those the run began with; start a new run$"
@@ -234,7 +216,7 @@ def test_a_run_goes_on_where_its_pictures_are_now(photos, tmp_path):
     mine, moved, folder = tmp_path / "photos", tmp_path / "moved", tmp_path / "run"
     shutil.copytree(photos, mine)
     with pytest.raises(Interrupted):
-        workflows.train(mine, TrainOptions(out=folder, **QUICK), StopAfter(1))
+        workflows.train(mine, TrainOptions(out=folder, **QUICK), Told(1))
     with pytest.raises(UsageError, match=r"run is not empty; go on with it: nin train --resume .*run; or choose"):
         workflows.train(mine, TrainOptions(out=folder, **QUICK))
     mine.rename(moved)
@@ -275,9 +257,7 @@ def test_the_truth_is_told_about_shared_pictures_and_chance(tmp_path):
 
 
 def test_an_existing_run_is_never_overwritten_by_accident(finished, photos):
-    with pytest.raises(
-        UsageError, match=r"^.*first holds a finished run; choose another --out, or replace it with --overwrite"
-    ):
+    with pytest.raises(UsageError, match=r"first holds a finished run; train its network further: nin train .*;"):
         workflows.train(photos, TrainOptions(out=finished.folder, **QUICK))
 
 

@@ -12,13 +12,14 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import nin
+from listening import Told
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
 from nin.data import machine
 from nin.errors import DataError, Interrupted, UsageError
 from nin.workflows import plan
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import TrainOptions
 
 QUICK = {"epochs": 3, "width": 0.1, "size": 8, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 
@@ -40,27 +41,6 @@ def photos(tmp_path_factory) -> Path:
         for label in ("left", "top"):
             paint(root / split, label, count, len(split) + len(label))
     return root
-
-
-class Told(Listener):
-    """Remembers the notes and the progress; asks to stop after so many steps."""
-
-    def __init__(self, steps: int = 10**9) -> None:
-        self.notes: list[str] = []
-        self.loaded: list[tuple[int, int]] = []
-        self.left = steps
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def loading(self, done: int, total: int) -> None:
-        self.loaded.append((done, total))
-
-    def step(self, progress) -> None:
-        self.left -= 1
-
-    def should_stop(self) -> bool:
-        return self.left <= 0
 
 
 def train(photos: Path, out: Path, told: Told | None = None, **choices):

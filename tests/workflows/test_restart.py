@@ -9,11 +9,12 @@ import pytest
 import yaml
 from PIL import Image
 
+from listening import Told
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.errors import DataError, Interrupted, NinError
 from nin.workflows import training
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import TrainOptions
 
 QUICK = {"epochs": 5, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32", "channels": 1}
 DEAD = {**QUICK, "network": "nin-author-mnist", "lr": 1000.0}  # a plain network: its loss is no number in a few steps
@@ -33,22 +34,12 @@ def photos(tmp_path_factory) -> Path:
     return root
 
 
-class Ear(Listener):
-    """Remembers notes and steps; asks to stop after so many steps."""
+class Ear(Told):
+    """Remembers those notes that tell of a start."""
 
-    def __init__(self, steps: int = 10**6) -> None:
-        self.notes, self.steps, self.left = [], [], steps
-
-    def note(self, text):
+    def note(self, text: str) -> None:
         if "start" in text:
-            self.notes.append(text)
-
-    def step(self, progress):
-        self.steps.append(progress.step)
-        self.left -= 1
-
-    def should_stop(self):
-        return self.left <= 0
+            super().note(text)
 
 
 @pytest.fixture(scope="module")

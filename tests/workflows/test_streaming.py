@@ -11,11 +11,12 @@ import yaml
 from PIL import Image
 
 import nin
+from listening import Told
 from nin import workflows
 from nin.artifacts import read_tensors
 from nin.data import cache
 from nin.errors import DataError, Interrupted
-from nin.workflows.options import Listener, TrainOptions
+from nin.workflows.options import TrainOptions
 
 QUICK = {"epochs": 2, "width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 
@@ -43,23 +44,6 @@ def make_shards(folder: Path, bad: tuple[str, ...] = (), **counts: int) -> Path:
                     info.size = len(content)
                     archive.addfile(info, io.BytesIO(content))
     return folder
-
-
-class Told(Listener):
-    """Remembers the notes; asks to stop after so many steps."""
-
-    def __init__(self, steps: int = 10**9) -> None:
-        self.notes: list[str] = []
-        self.left = steps
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def step(self, progress) -> None:
-        self.left -= 1
-
-    def should_stop(self) -> bool:
-        return self.left <= 0
 
 
 @pytest.fixture(scope="module")

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+import nin
 from nin.artifacts import read_tensors
+from nin.bundle.folder import read_bundle
+from nin.training.inputs import to_input
 
 QUICK = ("--width", "0.1", "--batch-size", "7", "--threads", "1", "--device", "cpu", "--precision", "float32")
 TRAINER = """
@@ -92,18 +96,23 @@ def two_machines(words: list[list[str]], folders: list[Path]) -> list[subprocess
     ]
 
 
+def write_photos(folder: Path, train: int, validation: int) -> None:
+    """Two classes that their colour tells, so many pictures each."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", validation)):
+        for channel, label in enumerate(("cat", "dog")):
+            (folder / split / label).mkdir(parents=True)
+            for i in range(count):
+                pixels = rng.integers(0, 90, (16, 16, 3))
+                pixels[..., channel] += 120
+                Image.fromarray(pixels.astype(np.uint8)).save(folder / split / label / f"{i}.png")
+
+
 @pytest.fixture(scope="module")
 def user(tmp_path_factory) -> Path:
     """A folder with `photos`: two classes, 12 pictures to train on and 5 to validate each."""
     root = tmp_path_factory.mktemp("user")
-    rng = np.random.default_rng(0)
-    for split, count in (("train", 12), ("val", 5)):
-        for channel, label in enumerate(("cat", "dog")):
-            (root / "photos" / split / label).mkdir(parents=True)
-            for i in range(count):
-                pixels = rng.integers(0, 90, (16, 16, 3))
-                pixels[..., channel] += 120
-                Image.fromarray(pixels.astype(np.uint8)).save(root / "photos" / split / label / f"{i}.png")
+    write_photos(root / "photos", 12, 5)
     return root
 
 
@@ -141,6 +150,22 @@ def test_two_runs_give_the_same_bits_and_rank_0_alone_writes_and_prints(user, tm
     assert a == b
     assert json.loads((user / "a" / "env.json").read_text())["ranks"] == 2
     assert {p.name for p in user.iterdir()} == {"photos", "a", "b"}
+
+
+def test_ranks_know_their_training_pictures_too(tmp_path):
+    """Rank 0 fits the distance on all training pictures, those that the other rank learned from included."""
+    write_photos(tmp_path / "photos", 12, 60)
+    done = run(torchrun(2, "-m", "nin", "train", "photos", "--epochs", "6", "--out", "run", *QUICK), tmp_path)
+    assert done.returncode == 0, done.stderr
+    known = read_bundle(tmp_path / "run" / "model").likeness
+    assert known is not None
+    classifier = nin.load(tmp_path / "run")
+    for row, label in enumerate(("cat", "dog")):
+        pictures = [classifier.preprocess.load(p) for p in sorted((tmp_path / "photos/train" / label).iterdir())]
+        with torch.inference_mode():
+            x = to_input(np.stack(pictures), classifier.preprocess, "cpu")
+            features = classifier.model.forward_both(x)[1].numpy()
+        np.testing.assert_allclose(known.means[row], features.mean(0), rtol=1e-4, atol=1e-5)
 
 
 def test_rank_0_whitens_for_all(user):

@@ -252,7 +252,9 @@ def _on_one_scale(splits: dict[str, Split], good: list[Facts]) -> tuple[list[str
         unfit = [f"{few}, those of training values of {in_words(value_range)}; save all with the same depth and scale"]
         return [range_note(value_range)], unfit if counts["8-bit"] else []
     mixed = ", ".join(f"{count:,} pictures have {kind} pixels" for kind, count in counts.most_common())
-    return [f"{mixed}: black and white are the ends of their scale"], []
+    if value_range is None:
+        return [f"{mixed}: black and white are the ends of their scale"], []
+    return [f"{mixed}, of {in_words(value_range)}: these become black and white"], []
 
 
 def _refusal(source: Source, places: list[tuple[str, int]], found: list[Facts | str]) -> str:

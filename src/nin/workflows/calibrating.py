@@ -11,7 +11,9 @@ import torch
 
 from nin.bundle.card import Calibration
 from nin.bundle.likeness import Likeness, fit_likeness
+from nin.data.preprocess import Preprocess
 from nin.data.stream import Images, expect
+from nin.network.architecture import NIN
 from nin.training.evaluate import (
     Evaluation,
     evaluate_probabilities,
@@ -21,7 +23,7 @@ from nin.training.evaluate import (
     softmax,
 )
 from nin.training.inputs import to_input
-from nin.training.loop import EVALUATION_BATCH
+from nin.training.loop import EVALUATION_BATCH, Pictures
 
 if TYPE_CHECKING:
     from nin.workflows.training import Run
@@ -48,20 +50,34 @@ def with_likeness(
 ) -> tuple[Calibration, Likeness | None]:
     """The calibration with the distance from the training pictures beyond which answers are unknown, and its measure.
 
-    probabilities (N, K): of the validation pictures. Unchanged and None where these are too few to set a threshold by,
-    or the training pictures tell nothing.
+    probabilities (N, K): of the validation pictures. None where these are too few to set a threshold by, or the
+    training pictures tell nothing.
     """
-    train, held_out = run.trainer.data, run.held_out["validation"]
+    trainer, held_out = run.trainer, run.held_out["validation"]
+    network = trainer.model, trainer.preprocess, trainer.hardware.device
+    right = probabilities.argmax(1) == held_out.labels
+    beyond, likeness = known_pictures(*network, trainer.data, held_out, right)
+    return replace(calibration, unknown_beyond=beyond), likeness
+
+
+def known_pictures(
+    model: NIN, preprocess: Preprocess, device: str, train: Pictures, held_out: Pictures, right: np.ndarray
+) -> tuple[float | None, Likeness | None]:
+    """The distance beyond which answers are unknown, and its measure; None and None where it cannot be told.
+
+    right (N,) bool: which of the held-out pictures are answered rightly.
+    """
     rows = _some(held_out.labels)
-    right = (probabilities.argmax(1) == held_out.labels)[rows]
-    if fit_unlike_threshold(np.zeros(len(rows)), right) is None:  # no distance would be used
-        return calibration, None
+    if fit_unlike_threshold(np.zeros(len(rows)), right[rows]) is None:  # no distance would be used
+        return None, None
     known = _some(train.labels)
-    likeness = fit_likeness(mean_features(run, train.images, known), train.labels[known], len(run.source.classes))
+    features = mean_features(model, preprocess, device, train.images, known)
+    likeness = fit_likeness(features, train.labels[known], model.config.num_classes)
     if likeness is None:
-        return calibration, None
-    beyond = fit_unlike_threshold(likeness.distances(mean_features(run, held_out.images, rows)), right)
-    return (calibration, None) if beyond is None else (replace(calibration, unknown_beyond=beyond), likeness)
+        return None, None
+    distances = likeness.distances(mean_features(model, preprocess, device, held_out.images, rows))
+    beyond = fit_unlike_threshold(distances, right[rows])
+    return (None, None) if beyond is None else (beyond, likeness)
 
 
 def _some(labels: np.ndarray) -> np.ndarray:
@@ -73,17 +89,16 @@ def _some(labels: np.ndarray) -> np.ndarray:
     return np.unique(np.concatenate([spread, np.unique(labels, return_index=True)[1]]))
 
 
-def mean_features(run: "Run", images: Images, rows: np.ndarray) -> np.ndarray:
+def mean_features(model: NIN, preprocess: Preprocess, device: str, images: Images, rows: np.ndarray) -> np.ndarray:
     """(N, H, W, C) uint8, of which these rows -> (rows, F) float32, as they are: not augmented."""
-    trainer = run.trainer
-    was_training = trainer.model.training
-    trainer.model.eval()
+    was_training = model.training
+    model.eval()
     expect(images, rows)
     parts = []
     with torch.inference_mode():
         for start in range(0, len(rows), EVALUATION_BATCH):
-            x = to_input(images[rows[start : start + EVALUATION_BATCH]], trainer.preprocess, trainer.hardware.device)
-            _, features = trainer.model.forward_both(x.contiguous(memory_format=torch.channels_last))
+            x = to_input(images[rows[start : start + EVALUATION_BATCH]], preprocess, device)
+            _, features = model.forward_both(x.contiguous(memory_format=torch.channels_last))
             parts.append(features.float().cpu().numpy())
-    trainer.model.train(was_training)
+    model.train(was_training)
     return np.concatenate(parts)

@@ -127,7 +127,7 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
         size=options.size or DEMO_SIDE,
         epochs=options.epochs or DEMO_EPOCHS,
     )
-    folder = run_folder(Path("demo"), options)
+    folder = run_folder(None, options)
     if {"RANK", "WORLD_SIZE"} & set(os.environ):
         raise UsageError("the demo runs in one process; start it without torchrun")
     need("torch", "matplotlib", "sklearn")

@@ -27,7 +27,7 @@ from nin.training.loop import Epoch, Pictures
 from nin.workflows.budget import advice, budget_words
 from nin.workflows.calibrating import calibrated, with_likeness
 from nin.workflows.options import Listener, TrainOptions
-from nin.workflows.run_folder import quote
+from nin.workflows.run_folder import further, quote
 from nin.workflows.seen import SEEN, write_seen
 
 if TYPE_CHECKING:
@@ -365,8 +365,7 @@ def train_on(run: "Run") -> str | None:
     """What to type to train a finished run's network further; None for the built-in digits."""
     if run.source.kind == "digits":
         return None
-    more = run.folder.with_name(f"{run.folder.name}-more")
-    return f"nin train {quote(run.source.path)} --from {quote(run.folder)} --out {quote(more)}"
+    return further(run.source.path, run.folder)
 
 
 def demo_pictures(run: "Run") -> None:

@@ -8,9 +8,13 @@ from nin.errors import UsageError
 from nin.workflows.options import TrainOptions
 
 
-def run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
-    """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked."""
-    folder = options.out or Path("runs") / (path.resolve().name.split(".")[0] or "data")
+def run_folder(data: Path | None, options: TrainOptions, *, look: bool = True) -> Path:
+    """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked.
+
+    data: what it trains on; None for built-in pictures, whose run has its --out.
+    """
+    name = data.resolve().name.split(".")[0] if data else ""
+    folder = options.out or Path("runs") / (name or "data")
     if not look:
         return folder
     place = next(place for place in (folder, *folder.parents) if place.exists())
@@ -21,9 +25,19 @@ def run_folder(path: Path, options: TrainOptions, *, look: bool = True) -> Path:
     if place == folder and any(each.name != ".lock" for each in folder.iterdir()) and not options.overwrite:
         begun, whole = (folder / "args.yaml").is_file(), (folder / "summary.json").is_file()
         found = "holds a finished run" if begun and whole else "is not empty"
-        continues = f"go on with it: nin train --resume {quote(folder)}; or " if begun and not whole else ""
-        raise UsageError(f"{folder} {found}; {continues}choose another --out, or replace it with --overwrite")
+        ways = "choose another --out, or replace it with --overwrite"
+        if begun and whole and data:
+            ways = f"train its network further: {further(data, folder)}; or {ways}"
+        elif begun and not whole:
+            ways = f"go on with it: nin train --resume {quote(folder)}; or {ways}"
+        raise UsageError(f"{folder} {found}; {ways}")
     return folder
+
+
+def further(data: Path, folder: Path) -> str:
+    """What to type to train a finished run's network further on its data set."""
+    more = folder.with_name(f"{folder.name}-more")
+    return f"nin train {quote(data)} --from {quote(folder)} --out {quote(more)}"
 
 
 def quote(path: object) -> str:
