@@ -46,7 +46,7 @@ bench-serve: $(VENV)/installed
 
 browser:
 	@sh tests/browser/ensure.sh
-	@sh tests/deploy/ensure.sh
+	@sh tests/server/ensure.sh
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache

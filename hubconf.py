@@ -15,7 +15,7 @@ dependencies = ["torch", "numpy", "PIL", "safetensors", "yaml"]
 _sys.path.insert(0, str(_Path(__file__).resolve().parent / "src"))
 
 from nin.bundle.shipped import shipped as _shipped  # noqa: E402
-from nin.network.architecture import create_model as _create_model  # noqa: E402
+from nin.network.architecture import build_network as _create_model  # noqa: E402
 from nin.network.architecture import list_models as _list_models  # noqa: E402
 
 

@@ -28,10 +28,10 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import nin
+from nin.batch.worker import BATCH
 from nin.data.machine import usable_cores
-from nin.deploy.answering import BATCH
-from nin.deploy.engine import Engine, open_engine
-from nin.workflows.options import Listener
+from nin.engine.engine import Engine, open_engine
+from nin.run.options import Listener
 
 AIM = 0.8
 

@@ -19,6 +19,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 SETTINGS = ("before", "after")
@@ -35,16 +36,18 @@ def measure(setting: str, seconds: float, threads: int | None) -> dict:
     import numpy as np
     import torch
 
+    from nin.claims.placed_digits import placed
+    from nin.claims.small_trainings import BATCH, STANDARD, preprocess_for
     from nin.data.preprocess import Preprocess
-    from nin.lab.claims.bench import BATCH, STANDARD, preprocess_for
-    from nin.lab.claims.placed import placed
     from nin.network.architecture import NIN, configure
     from nin.training import hardware
-    from nin.training.loop import Pictures, Trainer
+    from nin.training.loop import Trainer
     from nin.training.recipes import Recipe, default_recipe
+    from nin.training.state import Pictures
 
     machine = hardware.choose("cpu", threads, "float32")
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     pixels = np.random.default_rng(0).integers(0, 256, (512, 32, 32, 3), dtype=np.uint8)
     photos = Pictures(pixels, np.arange(512) % 10)
     digits = placed("train")
@@ -62,7 +65,7 @@ def measure(setting: str, seconds: float, threads: int | None) -> dict:
     }
     found: dict = {"threads": machine.threads}
     for name, trainer in trainers.items():
-        batches = trainer._batches(0)
+        batches = trainer.state.batches(0)
         trainer.model.train()
         for batch in batches[:2]:
             trainer.step(batch)

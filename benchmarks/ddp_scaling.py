@@ -13,6 +13,7 @@ import statistics
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 
 def measure(steps: int, batch: int, device: str, threads: int | None) -> None:
@@ -23,14 +24,16 @@ def measure(steps: int, batch: int, device: str, threads: int | None) -> None:
     from nin.network.architecture import NIN, author_cifar10
     from nin.training import hardware
     from nin.training.distributed import joined
-    from nin.training.loop import Pictures, Trainer
+    from nin.training.loop import Trainer
     from nin.training.recipes import Recipe
+    from nin.training.state import Pictures
 
     rng = np.random.default_rng(0)
     data = Pictures(rng.integers(0, 256, (4 * batch, 32, 32, 3), np.uint8), rng.integers(0, 10, 4 * batch))
     with joined() as team:
         machine = hardware.choose(device, threads, team=team)
-        hardware.apply(machine)
+        settings = ExitStack()
+        settings.enter_context(hardware.applied(machine))  # until this function ends
         pre = Preprocess((32, 32), 3, "stretch", (0.5,) * 3, (0.5,) * 3)
         trainer = Trainer(NIN(author_cifar10()), data, data, pre, Recipe(1, batch_size=batch, lr=1e-3), machine, team)
         trainer.model.train()

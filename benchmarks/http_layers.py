@@ -78,8 +78,8 @@ def serve_aiohttp(port: int) -> None:
 
 
 def serve_own(port: int) -> None:
-    from nin.deploy.messages import Bounds, Response
-    from nin.deploy.wire import Connection, Site
+    from nin.server.messages import Bounds, Response
+    from nin.server.wire import Connection, Site
 
     class Trivial:
         def look(self, _request):
@@ -100,7 +100,7 @@ def serve_own(port: int) -> None:
 
 
 LAYERS = {"uvicorn": serve_uvicorn, "hypercorn": serve_hypercorn, "granian": serve_granian, "aiohttp": serve_aiohttp}
-LAYERS["own"] = serve_own  # nin.deploy.wire: asyncio and httptools
+LAYERS["own"] = serve_own  # nin.server.wire: asyncio and httptools
 
 
 async def connect(port: int):

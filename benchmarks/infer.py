@@ -54,14 +54,14 @@ def prepare(folder: Path) -> None:
     from nin import __version__
     from nin.bundle.card import Calibration
     from nin.bundle.folder import read_bundle, write_bundle
+    from nin.commands.torch_runner import TorchRunner
     from nin.data.preprocess import Preprocess
-    from nin.deploy.engine import facts_of_bundle
-    from nin.deploy.export import Exporter, whole
-    from nin.deploy.graph import RESIZED, core
-    from nin.deploy.onnx_file import to_bytes
-    from nin.deploy.quantise import quantised
+    from nin.engine.engine import facts_of_bundle
+    from nin.engine.exporter import Exporter, whole
+    from nin.engine.graph import RESIZED, core
+    from nin.engine.onnx_file import to_bytes
+    from nin.engine.quantise import quantised
     from nin.network.architecture import NIN, author_cifar10, nin
-    from nin.workflows.loaded import TorchRunner
 
     for name, config, side in (("author", author_cifar10(), 32), ("photos", nin(10, stem_stride=2), 96)):
         write_bundle(
@@ -98,7 +98,7 @@ def prepare(folder: Path) -> None:
 def ours(model: str, runtime: str = "onnxruntime") -> Callable[[], None]:
     import numpy as np
 
-    from nin.deploy.engine import open_engine
+    from nin.engine.engine import open_engine
 
     engine = open_engine(model, runtime=runtime)
     images = np.random.default_rng(0).integers(0, 256, (BATCH, 32, 32, 3), dtype=np.uint8)

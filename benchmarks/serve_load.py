@@ -114,7 +114,7 @@ def pictures(count: int, side: int = 32) -> list[bytes]:
 
 def bare(model: str, threads: int | None, seconds: float, jpegs: list[bytes]) -> tuple[float, list]:
     """Pictures a second of the engine alone in batches of 32, and its answers to `jpegs`: label and score, top 3."""
-    from nin.deploy.engine import open_engine
+    from nin.engine.engine import open_engine
 
     engine = open_engine(model, threads=threads)
     images = np.stack([engine.preprocess.load(jpeg) for jpeg in jpegs])

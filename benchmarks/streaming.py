@@ -19,6 +19,7 @@ import sys
 import tarfile
 import tempfile
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -79,11 +80,13 @@ def train(images, labels: np.ndarray, rows: np.ndarray) -> float:
     """Pictures a second of the Trainer's steps on `rows`, the first three not counted."""
     from nin.network.architecture import NIN, author_cifar10
     from nin.training import hardware
-    from nin.training.loop import Pictures, Trainer
+    from nin.training.loop import Trainer
     from nin.training.recipes import Recipe
+    from nin.training.state import Pictures
 
     machine = hardware.choose()
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     data = Pictures(images, labels)
     trainer = Trainer(NIN(author_cifar10()), data, data, PREPROCESS, Recipe(1, BATCH, lr=0.01), machine)
     trainer.model.train()

@@ -12,6 +12,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 
@@ -20,12 +21,13 @@ import torch
 
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import Zca
-from nin.lab.paper import ROWS
 from nin.network.architecture import NIN
 from nin.network.architecture import nin as default_network
+from nin.paper.tables import ROWS
 from nin.training import gpu, hardware, replay
-from nin.training.loop import Pictures, Trainer
+from nin.training.loop import Trainer
 from nin.training.recipes import default_recipe
+from nin.training.state import Pictures
 
 ROUNDS, NEVER = 3, 10**9
 CONTESTANTS = ["launched", "recorded", "compiled", "bare", "compiled-bare"]
@@ -40,7 +42,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     machine = hardware.choose("cuda")
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     found = {}
     for name in arguments.only:
         steps = {who: contestant(name, who, machine) for who in arguments.contestants}
@@ -67,7 +70,7 @@ def contestant(name: str, who: str, machine: hardware.Hardware) -> tuple[Callabl
     for _ in range(5):
         made.step(batch)
     if who.endswith("bare"):
-        (recording,) = made.gpu.learn.recordings.values()
+        (recording,) = made.does_steps.learn.recordings.values()
         return recording.again, len(batch)
     return partial(made.step, batch), len(batch)
 

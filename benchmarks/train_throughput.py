@@ -19,8 +19,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
+SETTINGS = ExitStack()  # of this process, from the first measurement on
 BATCH = 128
 MACS = 3 * 222_486_528  # forward, gradient of the inputs, gradient of the weights
 
@@ -62,11 +64,12 @@ def ours() -> Callable[[], None]:
     from nin.data.preprocess import Preprocess
     from nin.network.architecture import NIN, author_cifar10
     from nin.training import hardware
-    from nin.training.loop import Pictures, Trainer
+    from nin.training.loop import Trainer
     from nin.training.recipes import Recipe
+    from nin.training.state import Pictures
 
     machine = hardware.choose()
-    hardware.apply(machine)
+    SETTINGS.enter_context(hardware.applied(machine))
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH * 4, 32, 32, 3), dtype=np.uint8)
     data = Pictures(pixels, np.arange(BATCH * 4) % 10)
     pre = Preprocess((32, 32), 3, "stretch", (0.5,) * 3, (0.25,) * 3)

@@ -1,4 +1,4 @@
-"""Write the generated parts of README.md afresh: the tree, the table of results, the models in the package.
+"""Write the generated parts of the documents afresh: the tree, the tables of results, the models in the package.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
@@ -16,22 +16,18 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
 ROOMS = (
-    "errors.py",
-    "artifacts.py",
-    "choices.py",
-    "protobuf.py",
-    "network",
-    "data",
-    "bundle",
-    "weights",
-    "training",
-    "deploy",
-    "lab",
-    "workflows",
-    "cli",
+    *("errors.py", "version.py", "extras.py", "artifacts.py", "choices.py"),
+    *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
+    *("server", "batch", "importers", "claims", "paper", "cli"),
+)
+FRONT = (  # how the rows begin that stand on the front page
+    "3,068 clothing photos",
+    "CIFAR-10, `nin train cifar --epochs 40",
+    "MNIST, `nin train mnist --epochs 8",
+    "Fashion-MNIST",
 )
 OTHER = {  # files that are not modules
-    "report.css": "the looks of the report: light, dark, phone and paper",
+    "page.css": "the looks of the report: light, dark, phone and paper",
     "docs.html": "The server's page: every address of its interface, and a form to try a picture",
     "claims.toml": "The words of the claims in English and Korean",
 }
@@ -71,13 +67,16 @@ def tree() -> str:
     return "".join(f"{name:{width}}{text}\n" for name, text in rows)
 
 
-def results() -> str:
-    """The table of results, one row per experiment, newest last."""
+def results(page: Path, *, front: bool = False) -> str:
+    """The table of results for a page, one row per experiment, newest last; front: those for the front page."""
     head = "| data, command | result | n | minutes | machine |\n|---|---|---|---|---|\n"
+    up = "../" * (len(page.relative_to(ROOT).parts) - 1)
     rows = []
     for path in sorted(ROOT.glob("experiments/*/result.json")):
         for row in json.loads(path.read_text(encoding="utf-8")).get("readme", []):
-            link = f"[log]({path.parent.relative_to(ROOT).as_posix()}/README.md)"
+            if front and not row["what"].startswith(FRONT):
+                continue
+            link = f"[log]({up}{path.parent.relative_to(ROOT).as_posix()}/README.md)"
             rows.append(
                 f"| {row['what']} | {row['result']} | {row['n']} | {row['minutes']} | {row['machine']}, {link} |\n"
             )
@@ -116,12 +115,14 @@ def replaced(text: str, begin: str, end: str, content: str) -> str:
 
 def generated() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    text = replaced(text, "```\nsrc/nin/\n", "```\n", tree())
-    text = replaced(text, "<!-- results: begin -->\n", "<!-- results: end -->\n", results())
-    text = replaced(text, "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
-    return {readme: text}
+    readme, house, measured = ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "results.md"
+    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured)}
+    texts[house] = replaced(texts[house], "```\nsrc/nin/\n", "```\n", tree())
+    for page in (readme, measured):
+        table = results(page, front=page == readme)
+        texts[page] = replaced(texts[page], "<!-- results: begin -->\n", "<!-- results: end -->\n", table)
+    texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
+    return texts
 
 
 def main() -> int:

@@ -18,11 +18,12 @@ from nin.bundle.card import Calibration
 from nin.bundle.folder import LOG, read_bundle, write_bundle
 from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import SHIPPED, find_model
+from nin.commands.classifier import load
+from nin.commands.evaluate import evaluate
 from nin.data.sources import open_source
-from nin.training.evaluate import fit_temperature, fit_unknown_threshold, softmax
-from nin.training.loop import Pictures
-from nin.workflows import evaluate, load
-from nin.workflows.calibrating import known_pictures
+from nin.run.calibration import fit_known_pictures
+from nin.training.evaluation import fit_temperature, fit_unknown_threshold, softmax
+from nin.training.state import Pictures
 
 KEPT = ("n", "accuracy", "interval", "balanced_accuracy", "loss", "ece", "per_class")
 
@@ -37,7 +38,7 @@ def calibration(folder: Path, run: Path, data: Path) -> tuple[Calibration, Liken
     temperature = fit_temperature(logits, held_out.labels)
     threshold = fit_unknown_threshold(softmax(logits, temperature), held_out.labels)
     right = logits.argmax(1) == held_out.labels
-    beyond, likeness = known_pictures(classifier.model, classifier.preprocess, "cpu", train, held_out, right)
+    beyond, likeness = fit_known_pictures(classifier.model, classifier.preprocess, "cpu", train, held_out, right)
     return Calibration(temperature, threshold, beyond), likeness
 
 

@@ -1,13 +1,18 @@
-"""What every test leaves as it found it."""
+"""What several rooms share: helpers of tests are imported by their names."""
 
 import sys
+from pathlib import Path
 
 import pytest
 
+TESTS = Path(__file__).resolve().parent
+sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "cli")]
 
-@pytest.fixture(autouse=True)
-def denormals_are_kept():
-    """Training flushes denormal numbers to zero for the whole process; Hypothesis, in another test, needs them."""
-    yield
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_flush_denormal(False)
+
+@pytest.fixture(scope="session")
+def default_bundle(tmp_path_factory):
+    """A small default network."""
+    from nin.network.architecture import nin
+    from small_models import make_bundle, preprocess
+
+    return make_bundle(tmp_path_factory.mktemp("default") / "small", nin(4, width=0.2), preprocess((24, 24)))

@@ -1,6 +1,6 @@
 """A listener of a run that remembers what it is told and may ask the run to stop."""
 
-from nin.workflows.options import Listener
+from nin.run.options import Listener
 
 
 class Told(Listener):

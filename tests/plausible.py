@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from nin.lab.report import Example, Report
-from nin.training.evaluate import Evaluation, evaluate_probabilities, softmax, truths
+from nin.report.page import Example, Report
+from nin.training.evaluation import Evaluation, evaluate_probabilities, softmax, truths
 
 ANIMALS = ("cat", "dog", "owl", "고양이", "사슴")
 HOSTILE = (

@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 import nin
-from nin import workflows
+from journeys import PLACES, journey
 from nin.choices import chosen, option, path_of, with_choices
 from nin.errors import NinError, UsageError
-from nin.workflows import options
-from nin.workflows.options import ExportOptions, ImportOptions, ServeOptions, TrainOptions
+from nin.run import options
+from nin.run.options import ExportOptions, ImportOptions, ServeOptions, TrainOptions
 
 CLASSES = [value for name, value in vars(options).items() if name.endswith("Options")]
 FIELDS = [(cls, name, hint) for cls in CLASSES for name, hint in get_type_hints(cls).items()]
@@ -183,13 +183,15 @@ CALLS: dict[str, tuple[Any, ...]] = {  # journeys, with what stands before their
     "reproduce": (["table1"], "photos"), "claims_page": ([], "page.html"), "serve": (["nin-cifar10"],), "demo": (),
     "doctor": (),
 }  # fmt: skip
+OTHER_NAMES = {
+    *("__version__", "convolutionize", "create_model", "fully_connect", "list_models", "open_engine", "shipped"),
+}
 OTHERS = {"listener", "say", "begun"}  # called, not looked at
 
 
 def test_every_journey_is_swept():
-    functions = {name for name in workflows.__all__ if name.islower()}
-    assert functions == set(CALLS) | {"explaining"}  # explain, a picture at a time
-    assert {name for name in nin.__all__ if name.islower() and hasattr(workflows, name)} <= set(CALLS)
+    assert set(PLACES) == set(CALLS) | {"explaining"}  # explain, a picture at a time
+    assert {name for name in nin.__all__ if name.islower()} - set(CALLS) == OTHER_NAMES
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -200,7 +202,7 @@ def test_every_argument_of_every_journey_is_looked_at(name, tmp_path, monkeypatc
         Path(file).parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (8, 8)).save(file)
     before_it = sorted(tmp_path.rglob("*"))
-    function = getattr(workflows, name)
+    function = journey(name)
     parameters = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_KEYWORD]
     for number, parameter in enumerate(parameters):
         if parameter.name in OTHERS:
@@ -226,8 +228,8 @@ def test_every_argument_of_every_journey_is_looked_at(name, tmp_path, monkeypatc
         (lambda: nin.open_engine("nin-cifar10", threads=0), "--threads is 0; expected 1 to 1024"),
         (lambda: nin.open_engine("nin-cifar10", runtime="tensorrt"), f'--runtime is "tensorrt"; {RUNTIMES}'),
         (lambda: nin.open_engine(5), "model is 5; expected a path"),
-        (lambda: workflows.claims([1], seeds=0), "--seeds is 0; expected 1 to 1000"),
-        (lambda: workflows.reproduce("table1", "x", protocol="long"), '--protocol is "long"; expected short or full'),
+        (lambda: journey("claims")([1], seeds=0), "--seeds is 0; expected 1 to 1000"),
+        (lambda: journey("reproduce")("table1", "x", protocol="long"), '--protocol is "long"; expected short or full'),
     ],
 )  # fmt: skip
 def test_arguments_of_calls_get_the_lines_of_the_command_line(call, line):

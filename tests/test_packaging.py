@@ -27,9 +27,9 @@ NAME = f"network_in_network-{nin.__version__}"
 CONTENTS = (  # of the package, as regular expressions; whatever is new and no module has to be named here
     r"nin/(\w+/)*\w+\.py",
     r"nin/py\.typed",
-    r"nin/lab/report\.css",
-    r"nin/deploy/docs\.html",
-    r"nin/lab/claims/claims\.toml",
+    r"nin/report/page\.css",
+    r"nin/server/docs\.html",
+    r"nin/claims/claims\.toml",
     r"nin/weights/[\w-]+/(config\.json|(model|likeness)\.safetensors|labels\.txt|README\.md|training\.csv)",
 )
 ABOUT = {f"{NAME}.dist-info/{name}" for name in ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"]}

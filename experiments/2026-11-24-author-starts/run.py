@@ -14,6 +14,7 @@ import json
 import re
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,14 +24,15 @@ import torch
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.errors import NotFinite
-from nin.lab.paper import MENDED
 from nin.network.architecture import NIN
-from nin.network.authors import author_cifar10, author_mnist
+from nin.network.author_networks import author_cifar10, author_mnist
 from nin.network.config import NINConfig
-from nin.training import authors, hardware
-from nin.training.loop import Pictures, Trainer
+from nin.paper.rows import EARLY, data_sets, has_started
+from nin.paper.tables import MENDED
+from nin.training import author_recipes, hardware
+from nin.training.loop import Trainer
 from nin.training.recipes import Recipe
-from nin.workflows.reproducing import EARLY, data_sets, has_started
+from nin.training.state import Pictures
 
 HERE = Path(__file__).parent
 PICTURES, WATCHED = 10_000, 1_000
@@ -47,15 +49,15 @@ class Case:
 
 
 CASES = {
-    "cifar10": Case("cifar10", author_cifar10(), authors.author_cifar10, "gcn-zca"),
+    "cifar10": Case("cifar10", author_cifar10(), author_recipes.author_cifar10_recipe, "gcn-zca"),
     "cifar10-caffe": Case(
-        "cifar10", author_cifar10(pool2="avg", dropout_kind="inverted"), authors.caffe_cifar10, "gcn-zca"
+        "cifar10", author_cifar10(pool2="avg", dropout_kind="inverted"), author_recipes.caffe_cifar10, "gcn-zca"
     ),
-    "cifar10-mended": Case("cifar10", author_cifar10(**MENDED), authors.author_cifar10, "gcn-zca"),
-    "mnist": Case("mnist", author_mnist(), authors.author_mnist, "spread"),
-    "mnist-unit": Case("mnist", author_mnist(), authors.author_mnist, "unit"),
-    "mnist-pixels": Case("mnist", author_mnist(), authors.author_mnist, "pixels"),
-    "mnist-mended": Case("mnist", author_mnist(**MENDED), authors.author_mnist, "spread"),
+    "cifar10-mended": Case("cifar10", author_cifar10(**MENDED), author_recipes.author_cifar10_recipe, "gcn-zca"),
+    "mnist": Case("mnist", author_mnist(), author_recipes.author_mnist_recipe, "spread"),
+    "mnist-unit": Case("mnist", author_mnist(), author_recipes.author_mnist_recipe, "unit"),
+    "mnist-pixels": Case("mnist", author_mnist(), author_recipes.author_mnist_recipe, "pixels"),
+    "mnist-mended": Case("mnist", author_mnist(**MENDED), author_recipes.author_mnist_recipe, "spread"),
 }
 
 
@@ -66,7 +68,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
     machine = hardware.choose()
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     path = HERE / "result.json"
     found = json.loads(path.read_text()) if path.is_file() else {"starts": {}}
     sources = data_sets(arguments.data, {CASES[name].data for name in arguments.only})
@@ -128,7 +131,7 @@ def start(case: Case, source, prepared: Preprocess, seed: int, machine: hardware
 
 def _silent(trainer: Trainer) -> bool:
     lately = trainer.position.history[-2:]
-    return len(lately) == 2 and all(epoch.dead_classes == trainer.classes for epoch in lately)
+    return len(lately) == 2 and all(epoch.dead_classes == trainer.state.classes for epoch in lately)
 
 
 if __name__ == "__main__":

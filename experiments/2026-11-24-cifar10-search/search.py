@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -28,8 +29,10 @@ from nin.data.sources import open_source
 from nin.network.architecture import NIN, nin, nin_large
 from nin.network.config import NINConfig
 from nin.training import hardware
-from nin.training.loop import Pictures, Trainer, to_input
+from nin.training.inputs import to_input
+from nin.training.loop import Trainer
 from nin.training.recipes import Recipe
+from nin.training.state import Pictures
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = 5_000  # the last of the training pictures
@@ -124,7 +127,8 @@ def run(name: str, folder: Path, minutes: float, threads: int, seed: int) -> dic
     """Train one variant and say how it went."""
     variant = variants()[name]
     machine = hardware.choose(threads=threads)
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     train, held_out = load(folder)
     mean, std = (getattr(train.images[:10_000] / 255.0, what)((0, 1, 2)) for what in ("mean", "std"))
     preprocess = Preprocess(train.images.shape[1:3], len(mean), "stretch", tuple(mean.tolist()), tuple(std.tolist()))

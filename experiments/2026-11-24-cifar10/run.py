@@ -23,8 +23,8 @@ import numpy as np
 
 from nin.bundle.folder import read_bundle
 from nin.data.sources import open_source
-from nin.deploy.engine import Engine, facts_of_bundle
-from nin.deploy.graph import core
+from nin.engine.engine import Engine, facts_of_bundle
+from nin.engine.graph import core
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]

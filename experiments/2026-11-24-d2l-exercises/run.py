@@ -2,19 +2,20 @@
 
     python experiments/2026-11-24-d2l-exercises/run.py
 
-Accuracy is that of small networks trained here on placed digits (see nin.lab.claims.bench), three seeds each, with all
-1,294 training digits and with 300 of them; costs are counted. d2l's own network (224 x 224 grey pictures, ten classes)
-is counted as the book builds it.
+Accuracy is that of small networks trained here on placed digits (see nin.claims.small_trainings), three seeds each,
+with all 1,294 training digits and with 300 of them; costs are counted. d2l's own network (224 x 224 grey pictures, ten
+classes) is counted as the book builds it.
 """
 
 import json
 import statistics
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-from nin.lab.claims.bench import CLASSES, EPOCHS, SIDE, STANDARD, Bench, FullyConnectedHead, chain, network
-from nin.lab.claims.learned import FEW
-from nin.lab.claims.placed import placed
+from nin.claims.learned import FEW
+from nin.claims.placed_digits import placed
+from nin.claims.small_trainings import CLASSES, EPOCHS, SIDE, STANDARD, FullyConnectedHead, Workbench, chain, network
 from nin.network.anatomy import anatomy
 from nin.network.config import BlockConfig, NINConfig
 from nin.training import hardware
@@ -46,8 +47,9 @@ def spatial_everywhere() -> NINConfig:
 
 def main() -> None:
     machine = hardware.choose("cpu", precision="float32")
-    hardware.apply(machine)
-    bench = Bench(machine, SEEDS)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
+    bench = Workbench(machine, SEEDS)
     widths = (16, 24, 24)
     variants = {
         "no 1x1 layer": network(chain(*[(w,) for w in widths])),

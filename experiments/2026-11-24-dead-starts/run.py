@@ -13,7 +13,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -23,15 +23,16 @@ import torch
 from torch import nn
 
 from nin.data.augment import Augmentation
-from nin.data.digits import open_digits
+from nin.data.formats.digits import open_digits
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.network.architecture import NIN, author_cifar10, author_mnist, nin, nin_large
 from nin.network.config import NINConfig
 from nin.training import hardware
 from nin.training.guard import Cause, Diagnosis, probe
-from nin.training.loop import Pictures, Progress, Trainer
+from nin.training.loop import Trainer
 from nin.training.recipes import Recipe, default_recipe
+from nin.training.state import Pictures, Progress
 from nin.training.watch import LAST, PROBED
 
 HERE = Path(__file__).resolve().parent
@@ -284,7 +285,7 @@ def cost() -> dict:
     pictures = Pictures(rng.integers(0, 256, (256, 32, 32, 3)).astype(np.uint8), np.arange(256) % 10)
     setup = SetUp("", None, "noise", author_cifar10(), replace(SGD, batch_size=128))
     trainer = trainer_for(setup, {"noise": (pictures, pictures)})
-    x, labels = trainer.pictures(np.arange(PROBED))
+    x, labels = trainer.state.pictures(np.arange(PROBED))
     trainer.model.train()
     clocks: dict[str, list[float]] = {"step": [], "look": []}
     work = {"step": lambda: trainer.step(np.arange(128)), "look": lambda: probe(trainer.model, x, labels)}
@@ -311,7 +312,8 @@ def main() -> None:
     parser.add_argument("--strict-seeds", type=int, default=3)
     parser.add_argument("--strict-steps", type=int, default=225)
     arguments = parser.parse_args()
-    hardware.apply(MACHINE)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(MACHINE))  # until this function ends
     data = load(arguments.cifar, arguments.side)
     result = json.loads(RESULT.read_text()) if RESULT.exists() else {}
 

@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -31,9 +32,10 @@ from nin.data.sources import open_source
 from nin.network.architecture import NIN, nin, nin_large
 from nin.network.config import NINConfig
 from nin.training import hardware
-from nin.training.evaluate import wilson_interval
-from nin.training.loop import Pictures, Trainer
+from nin.training.evaluation import wilson_interval
+from nin.training.loop import Trainer
 from nin.training.recipes import default_recipe
+from nin.training.state import Pictures
 
 HERE = Path(__file__).resolve().parent
 RESULT = HERE / "result.json"
@@ -133,7 +135,8 @@ def latency(model: nn.Module, batch: int) -> float:
 def contend(name: str, folder: Path, minutes: float, threads: int | None) -> dict:
     """Train one contestant and measure its accuracy."""
     machine = hardware.choose(threads=threads)
-    hardware.apply(machine)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(machine))  # until this function ends
     torch.manual_seed(0)
     model = CONTESTANTS[name]()
     splits = open_source(folder, split=False).splits
@@ -222,7 +225,8 @@ def main() -> None:
     for first in range(0, len(left), arguments.together):
         rows += side_by_side(left[first : first + arguments.together], arguments)
         RESULT.write_text(json.dumps({"contestants": rows}, indent=2) + "\n", encoding="utf-8")
-    hardware.apply(hardware.choose())
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(hardware.choose()))  # until this function ends
     for row in rows:
         if "ms" not in row:
             model = CONTESTANTS[row["name"]]().to(memory_format=torch.channels_last)

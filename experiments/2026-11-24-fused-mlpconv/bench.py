@@ -67,7 +67,7 @@ def measure(arguments: argparse.Namespace) -> dict:
     import torch
 
     from nin.network.architecture import NIN
-    from nin.network.authors import author_cifar10
+    from nin.network.author_networks import author_cifar10
 
     device = arguments.device
     wait = torch.cuda.synchronize if device == "cuda" else (lambda: None)

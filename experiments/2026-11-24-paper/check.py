@@ -15,10 +15,10 @@ from safetensors.numpy import load_file, save_file
 
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
-from nin.lab.paper import ROWS
+from nin.paper.rows import data_sets
+from nin.paper.tables import ROWS
 from nin.training import checkpoint, hardware
 from nin.training.loop import predict_logits
-from nin.workflows.reproducing import data_sets
 
 WEIGHTS = Path(__file__).parent / "full" / "cifar10-0.safetensors"
 
@@ -29,7 +29,7 @@ def main() -> None:
     parser.add_argument("--keep", type=Path)
     arguments = parser.parse_args()
     if arguments.keep is not None:
-        (tensors, _, _), _ = checkpoint.load(arguments.keep)
+        (tensors, _, _), _ = checkpoint.newest(arguments.keep)
         model = {name.removeprefix("model/"): value for name, value in tensors.items() if name.startswith("model/")}
         save_file({name: value.astype(np.float16) for name, value in model.items()}, WEIGHTS)
     network = ROWS["cifar10"].build(torch.Generator().manual_seed(0), False)

@@ -10,6 +10,7 @@ trainings are kept in result.json; delete it to begin afresh.
 
 import argparse
 import json
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,9 +23,10 @@ from torch import nn
 from nin.data.preprocess import Preprocess
 from nin.network.architecture import NIN, nin
 from nin.training import hardware
-from nin.training.evaluate import evaluate_probabilities, softmax
-from nin.training.loop import Pictures, Trainer
+from nin.training.evaluation import evaluate_probabilities, softmax
+from nin.training.loop import Trainer
 from nin.training.recipes import default_recipe
+from nin.training.state import Pictures
 
 RESULT = Path(__file__).resolve().parent / "result.json"
 MACHINE = hardware.Hardware("cpu", 1, "float32")
@@ -80,7 +82,8 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--only", nargs="+", choices=WAYS, default=WAYS)
     chosen = parser.parse_args()
-    hardware.apply(MACHINE)
+    settings = ExitStack()
+    settings.enter_context(hardware.applied(MACHINE))  # until this function ends
     results = json.loads(RESULT.read_text()) if RESULT.exists() else {}
     for seed in range(len(RARE)):
         for ratio in RATIOS:

@@ -23,7 +23,7 @@ from nin.bundle.card import Calibration
 from nin.bundle.folder import LOG, read_bundle, write_bundle
 from nin.bundle.likeness import Likeness, fit_likeness
 from nin.bundle.shipped import SHIPPED
-from nin.training.evaluate import fit_unlike_threshold, softmax
+from nin.training.evaluation import fit_unlike_threshold, softmax
 
 HERE = Path(__file__).resolve().parent
 OWN = {"nin-cifar10": "cifar-10-batches-bin", "nin-fashion": "fashion-mnist", "nin-mnist": "mnist"}
@@ -39,9 +39,9 @@ def answers(name: str, data: Path, photos: Path) -> Part:
     """Logits (N, K) and pooled features of the last layer's input (N, F) of every set, labels of the model's own."""
     import torch
 
+    from nin.commands.classifier import load
     from nin.data.images import to_channels
     from nin.data.sources import open_source
-    from nin.workflows import load
 
     classifier = load(name)
     pre, seen = classifier.preprocess, []

@@ -23,32 +23,27 @@ except ImportError:
     raise (SystemExit(f"nin: {_line}") if _program else ImportError(_line)) from None
 
 from nin.errors import NinError
-
-__version__ = "0.1.0"
+from nin.version import __version__
 
 if TYPE_CHECKING:
+    from nin.bundle.hub import pull, push
     from nin.bundle.shipped import shipped
     from nin.cli.calls import batch, resume, train
-    from nin.deploy.engine import Engine, open_engine
+    from nin.commands.check_data import check
+    from nin.commands.classifier import load
+    from nin.commands.evaluate import evaluate
+    from nin.commands.explain import explain
+    from nin.commands.export import export
+    from nin.commands.predict import predict
+    from nin.commands.summary import summary
+    from nin.commands.torch_runner import create_model
+    from nin.engine.engine import Engine, open_engine
+    from nin.importers.import_model import import_model
     from nin.network.architecture import NIN, list_models
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
     from nin.network.surgery import convolutionize, fully_connect
-    from nin.workflows import (
-        Listener,
-        TrainOptions,
-        check,
-        evaluate,
-        explain,
-        export,
-        import_model,
-        load,
-        predict,
-        pull,
-        push,
-        summary,
-    )
-    from nin.workflows.loaded import create_model
+    from nin.run.options import Listener, TrainOptions
 
 __all__ = [
     "NIN",
@@ -83,21 +78,31 @@ __all__ = [
 ]
 
 _ELSEWHERE = {
+    **dict.fromkeys(("pull", "push"), "nin.bundle.hub"),
     "shipped": "nin.bundle.shipped",
-    **dict.fromkeys(("Engine", "open_engine"), "nin.deploy.engine"),
     **dict.fromkeys(("batch", "resume", "train"), "nin.cli.calls"),
-    "create_model": "nin.workflows.loaded",
+    "check": "nin.commands.check_data",
+    "load": "nin.commands.classifier",
+    "evaluate": "nin.commands.evaluate",
+    "explain": "nin.commands.explain",
+    "export": "nin.commands.export",
+    "predict": "nin.commands.predict",
+    "summary": "nin.commands.summary",
+    "create_model": "nin.commands.torch_runner",
+    **dict.fromkeys(("Engine", "open_engine"), "nin.engine.engine"),
+    "import_model": "nin.importers.import_model",
     **dict.fromkeys(("NIN", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
     **dict.fromkeys(("convolutionize", "fully_connect"), "nin.network.surgery"),
-}
+    **dict.fromkeys(("Listener", "TrainOptions"), "nin.run.options"),
+}  # name -> its module, imported when the name is first asked for
 
 
 def __getattr__(name: str) -> Any:
-    if name not in __all__:
+    if name not in _ELSEWHERE:
         raise AttributeError(f"module 'nin' has no attribute {name!r}")
-    value = getattr(import_module(_ELSEWHERE.get(name, "nin.workflows")), name)
+    value = getattr(import_module(_ELSEWHERE[name]), name)
     globals()[name] = value
     return value
 

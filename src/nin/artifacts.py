@@ -321,18 +321,29 @@ def read_tensors(
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and metadata of a safetensors file, verified; `require_digest=False` admits what other programs wrote."""
     data = read_bytes(path, limit=limit, follow=follow)
-    end = 8 + int.from_bytes(data[:8], "little")
-    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
-        raise _damaged(path, "not a safetensors file, or cut short")
+    end = _end_of_header(data, path)
     if require_digest or _TENSOR_DIGEST.search(data, 8, end):
         expect_seal(data, _TENSOR_DIGEST, path, end)
+    return open_tensors(data, path)
+
+
+def open_tensors(data: bytes, name: object) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Tensors and metadata of a safetensors file's content, which the caller has verified; ArtifactError."""
+    end = _end_of_header(data, name)
     try:
         tensors = safetensors.numpy.load(data)
         metadata = dict(json.loads(data[8:end]).get("__metadata__", {}))
     except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, escape_name(error)) from error
+        raise _damaged(name, escape_name(error)) from error
     metadata.pop("sha256", None)
     return tensors, metadata
+
+
+def _end_of_header(data: bytes, name: object) -> int:
+    end = 8 + int.from_bytes(data[:8], "little")
+    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
+        raise _damaged(name, "not a safetensors file, or cut short")
+    return end
 
 
 def seal(data: bytes, place: re.Pattern[bytes]) -> bytes:

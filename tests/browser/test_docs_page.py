@@ -10,17 +10,17 @@ from threading import Thread
 
 import numpy as np
 import pytest
-from live_server import Live, StandIn
 from PIL import Image
 from test_report import CHROMIUM, DARK, QUIET, Visit, subprocess
 
-from nin.deploy.openapi import WORDS
-from nin.deploy.routes import ROUTES
-from nin.deploy.server import docs_page
+from live_server import Live, StandIn
+from nin.server.handlers import docs_page
+from nin.server.openapi import WORDS
+from nin.server.routes import ROUTES
 from plausible import HOSTILE
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no browser is installed")
-PAGE = resources.files("nin.deploy").joinpath("docs.html").read_text(encoding="utf-8")
+PAGE = resources.files("nin.server").joinpath("docs.html").read_text(encoding="utf-8")
 ASK = """<script>addEventListener("load", async () => {
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = 8;

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.lab.report import report_html
+from nin.report.page import report_html
 from plausible import HOSTILE, report
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")

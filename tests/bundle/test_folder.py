@@ -19,6 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nin.artifacts import open_sealed_json, seal_json
+from nin.bundle import folder as module
 from nin.bundle.card import Calibration
 from nin.bundle.folder import read_bundle, write_bundle
 from nin.bundle.likeness import fit_likeness
@@ -80,6 +81,32 @@ def refused(folder: Path, text: str) -> str:
     assert "\n" not in str(caught.value)
     assert str(folder) in str(caught.value)
     return str(caught.value)
+
+
+def test_what_was_verified_is_what_is_used_and_every_file_is_read_and_digested_once(folder, monkeypatch):
+    before, read, digested = read_bundle(folder).weights(), [], []
+    real, sha256 = module.read_bytes, hashlib.sha256
+    write_bundle(folder.parent / "other", **parts(weights={name: array + 1 for name, array in weights().items()}))
+
+    def reading(path, **options):
+        data = real(path, **options)
+        read.append(Path(path).name)
+        if read[-1] == "model.safetensors":  # somebody exchanges it as soon as it is read
+            shutil.copy(folder.parent / "other" / "model.safetensors", path)
+        return data
+
+    def digest(data=b"", **options):
+        digested.append(len(data))
+        return sha256(data, **options)
+
+    size = (folder / "model.safetensors").stat().st_size
+    monkeypatch.setattr(module, "read_bytes", reading)
+    monkeypatch.setattr("hashlib.sha256", digest)
+    found = read_bundle(folder).weights()
+    monkeypatch.undo()
+    assert all(np.array_equal(found[name], before[name]) for name in before)
+    assert sorted(read) == sorted({*read, "config.json", "model.safetensors", "labels.txt", "README.md"})
+    assert digested.count(size) == 1
 
 
 def test_what_is_written_is_read(folder):

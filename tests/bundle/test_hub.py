@@ -13,6 +13,7 @@ from test_folder import parts
 
 from hub_stand_in import TOKEN, Hub
 from nin.artifacts import open_sealed_json, seal_json
+from nin.bundle import folder as folder_module
 from nin.bundle import hub as module
 from nin.bundle.folder import read_bundle, write_bundle
 from nin.bundle.hub import pull, push
@@ -103,6 +104,19 @@ def test_what_is_pushed_is_pulled_byte_for_byte(place, model, tmp_path):
     assert got.place == str(tmp_path / "mine") and got.revision == sent.revision
     assert got.files == sent.files == ("config.json", "README.md", "labels.txt", "model.safetensors", "training.csv")
     assert read_bundle(tmp_path / "mine").classes == read_bundle(model).classes
+
+
+@pytest.mark.parametrize("fetched", [False, True], ids=["push", "pull"])
+def test_every_file_is_read_once_on_its_way_to_a_folder(fetched, model, tmp_path, monkeypatch):
+    read, real = [], folder_module.read_bytes
+
+    def reading(path, **options):
+        read.append(Path(path).name)
+        return real(path, **options)
+
+    monkeypatch.setattr(folder_module, "read_bytes", reading)
+    pull(model, tmp_path / "copy") if fetched else push(model, tmp_path / "copy")
+    assert len(read) == len(set(read)) and "model.safetensors" in read
 
 
 def test_the_page_and_the_commit_are_told(hub, model):

@@ -1,6 +1,8 @@
 """The models that come with the package: found by name, whole, small, and what their cards say."""
 
+import importlib.util
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,17 @@ def test_an_unknown_name_is_refused_with_what_there_is(place, name, hint):
 
 def test_the_package_ships_its_weights():
     assert SHIPPED.name == "weights" and SHIPPED.parent.name == "nin"
+
+
+def test_one_page_says_what_made_nin_cifar10():
+    """Its network, preprocessing and recipe are those of the card in the package."""
+    path = EXPERIMENT.parent / "2026-11-24-cifar10" / "nin_cifar10.py"
+    spec = importlib.util.spec_from_file_location("nin_cifar10", path)
+    page = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(page)
+    bundle = read_bundle(SHIPPED / "nin-cifar10")
+    assert page.network().to_dict() == bundle.network
+    assert page.data() == bundle.preprocess
+    assert json.loads(json.dumps(asdict(page.recipe()))) == bundle.provenance["recipe"]
+    assert "94.51 %" in page.__doc__ and bundle.metrics["accuracy"] == 0.9451
+    assert f"{bundle.provenance['parameters']:,} parameters" in page.__doc__

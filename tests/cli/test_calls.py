@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 import nin
-from nin import workflows
+from journeys import journey
 from nin.errors import UsageError
 from nin.network.architecture import configure
 
@@ -47,7 +47,7 @@ def finished(photos, tmp_path_factory):
 
 def test_calls_take_what_the_journeys_take_and_progress():
     for name in ("train", "resume", "batch"):
-        ours, theirs = (inspect.signature(getattr(place, name)).parameters for place in (nin, workflows))
+        ours, theirs = (inspect.signature(function).parameters for function in (getattr(nin, name), journey(name)))
         assert list(theirs) == [parameter for parameter in ours if parameter != "progress"]
         assert all(ours[parameter].default == theirs[parameter].default for parameter in theirs)
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
-from nin.lab.spreadsheet import csv_line
+from nin.report.spreadsheet import csv_line
 
 
 @dataclass(frozen=True)

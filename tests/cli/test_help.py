@@ -125,7 +125,7 @@ def test_a_page_fits_a_screen_and_gives_two_examples(command):
 def test_every_train_option_of_the_interface_is_there_with_its_docstring():
     from dataclasses import fields
 
-    from nin.workflows.options import TrainOptions
+    from nin.run.options import TrainOptions
 
     shown = options(help_page("train", everything=True))
     assert {f.name.strip("_").replace("_", "-") for f in fields(TrainOptions)} <= set(shown)

@@ -15,52 +15,50 @@ from hints import OPTION, OTHERS, commands, unusable
 from nin_program import QUICK, save_picture
 
 import nin
+from journeys import journey
 from nin.errors import NinError
-from nin.workflows import options as choices
-from nin.workflows.run_folder import quote
+from nin.run import options as choices
+from nin.run.run_folder import quote
 
 SOURCE = Path(nin.__file__).parent
 READ = "train, evaluate, data check"  # where Reading.offered is set
 SAID_BY = {
     "data/check.py": "data check",
-    "data/columns.py": READ,
-    "data/folders.py": READ,
-    "data/layout.py": READ,
-    "data/places.py": READ,
-    "data/reading.py": READ,
-    "deploy/batch.py": "batch",
-    "deploy/cluster.py": "batch",
-    "deploy/listing.py": "batch",
-    "deploy/running.py": "serve",
-    "network/foreign_layouts.py": "import",
-    "network/foreign_ports.py": "import",
+    "data/formats/columns.py": READ,
+    "data/formats/folders.py": READ,
+    "data/formats/layout.py": READ,
+    "data/formats/table_paths.py": READ,
+    "batch/job.py": "batch",
+    "batch/ray_cluster.py": "batch",
+    "batch/listing.py": "batch",
+    "server/lifetime.py": "serve",
+    "importers/torch_layouts.py": "import",
+    "importers/ports.py": "import",
     "training/distributed.py": "train",
     "training/hardware.py": "train, evaluate, predict, explain",
     "training/loop.py": "train",
-    "workflows/budget.py": "train",
-    "workflows/checkup.py": "doctor",
-    "workflows/counting.py": "summary",
-    "workflows/exporting.py": "export",
-    "workflows/importing.py": "import",
-    "workflows/measuring.py": "evaluate",
-    "workflows/plan.py": "train",
-    "workflows/record.py": "train, demo",
-    "workflows/reproducing.py": "reproduce",
-    "workflows/restart.py": "train",
-    "workflows/run_folder.py": "train, demo",
-    "workflows/serving.py": "serve",
-    "workflows/training.py": "train",
-    "workflows/transfer.py": "train",
+    "run/budget.py": "train",
+    "commands/doctor.py": "doctor",
+    "commands/summary.py": "summary",
+    "commands/proof.py": "export",
+    "importers/translate.py": "import",
+    "commands/evaluate.py": "evaluate",
+    "run/plan.py": "train",
+    "run/record.py": "train, demo",
+    "paper/rows.py": "reproduce",
+    "run/restart.py": "train",
+    "run/run_folder.py": "train, demo",
+    "run/train.py": "train",
+    "importers/import_model.py": "import",
+    "extras.py": "train",
+    "server/serve.py": "serve",
+    "run/course.py": "train",
+    "run/transfer.py": "train",
 }  # a file that names options -> every command that can print its words; all others serve many and name none
 FUNCTIONS = {
     "bundle/hub.py": {"_expect_room": "push, pull", "_send": "push", "_present": "push"},
-    "workflows/journeys.py": {
-        "_skippable": "train, evaluate",
-        "import_model": "import",
-        "need": "train",
-        "train": "train",
-    },
-    "workflows/options.py": {
+    "data/reading.py": {"skippable": "train, evaluate", "Reading": READ},
+    "run/options.py": {
         "TrainOptions": "train",
         "ImportOptions": "import",
         "ExportOptions": "export",
@@ -126,7 +124,7 @@ def test_every_option_in_a_message_has_its_name_in_python():
         for kind in ("Train", "Import", "Export", "Serve", "Batch")
         for field in fields(getattr(choices, f"{kind}Options"))
     }
-    functions = [getattr(nin.workflows, name) for name in ("evaluate", "push", "bench", "reproduce", "summary")]
+    functions = [journey(name) for name in ("evaluate", "push", "bench", "reproduce", "summary")]
     named |= {name for function in functions for name in inspect.signature(function).parameters}
     told = [note for text in itertools.chain(*hints().values()) for note in getattr(NinError(text), "__notes__", [])]
     words = {each.split(" is ")[1] for note in told for each in note.removeprefix("In Python: ").split(", ")}

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from foreign_files import caffe_net, caffemodel, cuda_convnet_def, cuda_convnet_params, rows
-from nin.cli.tables import import_lines
-from nin.workflows.answers import Imported
+from nin.cli.printed import import_lines
+from nin.importers.translate import Imported
 
 
 @pytest.fixture
@@ -31,14 +31,12 @@ def test_the_author_s_files_are_translated_line_by_line(files):
     assert max(map(len, lines)) <= 80
     told = " ".join(outcome.out.split())
     assert "net_def:40 pool1: max 3x3/2 -> pools.0, max, its size rounded up" in told
-    assert "net_params:2 conv1: epsW 1 x coeff 0.1 -> learning rate 0.1 of blocks.0.spatial.weight" in told
-    assert "net_params:6 conv1: wc 1e-05 / coeff 0.1 -> weight decay 0.0001 of blocks.0.spatial.weight" in told
+    assert "trained with: epsW 1, epsB 2, momW 0.9, momB 0.9, wc 1e-05 (conv1)" in told
     assert lines[-2:] == [
         "no model: these files hold no weights; train it here: nin train PATH --network",
         "    nin-author-cifar10",
     ]
     assert outcome.err.splitlines() == [
-        "note: the files do not tell the batch size; cuda-convnet's own default is 128",
         "note: the files hold no schedule: rates were lowered by hand when the training error stood still",
     ]
     assert files.left() == before
@@ -46,8 +44,8 @@ def test_the_author_s_files_are_translated_line_by_line(files):
     assert quiet.err == ""
     found = json.loads(quiet.out)
     assert found["network"]["name"] == "nin-author-cifar10"
-    assert found["recipe"]["rates"][8]["lr"] == 0.01
-    assert len(found["lines"]) == 59
+    assert found["recipe"].startswith("epsW 1, ")
+    assert len(found["lines"]) == 23
 
 
 def test_a_definition_alone_gives_no_folder(files):

@@ -230,7 +230,7 @@ def test_it_leaves_nothing_at_home_or_anywhere(nin, model, picture):
 
 
 def test_what_serves_imports_no_torch(nin):
-    code = "import sys; sys.modules['torch'] = None; import nin.workflows.serving; print('matplotlib' in sys.modules)"
+    code = "import sys; sys.modules['torch'] = None; import nin.server.serve; print('matplotlib' in sys.modules)"
     command = [nin.command()[0], "-W", "error", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, env=nin.environment())
     assert (done.returncode, done.stdout, done.stderr) == (0, "False\n", "")

@@ -5,6 +5,7 @@ import signal
 
 import pytest
 
+from journeys import PLACES
 from nin.cli import main
 from nin.cli.progress import ASKED, Lines, Stop, StoppedAtOnce, Terminated
 from nin.cli.screen import Screen
@@ -70,9 +71,9 @@ def test_reading_pictures_stops_at_the_next_report():
             "nin: there is not enough memory; close other programs",
         ),
         (
-            ModuleNotFoundError("No module named 'matplotlib'", name="matplotlib.figure"),
+            ModuleNotFoundError("No module named 'resvg_py'", name="resvg_py.resvg_py"),
             2,
-            'nin: nin doctor needs matplotlib, which is not installed: pip install "network-in-network[train]"',
+            'nin: nin doctor needs resvg_py, which is not installed: pip install "network-in-network[train]"',
         ),
         (
             ModuleNotFoundError("No module named 'own'", name="own"),
@@ -82,12 +83,10 @@ def test_reading_pictures_stops_at_the_next_report():
     ],
 )
 def test_whatever_happens_is_one_line_and_a_code(error, code, line, monkeypatch, capsys):
-    from nin import workflows
-
     def broken():
         raise error
 
-    monkeypatch.setattr(workflows, "doctor", broken)
+    monkeypatch.setattr("nin.commands.doctor.doctor", broken)
     monkeypatch.setattr("warnings.simplefilter", lambda action: None)
     assert main(["doctor"]) == code
     assert capsys.readouterr() == ("", line + "\n")
@@ -103,12 +102,10 @@ def test_whatever_happens_is_one_line_and_a_code(error, code, line, monkeypatch,
     ],
 )
 def test_without_memory_only_options_of_the_command_are_advised(words, advice, monkeypatch, capsys):
-    from nin import workflows
-
     def full(*_, **__):
         raise MemoryError
 
     for name in ("train", "resume", "predict", "serve"):
-        monkeypatch.setattr(workflows, name, full)
+        monkeypatch.setattr(PLACES[name], full)
     assert main(words) == 1
     assert capsys.readouterr().err == f"nin: there is not enough memory; {advice}\n"

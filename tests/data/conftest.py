@@ -1,13 +1,10 @@
 """Small data sets for the tests of this room; makes tests/reference.py importable."""
 
 import os
-import sys
 from pathlib import Path
 
 import pytest
 from picture_corpus import tiny
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 PHOTOS = Path(os.environ.get("NIN_TEST_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data") / "photos"
 

@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import idx
 
-from nin.data import arrays as reader
 from nin.data import machine
 from nin.data.depth import to_uint8
+from nin.data.formats import arrays as reader
 from nin.data.sources import open_source
 from nin.errors import DataError
 

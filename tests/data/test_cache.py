@@ -17,6 +17,7 @@ from nin.data.cache import decode_split
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Split, open_source
+from nin.data.splits import Arrays, Files
 from nin.data.whiten import fit_zca
 from nin.errors import DataError
 
@@ -31,7 +32,7 @@ def split_of(folder, count, bad=()):
         data = saved(np.full((9, 9, 3), number % 256, np.uint8), "PNG")
         paths.append(folder / f"{number}.png")
         paths[-1].write_bytes(data[:40] if number in bad else data)
-    return Split(np.arange(count) % 3, tuple(paths), root=folder.parent)
+    return Split(np.arange(count) % 3, Files(tuple(paths), folder.parent))
 
 
 @pytest.mark.parametrize("limit", [None, 0])
@@ -55,13 +56,13 @@ def test_pictures_come_in_order_with_their_labels(tmp_path, limit):
 
 def test_arrays_that_fit_are_not_copied():
     images = np.zeros((7, 6, 5, 3), np.uint8)
-    split = Split(np.arange(7), images=images)
+    split = Split(np.arange(7), Arrays(images))
     assert decode_split(split, POLICY, key="k", memory_limit=0).images is images
 
 
 def test_arrays_that_do_not_fit_are_resized_as_pictures_are(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (300, 9, 9, 1)).astype(np.uint8)
-    split = Split(np.arange(300), images=images)
+    split = Split(np.arange(300), Arrays(images))
     decoded = decode_split(split, POLICY, key="k")
     assert all(np.array_equal(a, POLICY.resize(b)) for a, b in zip(decoded.images, images, strict=True))
     cached = decode_split(split, POLICY, key="k", memory_limit=0, cache_dir=tmp_path)
@@ -99,7 +100,7 @@ def test_names_in_messages_are_safe(tmp_path):
     (tmp_path / "in").mkdir()
     path = tmp_path / "in" / "a\n\x1b[2J\udcff.png"
     path.write_bytes(b"")
-    split = Split(np.zeros(1, np.int64), (path,), root=tmp_path)
+    split = Split(np.zeros(1, np.int64), Files((path,), tmp_path))
     with pytest.raises(
         PictureError, match=r"1 of 1 picture cannot be read: in/a\\n\\x1b\[2J\\udcff\.png \(an empty file"
     ):
@@ -135,16 +136,16 @@ def test_the_cache_is_used_again_only_for_the_same_thing(tmp_path, monkeypatch):
         same = replace(POLICY, normalisation=normalisation, zca=zca)
         assert fresh(split, folder, monkeypatch, policy=same)[1] == 0
     data = saved(np.full((9, 9, 3), 77, np.uint8), "PNG")
-    assert len(data) == split.paths[3].stat().st_size  # the same size, another time
-    split.paths[3].write_bytes(data)
-    os.utime(split.paths[3], ns=(1, 1))
+    assert len(data) == split.stored.paths[3].stat().st_size  # the same size, another time
+    split.stored.paths[3].write_bytes(data)
+    os.utime(split.stored.paths[3], ns=(1, 1))
     images, count = fresh(split, folder, monkeypatch)
     assert count == 10 and (images[3] == 77).all()
 
 
 def test_two_splits_under_one_key_are_two_things(tmp_path):
-    first = Split(np.arange(3), images=np.full((3, 9, 9, 1), 7, np.uint8))
-    second = Split(np.arange(3), images=np.full((3, 9, 9, 1), 8, np.uint8))
+    first = Split(np.arange(3), Arrays(np.full((3, 9, 9, 1), 7, np.uint8)))
+    second = Split(np.arange(3), Arrays(np.full((3, 9, 9, 1), 8, np.uint8)))
     folders = split_of(tmp_path / "one", 3), split_of(tmp_path / "two", 3)
     for split, other in (first, second), folders:
         options = {"key": "k", "memory_limit": 0, "cache_dir": tmp_path / "cache"}
@@ -170,7 +171,7 @@ def test_every_damage_to_the_cache_is_seen_and_mended(tmp_path_factory, place, f
     if not base.exists():
         base.mkdir()
         decode_split(split_of(base / "in", 3), POLICY, key="k", memory_limit=0, cache_dir=base / "good")
-    split = Split(np.arange(3) % 3, tuple(base / "in" / f"{n}.png" for n in range(3)), root=base)
+    split = Split(np.arange(3) % 3, Files(tuple(base / "in" / f"{n}.png" for n in range(3)), base))
     folder = base / "cache"
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(base / "good", folder)
@@ -215,12 +216,12 @@ def test_real_photos_are_what_a_plain_loop_gives(photos):
     decoded = decode_split(split, policy, key="k")
     assert len(decoded.images) == 341 and not decoded.unreadable
     for row in range(0, 341, 20):
-        assert np.array_equal(decoded.images[row], policy.load(split.paths[row]))
+        assert np.array_equal(decoded.images[row], policy.load(split.stored.paths[row]))
 
 
 def test_a_large_picture_beside_small_ones(tmp_path):
     (tmp_path / "in").mkdir()
     for number, side in enumerate((3, 900)):
         (tmp_path / "in" / f"{number}.jpg").write_bytes(saved(scene(side, side), "JPEG"))
-    split = Split(np.arange(2), (tmp_path / "in" / "0.jpg", tmp_path / "in" / "1.jpg"), root=tmp_path)
+    split = Split(np.arange(2), Files((tmp_path / "in" / "0.jpg", tmp_path / "in" / "1.jpg"), tmp_path))
     assert decode_split(split, POLICY, key="k").images.shape == (2, 6, 5, 3)

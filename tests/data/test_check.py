@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from picture_corpus import corpus, exif, gray16, idx, png, samples, saved, scene, tiny
 
-from nin.data.check import check
+from nin.data.check import check_source
 from nin.errors import DataError
 
 
@@ -38,7 +38,7 @@ def planted(tmp_path):
 
 
 def test_everything_planted_is_found(planted):
-    found = check(planted)
+    found = check_source(planted)
     assert (found.kind, found.classes, found.total) == ("folders", ("cat", "dog"), 48)
     assert found.counts == {"train": (30, 16), "test": (1, 1)}
     assert set(found.unreadable) == {
@@ -66,7 +66,7 @@ def test_everything_planted_is_found(planted):
 
 
 def test_suggestions_name_what_to_do(planted):
-    text = "\n".join(check(planted).suggestions)
+    text = "\n".join(check_source(planted).suggestions)
     advice = "remove what cannot be read, 2 in all (train/dog/cut.png: truncated PNG), or leave it out: nin train PATH"
     assert f"{advice} --skip-unreadable" in text
     assert "1 picture is in two classes: train/cat/4.png is cat, test/dog/other.png is dog; keep one of them" in text
@@ -76,7 +76,7 @@ def test_suggestions_name_what_to_do(planted):
     )
     assert "collect more pictures of dog: fewer than 20 to learn from" in text
     assert "shapes differ much: nin train PATH --fit pad" in text
-    (note,) = [note for note in check(planted).notes if "bit" in note]
+    (note,) = [note for note in check_source(planted).notes if "bit" in note]
     assert (
         note
         == "45 pictures have 8-bit pixels, 1 pictures have 16-bit pixels: black and white are the ends of their scale"
@@ -84,7 +84,7 @@ def test_suggestions_name_what_to_do(planted):
 
 
 def test_rows_and_json(planted):
-    found = check(planted)
+    found = check_source(planted)
     rows = dict(found.rows)
     assert rows["pictures"] == "48" and rows["train"] == "46" and rows["unreadable"] == "2"
     assert rows["width"] == "2 to 8, median 2" and rows["duplicates"] == "3, 2 pictures in two splits"
@@ -100,9 +100,11 @@ def test_duplicates_are_exact_even_where_pictures_are_shrunk(tmp_path):
     stripes[:, ::2] = 255
     put(tmp_path, "a/one.jpg", saved(stripes, "JPEG", quality=100))
     put(tmp_path, "a/two.jpg", saved(255 - stripes, "JPEG", quality=100))
-    assert check(tmp_path).duplicates == ()
+    assert check_source(tmp_path).duplicates == ()
     put(tmp_path, "b/three.jpg", saved(stripes, "JPEG", quality=100, comment=b"another file, the same pixels"))
-    assert [[name for _, name, _ in group] for group in check(tmp_path).duplicates] == [["a/one.jpg", "b/three.jpg"]]
+    assert [[name for _, name, _ in group] for group in check_source(tmp_path).duplicates] == [
+        ["a/one.jpg", "b/three.jpg"]
+    ]
 
 
 def test_the_same_pixels_in_other_containers_are_duplicates(tmp_path):
@@ -112,7 +114,7 @@ def test_the_same_pixels_in_other_containers_are_duplicates(tmp_path):
     put(tmp_path, "b/3.webp", saved(np.dstack([gray] * 3), "WEBP", lossless=True))
     put(tmp_path, "b/4.png", saved(gray.T, "PNG"))
     put(tmp_path, "b/5.png", png(31, 33, 8, 0, samples(gray.reshape(33, 31, 1))))  # the same bytes, another shape
-    (group,) = check(tmp_path).duplicates
+    (group,) = check_source(tmp_path).duplicates
     assert [name for _, name, _ in group] == ["a/1.png", "a/2.bmp", "b/3.webp"]
 
 
@@ -120,7 +122,7 @@ def test_a_whole_corpus_of_hostile_files_is_reported(tmp_path):
     files = corpus()
     for number, (name, (data, _)) in enumerate(files.items()):
         put(tmp_path, f"{'ab'[number % 2]}/{name}", data)
-    found = check(tmp_path)
+    found = check_source(tmp_path)
     expected = {name: verdict for name, (_, verdict) in files.items() if isinstance(verdict, str)}
     assert {name[2:]: reason for name, reason in found.unreadable} == expected
     assert found.total == len(files)
@@ -129,7 +131,7 @@ def test_a_whole_corpus_of_hostile_files_is_reported(tmp_path):
 def test_only_unreadable_pictures(tmp_path):
     for name in ("a/1.png", "b/2.png"):
         put(tmp_path, name, b"%PDF")
-    found = check(tmp_path)
+    found = check_source(tmp_path)
     assert found.width is None and len(found.unreadable) == 2 and dict(found.rows)["formats"] == "none"
     assert json.dumps(found.to_dict())
 
@@ -142,7 +144,7 @@ def test_arrays(tmp_path):
     put(tmp_path, "train-labels-idx1-ubyte", idx(labels[:30]))
     put(tmp_path, "t10k-images-idx3-ubyte", idx(pictures[30:]))
     put(tmp_path, "t10k-labels-idx1-ubyte", idx(labels[30:]))
-    found = check(tmp_path)
+    found = check_source(tmp_path)
     assert found.duplicates == ((("train", "picture 7", "1"), ("test", "picture 0", "0")),)
     assert found.blank == 1 and found.modes == {"L": 40} and found.width.max == 4 and found.height.max == 5
     assert "all pictures are gray: one channel is enough" in found.suggestions
@@ -150,23 +152,23 @@ def test_arrays(tmp_path):
 
 def test_one_class_and_no_data(tmp_path):
     put(tmp_path, "one/cat/1.png", tiny(1))
-    assert check(tmp_path / "one").classes == ("cat",)
+    assert check_source(tmp_path / "one").classes == ("cat",)
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError):
-        check(tmp_path / "none")
+        check_source(tmp_path / "none")
 
 
 def test_progress_and_a_name_that_is_no_text(tmp_path):
     put(tmp_path, "a/\udcff\n.png", tiny(1)[:40])
     put(tmp_path, "b/2.png", tiny(2))
     told: list[tuple[int, int]] = []
-    found = check(tmp_path, progress=lambda done, total: told.append((done, total)))
+    found = check_source(tmp_path, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (2, 2)
     assert json.dumps(found.to_dict()).isascii() and found.suggestions[0].isprintable()
 
 
 def test_real_photos(photos):
-    found = check(photos / "validation")
+    found = check_source(photos / "validation")
     assert found.total == 341 and not found.unreadable and found.formats == {"JPEG": 341}
     counts = [len(list(folder.iterdir())) for folder in sorted((photos / "validation").iterdir())]
     assert found.counts["train"] == tuple(counts)

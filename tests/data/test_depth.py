@@ -10,7 +10,7 @@ from picture_corpus import gray16, png, samples, saved, scene
 from PIL import Image
 
 from nin.data.cache import decode_split, noted_in_words
-from nin.data.check import check
+from nin.data.check import check_source
 from nin.data.depth import find_range, settle, to_uint8
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
@@ -252,19 +252,21 @@ def folder(tmp_path):
 
 
 def test_claims_about_files_are_made_from_their_own_pixels(folder):
-    result = check(folder)
+    result = check_source(folder)
     assert not result.duplicates and not result.contradictions and result.blank == 0
     assert any(note.startswith("pixel values of 6") for note in result.notes)
     (folder / "test" / "a" / "copy.png").write_bytes((folder / "train" / "b" / "1.png").read_bytes())
-    result = check(folder)
+    result = check_source(folder)
     assert len(result.duplicates) == len(result.shared) == len(result.contradictions) == 1
 
 
 def test_deep_and_shallow_files_are_told_apart(folder):
     (folder / "train" / "a" / "shallow.png").write_bytes(saved(scene(48, 48, 1), "PNG"))
-    assert any(line.startswith("1 of 13 pictures looked at have 8-bit pixels") for line in check(folder).suggestions)
+    assert any(
+        line.startswith("1 of 13 pictures looked at have 8-bit pixels") for line in check_source(folder).suggestions
+    )
     (folder / "train" / "a" / "shallow.png").rename(folder / "test" / "a" / "shallow.png")
-    (line,) = [line for line in check(folder).suggestions if "8-bit" in line]
+    (line,) = [line for line in check_source(folder).suggestions if "8-bit" in line]
     assert line.startswith("1 of 25 pictures have 8-bit pixels, those of training values of 6")
 
 
@@ -275,7 +277,7 @@ def test_full_scale_files_of_8_and_16_bits_go_together(tmp_path):
         place.mkdir(parents=True, exist_ok=True)
         pixels = rng.integers(0, 256, (9, 9))
         (place / f"{number}.png").write_bytes(gray16(pixels * 257) if number < 2 else saved(pixels.astype("u1"), "PNG"))
-    result = check(tmp_path / "d")
+    result = check_source(tmp_path / "d")
     assert any("black and white are the ends of their scale" in note for note in result.notes)
     assert not [line for line in result.suggestions if "bit" in line]
 
@@ -287,7 +289,9 @@ def test_values_of_8_bits_in_16_bit_files_are_told(tmp_path):
         place.mkdir(parents=True, exist_ok=True)
         pixels = np.array([0, 255, *rng.integers(0, 256, 79)]).reshape(9, 9)
         (place / f"{number}.png").write_bytes(gray16(pixels))
-    assert "4 pictures have 16-bit pixels, of 0 to 255: these become black and white" in check(tmp_path / "d").notes
+    assert (
+        "4 pictures have 16-bit pixels, of 0 to 255: these become black and white" in check_source(tmp_path / "d").notes
+    )
 
 
 def test_a_split_is_decoded_by_the_rule_and_what_lies_outside_is_noted(folder):

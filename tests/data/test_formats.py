@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from picture_corpus import corpus, gray_tags, saved, scene, tiff
 from PIL import Image
 
-from nin.data import formats
+from nin.data.codecs import readers
 from nin.data.images import Limits, PictureError, read_picture
 
 RNG = np.random.default_rng(0)
@@ -137,7 +137,7 @@ HEIC = (
 
 
 def test_heic_says_what_to_install_or_how_to_convert(monkeypatch):
-    monkeypatch.setattr(formats, "find_spec", lambda name: None)
+    monkeypatch.setattr(readers, "find_spec", lambda name: None)
     with pytest.raises(
         PictureError, match=r'^a\.heic is a HEIC photo, .*: pip install "network-in-network\[heic\]" or conv'
     ):
@@ -151,7 +151,7 @@ def test_heic_is_read_by_the_extra_within_the_limits(monkeypatch):
         asked.append(file.read())
         return types.SimpleNamespace(to_pillow=lambda: Image.fromarray(scene(20, 30)))
 
-    monkeypatch.setattr(formats, "find_spec", lambda name: object())
+    monkeypatch.setattr(readers, "find_spec", lambda name: object())
     monkeypatch.setitem(sys.modules, "pillow_heif", types.SimpleNamespace(open_heif=open_heif))
     assert np.array_equal(read_picture(HEIC).pixels, scene(20, 30)) and asked == [HEIC]
     with pytest.raises(PictureError, match="30 x 20 pixels, more than the 100 allowed"):

@@ -72,7 +72,7 @@ def test_gray_arrays_and_truth_values_are_pictures(pixels):
 
 
 def test_an_engine_takes_pictures_of_every_form_and_size(file, pixels):
-    from nin.deploy.engine import open_engine
+    from nin.engine.engine import open_engine
 
     engine = open_engine("nin-cifar10", threads=1)
     ready = engine.preprocess.load(pixels)[None]

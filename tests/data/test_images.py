@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from picture_corpus import chunk, corpus, exif, gray16, jpeg_segment, png, samples, saved, scene
 from PIL import Image, ImageFile, ImageOps
 
-from nin.data.containers import Refused, exif_orientation
+from nin.data.codecs.headers import RefusedFile, exif_orientation
+from nin.data.codecs.readers import inspect
 from nin.data.depth import sample, to_uint8
-from nin.data.formats import inspect
 from nin.data.images import Limits, PictureError, is_picture_name, read_picture, to_channels
-from nin.data.splits import Split
+from nin.data.splits import Files, Split
 from nin.errors import DataError, UsageError
 
 CORPUS = corpus()
@@ -122,7 +122,7 @@ def test_flipped_bytes_and_cuts_give_pixels_or_one_error(name, data):
 def test_headers_of_any_bytes_are_walked_or_refused(magic, rest):
     try:
         assert inspect(magic + rest).width > 0
-    except Refused as refusal:
+    except RefusedFile as refusal:
         assert str(refusal)
 
 
@@ -468,6 +468,6 @@ def test_large_scans_are_allowed_by_the_environment_and_only_there(monkeypatch):
 def test_a_large_picture_is_looked_at_small_and_keeps_its_colours(tmp_path):
     large = np.repeat(np.repeat(scene(21, 26, 3), 100, 0), 100, 1)  # 2,100 x 2,600
     (tmp_path / "large.png").write_bytes(saved(large, "PNG"))
-    (small,) = sample(Split(np.zeros(1, np.int64), (tmp_path / "large.png",)), near=192)
+    (small,) = sample(Split(np.zeros(1, np.int64), Files((tmp_path / "large.png",))), near=192)
     assert small.shape == (420, 520, 3)
     assert np.array_equal(small, np.repeat(np.repeat(scene(21, 26, 3), 20, 0), 20, 1))

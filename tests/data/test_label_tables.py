@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import tiny
 
+from nin.data.formats.label_tables import open_table
 from nin.data.reading import Reading
 from nin.data.sources import open_source
-from nin.data.tables import open_table
 from nin.errors import DataError
 
 
@@ -32,7 +32,7 @@ def table(folder, text, name="labels.csv"):
 
 def rows(source):
     return {
-        (name, str(split.relative(row)), source.classes[label])
+        (name, str(split.stored.relative(row)), source.classes[label])
         for name, split in source.splits.items()
         for row, label in enumerate(split.labels)
     }
@@ -61,7 +61,7 @@ def test_the_same_rows_in_every_form(folder, name, text):
     source = open_source(table(folder, text, name), split=False)
     assert source.kind == "table" and source.classes == ("cat", "dog, big")
     assert rows(source) == EXPECTED
-    assert all(path.is_file() for split in source.splits.values() for path in split.paths)
+    assert all(path.is_file() for split in source.splits.values() for path in split.stored.paths)
 
 
 LONG = "path,label{}\n" + "".join(f"a/{n}.png,{'ab'[n % 2]}{{}}\n" for n in range(6))
@@ -97,7 +97,9 @@ def with_column(name, values):
 )
 def test_split_columns_as_people_have_them(folder, column, values, validation, test):
     source = open_source(table(folder, with_column(column, values.split())), split=False)
-    found = {name: {int(split.paths[i].stem) for i in range(len(split))} for name, split in source.splits.items()}
+    found = {
+        name: {int(split.stored.paths[i].stem) for i in range(len(split))} for name, split in source.splits.items()
+    }
     expected = {"train": {0, 1, 3, 4}, "validation": validation, "test": test}
     assert found == {name: rows for name, rows in expected.items() if rows}
     assert any(column in note for note in source.notes)
@@ -305,7 +307,7 @@ def test_names_of_files_that_are_no_text(folder):
     with open(os.fsencode(folder) + b"/" + name, "wb") as stream:
         stream.write(tiny(1))
     source = open_source(table(folder, b"path,label\n" + name + b",a\na/0.png,b\n"), split=False)
-    assert source.splits["train"].paths[0].read_bytes() == tiny(1)
+    assert source.splits["train"].stored.paths[0].read_bytes() == tiny(1)
 
 
 def test_links_inside_the_folder_are_fine(folder):

@@ -6,10 +6,10 @@ import unicodedata
 import pytest
 from picture_corpus import tiny
 
-from nin.data.check import check
+from nin.data.check import check_source
+from nin.data.formats.split_names import split_names
 from nin.data.reading import Reading
 from nin.data.sources import open_source
-from nin.data.split_names import split_names
 from nin.errors import DataError, UsageError
 
 ASKED = Reading(offered=True)
@@ -31,7 +31,7 @@ def refused(path, reading=ASKED):
     line = str(caught.value)
     assert "\n" not in line
     try:
-        assert check(path, reading=reading).refused == line
+        assert check_source(path, reading=reading).refused == line
     except DataError as error:
         assert str(error) == line
     return line
@@ -100,7 +100,7 @@ def test_split_folders_as_people_have_them(fill, train, test):
     assert f"splits: {test} is test, {train} is train" in source.notes or (
         f"splits: {train} is train, {test} is test" in source.notes
     )
-    assert check(root).refused == ""
+    assert check_source(root).refused == ""
 
 
 def test_classes_may_be_called_like_splits(fill):
@@ -376,9 +376,9 @@ def test_checking_refuses_what_training_refuses(fill, tmp_path):
     fill("untaught/test/a", 2)
     fill("untaught/test/b", 2)
     for name in ("single", "few", "untaught"):
-        assert refused(tmp_path / name) in check(tmp_path / name).suggestions
+        assert refused(tmp_path / name) in check_source(tmp_path / name).suggestions
     fill("broken/a", 3)
     fill("broken/b", 0)
     for number in range(3):
         (tmp_path / "broken" / "b" / f"{number}.png").write_bytes(tiny(1)[:40])
-    assert "no picture of class b in train can be read" in check(tmp_path / "broken").refused
+    assert "no picture of class b in train can be read" in check_source(tmp_path / "broken").refused

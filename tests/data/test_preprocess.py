@@ -14,7 +14,7 @@ from nin.bundle.shipped import SHIPPED
 from nin.data.preprocess import Normalisation, Preprocess
 from nin.data.whiten import Zca, fit_zca
 from nin.errors import ModelError, UsageError
-from nin.workflows import options
+from nin.run import options
 from reference import slow_contrast, slow_local_contrast, slow_zca
 
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import tiny
 
-from nin.data import shards
-from nin.data.check import check
+from nin.data.check import check_source
+from nin.data.formats import shards
 from nin.data.images import Limits
 from nin.data.sources import open_source
 from nin.errors import DataError
@@ -61,7 +61,7 @@ def refusal(path: Path) -> str:
 
 
 def contents(split) -> list[tuple[str, bytes, int]]:
-    return [(split.name(row), split.encoded(row), int(split.labels[row])) for row in range(len(split))]
+    return [(split.name(row), split.read(row), int(split.labels[row])) for row in range(len(split))]
 
 
 @pytest.mark.filterwarnings("ignore")  # webdataset's own
@@ -337,13 +337,13 @@ def test_a_shard_that_changes_afterwards_is_noticed(tmp_path):
     for data in (MANY[:5000], MANY + bytes(512), b""):
         (folder / "t.tar").write_bytes(data)
         with pytest.raises(DataError) as caught:
-            split.encoded(5)
+            split.read(5)
         line = f"{folder}/t.tar has {len(data):,} bytes now and had {size} when it was indexed; {advice}"
         assert str(caught.value) == line
     assert split.name(5).startswith("t.tar/byte ")
     (folder / "t.tar").unlink()
     with pytest.raises(DataError) as caught:
-        split.encoded(5)
+        split.read(5)
     line = f"{folder}/t.tar cannot be read (no such file or directory); put it back, or allow reading it"
     assert str(caught.value) == line
 
@@ -388,7 +388,7 @@ def test_the_fingerprint_is_of_the_index(tmp_path):
 def test_check_counts_names_and_compares(tmp_path):
     cut = ("9.png", tiny(9)[:30])
     put(tmp_path / "s", train_tar=tar(*samples(5), cut, ("9.cls", b"1")), val_tar=tar(*samples(2, 3)))
-    found = check(tmp_path / "s")
+    found = check_source(tmp_path / "s")
     assert found.counts == {"train": (3, 3), "validation": (1, 1)} and found.formats == {"PNG": 7}
     assert found.unreadable == (("train.tar/9.png", "truncated PNG"),)
     assert found.shared[0] == (("train", "train.tar/0003.png", "1"), ("validation", "val.tar/0003.png", "1"))
@@ -397,7 +397,7 @@ def test_check_counts_names_and_compares(tmp_path):
 def test_an_oversized_member_is_not_read_whole(tmp_path, monkeypatch):
     monkeypatch.setattr(shards, "LIMITS", Limits(max_bytes=100))
     split = open_source(put(tmp_path / "s", t_tar=tar(("0.png", bytes(5000)), ("0.cls", b"a"))), split=False).splits
-    assert len(split["train"].encoded(0)) == 101
+    assert len(split["train"].read(0)) == 101
 
 
 def test_memory_is_a_few_dozen_bytes_a_picture(tmp_path):

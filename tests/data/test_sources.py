@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from picture_corpus import saved, scene, tiny
 
 from nin.data.sources import Split, open_source
-from nin.data.splits import MAX_HOLDOUT, choose_holdout, natural
+from nin.data.splits import MAX_HOLDOUT, Arrays, choose_holdout, natural
 from nin.errors import DataError, UsageError
 
 
@@ -28,7 +28,7 @@ def sizes(source):
 def members(source):
     """{(split, class, relative path)} of every picture."""
     return {
-        (name, source.classes[label], str(split.relative(row)))
+        (name, source.classes[label], str(split.stored.relative(row)))
         for name, split in source.splits.items()
         for row, label in enumerate(split.labels)
     }
@@ -229,7 +229,7 @@ def test_traps_are_passed_by_and_each_is_said_once(trapped):
 
 @pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
 def test_nothing_outside_the_root_is_opened(trapped):
-    code = f"from nin.data.check import check; print('begin', flush=True); check({str(trapped)!r})"
+    code = f"from nin.data.check import check_source; print('begin', flush=True); check_source({str(trapped)!r})"
     log = trapped.parent / "strace.log"
     command = ["strace", "-f", "-e", "trace=open,openat,openat2", "-o", str(log), sys.executable, "-c", code]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -254,7 +254,7 @@ def test_names_that_are_no_text_survive(fill, tmp_path):
     source = open_source(tmp_path, split=False)
     assert source.classes[0] == os.fsdecode(b"caf\xe9 \x1b[2J\n")
     assert sizes(source) == {"train": 6}
-    assert all(path.read_bytes() for path in source.splits["train"].paths)
+    assert all(path.read_bytes() for path in source.splits["train"].stored.paths)
     assert len(source.fingerprint) == 64
 
 
@@ -376,7 +376,7 @@ def test_names_of_pictures_for_messages(fill):
     fill("a", 2)
     source = open_source(fill("b", 2), split=False)
     assert source.splits["train"].name(0) == "a/0.png"
-    assert Split(np.zeros(1, np.int64), images=np.zeros((1, 1, 1, 1), np.uint8)).name(0) == "picture 0"
+    assert Split(np.zeros(1, np.int64), Arrays(np.zeros((1, 1, 1, 1), np.uint8))).name(0) == "picture 0"
 
 
 def test_real_photos(photos):
@@ -384,7 +384,7 @@ def test_real_photos(photos):
     assert sizes(source) == {"train": 3068, "validation": 341, "test": 372}
     assert len(source.classes) == 10 and "t-shirt" in source.classes
     reference = {path.relative_to(photos) for path in photos.glob("*/*/*.jpg")}
-    found = {split.relative(row) for split in source.splits.values() for row in range(len(split))}
+    found = {split.stored.relative(row) for split in source.splits.values() for row in range(len(split))}
     assert found == reference
 
 

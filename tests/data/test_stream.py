@@ -17,6 +17,7 @@ from nin.data.cache import decode_split
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Split, open_source
+from nin.data.splits import Arrays, Files
 from nin.data.stream import StreamedImages, expect
 from nin.errors import DataError
 
@@ -74,7 +75,7 @@ def test_real_photos_are_what_a_plain_loop_gives(photos, tmp_path):
     files = open_source(photos).splits["validation"]
     members = [
         member
-        for row, path in enumerate(files.paths[:60])
+        for row, path in enumerate(files.stored.paths[:60])
         for member in ((f"{row:04}{path.suffix}", path.read_bytes()), (f"{row:04}.cls", b"%d" % files.labels[row]))
     ]
     split = open_source(put(tmp_path / "s", a_tar=tar(*members)), split=False).splits["train"]
@@ -84,7 +85,7 @@ def test_real_photos_are_what_a_plain_loop_gives(photos, tmp_path):
     images.expect(rows)
     for start in range(0, 60, 7):
         batch = rows[start : start + 7]
-        assert np.array_equal(images[batch], np.stack([policy.load(files.paths[row]) for row in batch]))
+        assert np.array_equal(images[batch], np.stack([policy.load(files.stored.paths[row]) for row in batch]))
 
 
 @settings(max_examples=60, deadline=None)
@@ -258,18 +259,18 @@ def test_what_fits_nowhere_is_streamed_and_what_is_asked_for(split, tmp_path, mo
     assert kind(free=0) == "memmap"  # the file is there already
     assert kind(free=0, key="other") == "StreamedImages"
     assert kind(free=0, key="other", stream=False) == "memmap"
-    pixels = Split(np.arange(3), images=np.zeros((3, 6, 5, 3), np.uint8))
+    pixels = Split(np.arange(3), Arrays(np.zeros((3, 6, 5, 3), np.uint8)))
     assert decode_split(pixels, POLICY, key="k", stream=True).images is pixels.images
 
 
 def test_files_and_arrays_can_be_streamed_too(tmp_path):
-    arrays = Split(np.arange(9), images=np.random.default_rng(0).integers(0, 256, (9, 9, 9, 1)).astype(np.uint8))
+    arrays = Split(np.arange(9), Arrays(np.random.default_rng(0).integers(0, 256, (9, 9, 9, 1)).astype(np.uint8)))
     paths = [tmp_path / f"{n}.jpg" for n in range(9)]
     for number, path in enumerate(paths):
         path.write_bytes(saved(scene(20 + number, 30), "JPEG"))
     for part, truth in (
         (arrays, [POLICY.resize(image) for image in arrays.images]),
-        (Split(np.arange(9), tuple(paths)), [POLICY.load(path) for path in paths]),
+        (Split(np.arange(9), Files(tuple(paths))), [POLICY.load(path) for path in paths]),
     ):
         images = decode_split(part, POLICY, key="k", stream=True).images
         assert isinstance(images, StreamedImages) and np.array_equal(images[::-1], np.stack(truth)[::-1])

@@ -22,7 +22,7 @@ from nin.network.architecture import (
     author_imagenet,
     author_mnist,
     author_svhn,
-    create_model,
+    build_network,
     list_models,
     nin,
     nin_large,
@@ -286,10 +286,10 @@ def test_min_side_is_the_least_that_works(config):
 
 
 def test_create_model():
-    model = create_model("nin", 5, 1, width=0.25)
+    model = build_network("nin", 5, 1, width=0.25)
     assert (model.num_classes, model.config.in_channels, model.config.blocks[0].channels) == (5, 1, (16, 16))
-    assert create_model("nin-author-mnist").config == author_mnist()
-    assert create_model("nin-author-cifar10", pool2="avg").config == author_cifar10(pool2="avg")
+    assert build_network("nin-author-mnist").config == author_mnist()
+    assert build_network("nin-author-cifar10", pool2="avg").config == author_cifar10(pool2="avg")
     assert list_models()[0] == "nin"
     for name in list_models():
         assert MODELS[name]().name == name
@@ -311,7 +311,7 @@ def test_create_model():
 )
 def test_create_model_refuses(name, switches, message):
     with pytest.raises(UsageError, match=r"^[^\n]+$") as caught:
-        create_model(name, **switches)
+        build_network(name, **switches)
     assert message in str(caught.value)
 
 

@@ -10,10 +10,11 @@ from nin.data.augment import Augmentation
 from nin.data.preprocess import Preprocess
 from nin.network.architecture import NIN
 from nin.network.architecture import nin as default_network
-from nin.training.authors import author_cifar10
+from nin.training.author_recipes import author_cifar10_recipe
 from nin.training.hardware import Hardware
-from nin.training.loop import Pictures, Trainer
+from nin.training.loop import Trainer
 from nin.training.recipes import Recipe
+from nin.training.state import Pictures
 
 MACHINE = Hardware("cpu", 1, "float32")
 PREPROCESS = Preprocess((12, 12), 1, "stretch", (0.3,), (0.3,))
@@ -65,7 +66,7 @@ def author_trainer():
 
     def make(count: int = 40, *, threads: int = 1, **changes) -> Trainer:
         torch.set_num_threads(threads)
-        recipe = replace(author_cifar10(), epochs=1, batch_size=8, files=20, **changes)
+        recipe = replace(author_cifar10_recipe(), epochs=1, batch_size=8, files=20, **changes)
         model = NIN(default_network(2, 1, width=0.1, norm=None), generator=torch.Generator().manual_seed(0))
         return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, recipe, replace(MACHINE, threads=threads))
 

@@ -1,4 +1,4 @@
-"""Places, sums and shared batch normalisation; real ranks are in tests/workflows/test_torchrun.py."""
+"""Places, sums and shared batch normalisation; real ranks are in tests/run/test_torchrun.py."""
 
 import pytest
 import torch
@@ -6,16 +6,16 @@ from torch import nn
 
 from nin.errors import UsageError
 from nin.training import distributed
-from nin.training.distributed import ALONE, Place, SharedBatchNorm, Team, place
+from nin.training.distributed import ALONE, Rank, SharedBatchNorm, Team, place
 
 RUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
 MASTER = {"MASTER_ADDR": "a", "MASTER_PORT": "1"}
 
 
 def test_the_place_is_what_torchrun_says():
-    assert place({}) == Place(0, 1, 0, 1, 0)
-    assert place({**RUN, **MASTER, "TORCHELASTIC_RESTART_COUNT": "2"}) == Place(3, 4, 1, 2, 2)
-    assert place({"RANK": "0", "WORLD_SIZE": "1"}) == Place()
+    assert place({}) == Rank(0, 1, 0, 1, 0)
+    assert place({**RUN, **MASTER, "TORCHELASTIC_RESTART_COUNT": "2"}) == Rank(3, 4, 1, 2, 2)
+    assert place({"RANK": "0", "WORLD_SIZE": "1"}) == Rank()
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_impossible_settings_are_refused_in_one_line(changes, text):
 
 @pytest.mark.parametrize(("count", "world"), [(8, 2), (7, 3), (5, 5), (64, 6)])
 def test_parts_cover_a_batch_once_and_evenly(count, world):
-    parts = [list(range(count))[Team(Place(rank, world)).part(count)] for rank in range(world)]
+    parts = [list(range(count))[Team(Rank(rank, world)).part(count)] for rank in range(world)]
     assert [row for part in parts for row in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -62,7 +62,7 @@ def test_shared_normalisation_equals_torch_on_the_whole_batch():
         plain.bias.uniform_(-1, 1)
     judge = nn.BatchNorm2d(3).double()
     judge.load_state_dict(plain.state_dict())
-    norm = SharedBatchNorm(plain, Echo(Place(0, 2)))
+    norm = SharedBatchNorm(plain, Echo(Rank(0, 2)))
     x = (torch.randn(4, 3, 5, 5) + 100).requires_grad_()
     seed = torch.randn(4, 3, 5, 5)
     norm(x).backward(seed)
@@ -83,7 +83,7 @@ def test_norms_are_shared_in_place_and_a_process_alone_keeps_its_own():
     names, weights = list(model.state_dict()), list(model.parameters())
     ALONE.share_norms(model)
     assert type(model[1][0]) is nn.BatchNorm2d
-    Echo(Place(0, 2)).share_norms(model)
+    Echo(Rank(0, 2)).share_norms(model)
     assert type(model[1][0]) is SharedBatchNorm
     assert list(model.state_dict()) == names and all(a is b for a, b in zip(model.parameters(), weights, strict=True))
 

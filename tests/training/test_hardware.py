@@ -101,8 +101,10 @@ def test_matrix_rates_are_rates():
 
 
 def test_threads_are_those_asked_for_and_never_more_than_cores_by_default():
-    assert hardware.choose("cpu", threads=1, precision="float32").threads == 1
-    assert torch.get_num_threads() == 1
+    one = hardware.choose("cpu", threads=1, precision="float32")
+    assert one.threads == 1
+    with hardware.applied(one):
+        assert torch.get_num_threads() == 1
     assert 1 <= hardware.choose("cpu", precision="float32").threads <= len(os.sched_getaffinity(0))
 
 

@@ -10,7 +10,7 @@ from nin.data import whiten
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.errors import ModelError
-from nin.training import checkpoint, inputs, loop
+from nin.training import checkpoint, inputs, state
 from nin.training.inputs import to_input
 from nin.training.loop import Trainer, predict_logits
 
@@ -73,9 +73,9 @@ def whitened(make_trainer, **changes) -> Trainer:
 
 def test_pictures_are_whitened_first_and_varied_then(make_trainer, monkeypatch):
     trainer, seen = whitened(make_trainer), []
-    real = loop.augment
+    real = state.augment
     monkeypatch.setattr(
-        loop, "augment", lambda x, *rest, **more: seen.append(x.numpy().copy()) or real(x, *rest, **more)
+        state, "augment", lambda x, *rest, **more: seen.append(x.numpy().copy()) or real(x, *rest, **more)
     )
     rows = np.arange(8)
     trainer.step(rows)
@@ -103,7 +103,7 @@ def test_a_checkpoint_keeps_what_was_fitted_to_the_last_bit(make_trainer, tmp_pa
         pass
     checkpoint.save(tmp_path, first, {"preprocess": first.preprocess.to_dict()})
     monkeypatch.setattr(whiten, "fit_zca", None)
-    (tensors, position, about), _ = checkpoint.load(tmp_path)
+    (tensors, position, about), _ = checkpoint.newest(tmp_path)
     pre = checkpoint.preprocess_of(tensors, about)
     assert pre == first.preprocess
     assert pre.zca.matrix.tobytes() == first.preprocess.zca.matrix.tobytes()
@@ -121,7 +121,7 @@ def test_a_checkpoint_keeps_what_was_fitted_to_the_last_bit(make_trainer, tmp_pa
 def test_checkpoints_of_other_runs_are_as_they_were(make_trainer, tmp_path):
     trainer = make_trainer()
     checkpoint.save(tmp_path, trainer, {"preprocess": trainer.preprocess.to_dict()})
-    (tensors, _, about), _ = checkpoint.load(tmp_path)
+    (tensors, _, about), _ = checkpoint.newest(tmp_path)
     assert not [name for name in tensors if name.startswith("preprocess")]
     assert set(about["preprocess"]) == {"size", "channels", "fit", "mean", "std"}
     assert checkpoint.preprocess_of(tensors, about) == trainer.preprocess

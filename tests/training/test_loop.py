@@ -13,7 +13,8 @@ from nin.data.randomness import order
 from nin.errors import NinError, UsageError
 from nin.training import checkpoint
 from nin.training.hardware import Hardware
-from nin.training.loop import to_input, train
+from nin.training.inputs import to_input
+from nin.training.loop import train_epochs
 from nin.training.optimizers import class_weights, weighted_targets
 from nin.training.recipes import Recipe, default_recipe
 from reference import slow_loss
@@ -111,7 +112,7 @@ def test_stopping_anywhere_and_resuming_gives_the_same_bits(make_trainer, tmp_pa
         pass
     assert not first.finished
     checkpoint.save(tmp_path, first, {"note": "hello"})
-    (tensors, position, about), notes = checkpoint.load(tmp_path)
+    (tensors, position, about), notes = checkpoint.newest(tmp_path)
     second = make_trainer(**how)
     checkpoint.restore(second, tensors, position)
     list(second.epochs())
@@ -131,7 +132,7 @@ def test_a_damaged_checkpoint_is_named_and_the_other_one_used(make_trainer, tmp_
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)
-    (_, position, _), notes = checkpoint.load(tmp_path)
+    (_, position, _), notes = checkpoint.newest(tmp_path)
     assert position.epoch == 2
     assert len(notes) == 1 and newest.name in notes[0] and "damaged" in notes[0]
     assert bytes(data) == newest.read_bytes()
@@ -140,7 +141,7 @@ def test_a_damaged_checkpoint_is_named_and_the_other_one_used(make_trainer, tmp_
 def test_a_checkpoint_of_another_network_is_refused(make_trainer, tmp_path):
     trainer = make_trainer()
     checkpoint.save(tmp_path, trainer, {})
-    (tensors, position, _), _ = checkpoint.load(tmp_path)
+    (tensors, position, _), _ = checkpoint.newest(tmp_path)
     tensors.pop("model/blocks.0.spatial.weight")
     with pytest.raises(NinError, match=r"^the checkpoint belongs to another network: .*$"):
         checkpoint.restore(trainer, tensors, position)
@@ -162,7 +163,7 @@ def test_the_clock_shrinks_the_schedule(make_trainer):
     trainer = make_trainer(epochs=10**6, max_seconds=0.5)
     epochs = list(trainer.epochs())
     assert trainer.finished and len(epochs) < 10**5
-    assert trainer.learning_rate() == 0.0
+    assert trainer.state.learning_rate() == 0.0
     assert trainer.position.seconds >= 0.5
 
 
@@ -170,11 +171,11 @@ def test_the_clock_decides_only_for_a_run_that_is_late(make_trainer):
     trainer = make_trainer(epochs=4, max_seconds=100.0)  # 5 steps an epoch
     at = trainer.position
     at.epoch, at.step, at.seconds = 2, 0, 54.0  # half of the steps, 4 points late
-    assert trainer.progress() == 0.5
+    assert trainer.state.progress() == 0.5
     at.seconds = 64.0
-    assert trainer.progress() == pytest.approx(0.6)  # (64 - 10) / 90
+    assert trainer.state.progress() == pytest.approx(0.6)  # (64 - 10) / 90
     at.seconds = 100.0
-    assert trainer.progress() == 1.0 and trainer.learning_rate() == 0.0
+    assert trainer.state.progress() == 1.0 and trainer.state.learning_rate() == 0.0
 
 
 def test_loss_weights_count_every_class_the_same(make_trainer):
@@ -188,8 +189,8 @@ def test_loss_weights_count_every_class_the_same(make_trainer):
         replace(trainer.recipe, balance="weights"),
         trainer.hardware,
     )
-    assert weighted.class_weights.tolist() == pytest.approx([40 / 60, 40 / 20])
-    assert trainer.class_weights.tolist() == [1, 1]
+    assert weighted.state.class_weights.tolist() == pytest.approx([40 / 60, 40 / 20])
+    assert trainer.state.class_weights.tolist() == [1, 1]
 
 
 def test_class_weights_do_not_touch_the_smoothed_part(make_trainer):
@@ -211,11 +212,11 @@ def test_the_loss_of_a_step_is_the_mean_of_its_pictures_weighted_by_their_classe
         for label, share in mixed:
             targets[row, label] += share
     trainer = make_trainer(label_smoothing=smoothing, dropout=0.0)
-    trainer.class_weights = torch.tensor(weights)
+    trainer.state.class_weights = torch.tensor(weights)
     logits = torch.tensor(rng.normal(0, 2, (len(parts), classes)), dtype=torch.float32, requires_grad=True)
-    trainer.trained = [logits]
+    trainer.state.trained = [logits]
     labels = torch.tensor([mixed[0][0] for mixed in parts])
-    (gradient,), facts = trainer.learn(lambda x: x, 0.5, logits, targets, labels)
+    (gradient,), facts = trainer.state.learn(lambda x: x, 0.5, logits, targets, labels)
     plain = logits.detach().double().numpy()
     assert facts[0].item() == pytest.approx(0.5 * slow_loss(plain, parts, weights, smoothing), rel=1e-5)
     for place in np.ndindex(*plain.shape):
@@ -229,11 +230,11 @@ def test_a_rare_class_among_many_is_not_the_answer_for_all(make_trainer):
     """At 39 to 1 a constant answer that is best for the weighted, smoothed loss prefers neither class."""
     trainer = make_trainer(label_smoothing=0.1)
     labels = torch.tensor([0] * 39 + [1])
-    trainer.class_weights = class_weights(labels.numpy(), 2, "weights")
+    trainer.state.class_weights = class_weights(labels.numpy(), 2, "weights")
     bias = torch.zeros(2, requires_grad=True)
-    trainer.trained = [bias]
+    trainer.state.trained = [bias]
     x = torch.zeros(40, 2)
-    (gradient,), _ = trainer.learn(lambda zeros: zeros + bias, 1.0, x, F.one_hot(labels, 2).float(), labels)
+    (gradient,), _ = trainer.state.learn(lambda zeros: zeros + bias, 1.0, x, F.one_hot(labels, 2).float(), labels)
     assert gradient.abs().max() < 1e-6
 
 
@@ -250,13 +251,13 @@ def test_a_loss_that_is_not_finite_ends_the_run_in_one_line(make_trainer):
 
 def test_train_is_the_loop_for_people_who_want_no_trainer(make_trainer):
     t = make_trainer()
-    epochs = list(train(t.model, t.data, t.validation, t.preprocess, replace(t.recipe, epochs=2), t.hardware))
+    epochs = list(train_epochs(t.model, t.data, t.validation, t.preprocess, replace(t.recipe, epochs=2), t.hardware))
     assert len(epochs) == 2
 
 
 def test_bfloat16_trains_too(make_trainer):
     trainer = make_trainer(count=80, epochs=6)
-    trainer.hardware = Hardware("cpu", 1, "bfloat16")
+    trainer.state.hardware = Hardware("cpu", 1, "bfloat16")
     assert list(trainer.epochs())[-1].val_accuracy >= 0.9
     assert all(p.dtype == torch.float32 for p in trainer.model.parameters())
 

@@ -33,22 +33,22 @@ class Saboteur:
         elif self.place == "momentum":
             self._put(state["momentum_buffer"] for state in trainer.optimizer.state.values())
         elif self.place == "gradient":
-            real = trainer.team.add_up
-            trainer.team = Tampered(trainer.team, lambda tensors: (real(*tensors), self._put(tensors[:-1])))
+            real = trainer.state.team.add_up
+            trainer.state.team = Tampered(trainer.team, lambda tensors: (real(*tensors), self._put(tensors[:-1])))
         elif self.place == "loss":
-            real = trainer.team.add_up
-            trainer.team = Tampered(
+            real = trainer.state.team.add_up
+            trainer.state.team = Tampered(
                 trainer.team, lambda tensors: (real(*tensors), tensors[-1].__setitem__(0, self.value))
             )
         else:
-            real = trainer.pictures
+            real = trainer.state.pictures
 
             def pictures(rows):
                 x, labels = real(rows)
                 x[self.rng.randrange(len(x)), 0, 6, 6] = self.value
                 return x, labels
 
-            trainer.pictures = pictures
+            trainer.state.pictures = pictures
 
     def _put(self, tensors) -> None:
         tensor = self.rng.choice(list(tensors))
@@ -74,7 +74,7 @@ def test_it_is_seen_in_the_same_step_and_never_written(seed, make_trainer, tmp_p
     place, value = PLACES[seed % len(PLACES)], rng.choice((math.nan, math.inf, -math.inf))
     optimizer = rng.choice(("sgd", "muon"))
     trainer = make_trainer(optimizer=optimizer, dropout=0.0)
-    when, done = rng.randrange(1, 3 * trainer.steps), 0
+    when, done = rng.randrange(1, 3 * trainer.state.steps), 0
 
     def on_step(_) -> None:
         nonlocal done
@@ -95,4 +95,4 @@ def test_it_is_seen_in_the_same_step_and_never_written(seed, make_trainer, tmp_p
     assert len(written) == min(2, when)
     for tensors in written:
         assert all(torch.from_numpy(array.copy()).isfinite().all() for array in tensors.values())
-    assert checkpoint.load(tmp_path)[0][1].saves == saves == when
+    assert checkpoint.newest(tmp_path)[0][1].saves == saves == when

@@ -9,6 +9,7 @@ from torch import nn
 
 from nin.data.augment import Augmentation
 from nin.network.architecture import NIN, author_mnist
+from nin.training.cpu import CpuSteps
 from nin.training.parts import Parts, part_count
 
 MIXED = Augmentation(shift=0.1, cutmix=0.5)
@@ -25,7 +26,7 @@ def test_parts_are_equal_and_not_too_small(batch, threads, least, count):
 def test_without_normalisation_parts_change_nothing_but_rounding(make_trainer):
     how = {"count": 256, "batch_size": 64, "augmentation": MIXED, "norm": None, "dropout": 0.0}
     whole, split = make_trainer(threads=1, **how), make_trainer(threads=2, **how)
-    assert (whole.parts, split.parts) == (1, 4)
+    assert (CpuSteps(whole.state).parts, CpuSteps(split.state).parts) == (1, 4)
     for epoch, other in zip(whole.epochs(), split.epochs(), strict=True):
         assert epoch.train_loss == pytest.approx(other.train_loss, rel=1e-4)
     for (name, ours), theirs in zip(whole.model.named_parameters(), split.model.parameters(), strict=True):
@@ -36,7 +37,7 @@ def test_the_threads_race_but_the_bits_do_not(make_trainer):
     results = []
     for _ in range(3):
         trainer = make_trainer(count=256, batch_size=128, augmentation=MIXED, threads=2)
-        assert trainer.parts == 2
+        assert CpuSteps(trainer.state).parts == 2
         list(trainer.epochs())
         results.append(trainer.model.state_dict())
     for name, value in results[0].items():

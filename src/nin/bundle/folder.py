@@ -19,8 +19,8 @@ import numpy as np
 from nin.artifacts import (
     escape_name,
     open_sealed_json,
+    open_tensors,
     read_bytes,
-    read_tensors,
     replace_folder,
     seal_json,
     sha256_of,
@@ -30,7 +30,7 @@ from nin.artifacts import (
 )
 from nin.bundle.card import Calibration, licence, model_card
 from nin.bundle.likeness import Likeness
-from nin.bundle.shipped import CONFIG
+from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError
 
@@ -57,6 +57,7 @@ class Bundle:
     calibration: Calibration
     metrics: dict[str, Any]
     provenance: dict[str, Any]
+    digests: dict[str, str]  # SHA-256 of every file but config.json, by name
     _stored: dict[str, np.ndarray] = field(repr=False)
     likeness: Likeness | None = None
 
@@ -161,14 +162,21 @@ def read_bundle(folder: str | Path) -> Bundle:
     """
     folder = Path(folder)
     try:
-        files = verified_files(partial(read_file, folder), folder)
-        config = open_sealed_json(files[CONFIG], folder / CONFIG)
-        ours = config["nin"]
-        stored, _ = read_tensors(folder / WEIGHTS, limit=_LARGE, follow=False)
-        fitted = read_tensors(folder / FITTED, limit=_LARGE, follow=False)[0] if FITTED in files else {}
-        about = read_tensors(folder / LIKENESS, limit=_LARGE, follow=False)[0] if LIKENESS in files else {}
+        return bundle_of(verified_files(partial(read_file, folder), folder), folder)
     except ArtifactError as error:
         raise ModelError(str(error)) from error
+
+
+def bundle_of(files: Mapping[str, bytes], folder: Path) -> Bundle:
+    """The model that verified files make, as `verified_files` gives them: nothing is read or digested again.
+
+    `folder` is what messages call their place. Raises ModelError or ArtifactError as `read_bundle` does.
+    """
+    config = open_sealed_json(files[CONFIG], folder / CONFIG)
+    ours = config["nin"]
+    stored, _ = open_tensors(files[WEIGHTS], folder / WEIGHTS)
+    fitted = open_tensors(files[FITTED], folder / FITTED)[0] if FITTED in files else {}
+    about = open_tensors(files[LIKENESS], folder / LIKENESS)[0] if LIKENESS in files else {}
     network, classes = _part(ours, "network", dict, folder), _part(config, "label_names", list, folder)
     metrics, provenance = _part(ours, "metrics", dict, folder), _part(ours, "provenance", dict, folder)
     try:
@@ -182,8 +190,18 @@ def read_bundle(folder: str | Path) -> Bundle:
         raise ModelError(
             f"{escape_name(folder)} names {len(classes)} labels for another number of classes; train again"
         )
-    likeness = _likeness(about, calibration, network, folder)
-    return Bundle(folder, network, tuple(classes), preprocess, calibration, metrics, provenance, stored, likeness)
+    return Bundle(
+        folder=folder,
+        network=network,
+        classes=tuple(classes),
+        preprocess=preprocess,
+        calibration=calibration,
+        metrics=metrics,
+        provenance=provenance,
+        digests=ours["files"],
+        _stored=stored,
+        likeness=_likeness(about, calibration, network, folder),
+    )
 
 
 def _likeness(
@@ -307,3 +325,8 @@ def _as(array: np.ndarray, dtype: np.dtype[Any] | type[Any]) -> np.ndarray:
 
 def _labels(classes: Sequence[str]) -> str:
     return "".join(f"{escape_name(name)}\n" for name in classes)
+
+
+def open_bundle(model: str | Path) -> Bundle:
+    """The model of a folder, of the run folder that holds it, or of the package by its name; ModelError otherwise."""
+    return read_bundle(find_model(model))

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from nin import __version__
 from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes
-from nin.bundle.folder import CARD, REPLACEABLE, read_bundle, read_file, verified_files
+from nin.bundle.folder import CARD, REPLACEABLE, bundle_of, read_file, verified_files
 from nin.bundle.shipped import CONFIG, find_model
 from nin.choices import chosen, expanded, path_of
 from nin.errors import ArtifactError, MissingExtra, ModelError, UsageError
+from nin.version import __version__
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -59,11 +59,10 @@ def push(
     folder, source, overwrite = _folder_of(repo), find_model(model), chosen("overwrite", overwrite, bool)
     if folder is not None and (message is not None or private):
         raise UsageError(f"{escape_name(repo)} is a folder; messages and private are for the hub, leave them out")
-    read_bundle(source)
     files = _verified(partial(read_file, source), source)
     if folder is None:
         return _send(files, str(repo), message or f"A model of nin {__version__}", private, overwrite)
-    _write(files, folder, folder, overwrite)
+    _write(files, folder, overwrite)
     return Shared(str(repo), str(folder), None, tuple(files))
 
 
@@ -85,7 +84,7 @@ def pull(
     hub = _Repository(str(repo), revision) if source is None else None
     place = source or Path(repo)
     files = _verified(hub.read if hub else partial(read_file, place), place)
-    _write(files, target, place, overwrite)
+    _write(files, target, overwrite)
     return Shared(str(repo), str(target), hub.commit if hub else None, tuple(files))
 
 
@@ -111,10 +110,13 @@ def _folder_of(repo: str | Path) -> Path | None:
 
 
 def _verified(read: Read, place: Path) -> dict[str, bytes]:
+    """The files of a model by name, which together are one that can be used; read and digested once."""
     try:
-        return verified_files(read, place)
+        files = verified_files(read, place)
+        bundle_of(files, place)
     except ArtifactError as error:
         raise ModelError(str(error)) from error
+    return files
 
 
 def _expect_room(folder: Path, overwrite: bool) -> None:
@@ -133,16 +135,12 @@ def _expect_ours(config: bytes, place: Path) -> None:
         raise ModelError(f"{escape_name(place)} holds what is no model of nin; choose another place")
 
 
-def _write(files: Mapping[str, bytes], target: Path, place: Path, overwrite: bool) -> None:
-    """Give `target` these files, all at once, if they can be read as a model; `place` is where they are said to be."""
+def _write(files: Mapping[str, bytes], target: Path, overwrite: bool) -> None:
+    """Give `target` these files, all at once."""
     _expect_room(target, overwrite)
     with replace_folder(target, may_hold=REPLACEABLE if overwrite else ()) as new:
         for name, data in files.items():
             write_bytes(new / name, data)
-        try:
-            read_bundle(new)
-        except ModelError as error:
-            raise ModelError(str(error).replace(escape_name(new), escape_name(place))) from error
 
 
 def _library() -> Any:

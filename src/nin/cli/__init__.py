@@ -3,7 +3,6 @@
 0 done, 1 failed, 2 wrong usage, 3 under --fail-under, 130 stopped by Ctrl-C, 143 stopped by SIGTERM.
 """
 
-import logging
 import os
 import sys
 import warnings
@@ -22,7 +21,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     screen, words = screen_for(sys.argv[1:] if arguments is None else list(arguments))
     if not (screen.debug or sys.warnoptions):
         warnings.simplefilter("ignore")  # other libraries' remarks to programmers
-        logging.getLogger("matplotlib").setLevel(logging.ERROR)  # its own cache, where there is no home to keep it
     try:
         return _run(words, screen)
     except BrokenPipeError:  # the reader has seen enough: `nin predict ... | head`
@@ -38,7 +36,7 @@ def _run(words: list[str], screen: Screen) -> int:
     from nin.cli.mistakes import smaller
 
     try:
-        return app.run(words, screen)
+        return app.run_command(words, screen)
     except NinError as error:
         wrong_use = isinstance(error, UsageError) and not isinstance(error, MissingExtra)
         if not (other_rank("LOCAL_RANK") if error.said is None else error.said):
@@ -62,15 +60,10 @@ def _run(words: list[str], screen: Screen) -> int:
         return 1
 
 
-EXTRAS = {
-    **dict.fromkeys(("torch", "matplotlib", "sklearn"), "train"),
-    "huggingface_hub": "hub",
-    **dict.fromkeys(("ray", "pyarrow"), "ray"),
-}  # package -> the extra that brings it
-
-
 def _missing_extra(error: Exception) -> str | None:
     """What to install when an optional package was missed only in the middle of a command; None for other errors."""
+    from nin.extras import EXTRAS
+
     root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
     if root not in EXTRAS:
         return None

@@ -9,16 +9,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from nin import workflows
 from nin.choices import chosen, shown
 from nin.cli.progress import Lines, Stop, listener_for
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import Interrupted, UsageError
-from nin.workflows.options import BatchOptions, Listener, TrainOptions
+from nin.run.options import BatchOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:
-    from nin.training.loop import Epoch, Progress
-    from nin.workflows import Batched, RunResult
+    from nin.batch.job import Batched
+    from nin.run.run import RunResult
+    from nin.training.state import Epoch, Progress
 
 Result = TypeVar("Result")
 BEAT = 0.5  # seconds between two looks of a line that is written over
@@ -39,7 +39,9 @@ def train(
     DataError, UsageError or ArtifactError in one line. Ctrl-C, or a notebook's stop, ends it after the step under way:
     KeyboardInterrupt, which says how to go on; Interrupted when the listener asks to stop.
     """
-    return _long(lambda heard: workflows.train(path, options, heard, **choices), listener, progress)
+    from nin.run import train as front
+
+    return _long(lambda heard: front.train_run(path, options, heard, **choices), listener, progress)
 
 
 def resume(
@@ -53,7 +55,9 @@ def resume(
 
     data: where its pictures lie now, if they have moved. progress: as for `train`.
     """
-    return _long(lambda heard: workflows.resume(folder, heard, data=data), listener, progress)
+    from nin.run import train as front
+
+    return _long(lambda heard: front.resume_run(folder, heard, data=data), listener, progress)
 
 
 def batch(
@@ -68,10 +72,12 @@ def batch(
 ) -> "Batched":
     """Answer every picture of a folder, a Parquet file or a bucket's address, and write Parquet to `destination`.
 
-    See nin.workflows.batch; progress: as for `train`.
+    See nin.batch.batch; progress: as for `train`.
     """
     places = model, source, destination
-    return _long(lambda heard: workflows.batch(*places, options, heard, **choices), listener, progress)
+    from nin.batch.batch import answer_pictures
+
+    return _long(lambda heard: answer_pictures(*places, options, heard, **choices), listener, progress)
 
 
 def _long(work: Callable[[Listener], Result], listener: Listener | None, progress: bool | None) -> Result:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nin.workflows import Prediction
+    from nin.commands.classifier import Prediction
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:

@@ -11,7 +11,7 @@ from nin.bundle.shipped import shipped
 from nin.choices import chosen
 from nin.cli.screen import Screen
 from nin.errors import UsageError
-from nin.workflows.options import TOP, Device
+from nin.run.options import TOP, Device
 
 DATA = "A folder of class folders or tar shards, a CSV or JSONL table, NPZ, IDX, CIFAR or SVHN files."
 DIVIDE = "Folders, or values of a table's split column, that are splits: test=fold_4; none: all are classes."

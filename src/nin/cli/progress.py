@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nin.cli.screen import Screen, interactive, safe
 from nin.errors import Interrupted
-from nin.workflows.options import Listener
+from nin.run.options import Listener
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-    from nin.training.loop import Epoch, Progress
+    from nin.training.state import Epoch, Progress
 
 Kind = type[BaseException] | None
 HEARTBEAT = 60.0  # seconds of silence after which a log gets a line within an epoch

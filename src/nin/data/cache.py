@@ -22,7 +22,7 @@ from nin.artifacts import escape_name, make_folder, open_new, open_sealed_json, 
 from nin.data.images import PictureError
 from nin.data.machine import available_memory, usable_cores
 from nin.data.preprocess import Preprocess
-from nin.data.splits import Split
+from nin.data.splits import Arrays, Split
 from nin.data.stream import Images, StreamedImages, load_picture
 from nin.errors import ArtifactError
 
@@ -68,8 +68,12 @@ def decode_split(
     Raises PictureError naming the unreadable pictures after all have been tried, unless `skip_unreadable`.
     """
     shape = (len(split), *preprocess.size, preprocess.channels)
-    if split.images is not None and split.images.shape == shape and split.images.dtype == np.uint8:
-        return Decoded(split.images, split.labels, (), np.arange(len(split)))
+    if (
+        isinstance(split.stored, Arrays)
+        and split.stored.images.shape == shape
+        and split.stored.images.dtype == np.uint8
+    ):
+        return Decoded(split.stored.images, split.labels, (), np.arange(len(split)))
     limit = available_memory() // 2 if memory_limit is None else memory_limit
     size = int(np.prod(shape, dtype=np.int64))
     folder = cache_dir or Path(platformdirs.user_cache_dir("nin"))
@@ -202,18 +206,8 @@ def _names(coded: list[list[str]]) -> Named:
 def _state(split: Split) -> str:
     """A digest of which pictures these are; it changes when a file does, even at the same size."""
     digest = hashlib.sha256(str(len(split)).encode())
-    if split.images is not None:
-        digest.update(f"{split.images.dtype.str} {split.images.shape}".encode())
-        digest.update(np.ascontiguousarray(split.images).data)
-    if split.packed is not None:
-        digest.update(split.packed.rows.data)
-    for path in split.paths or (file for file, _ in (split.packed.shards if split.packed else ())):
-        digest.update(os.fsencode(path) + b"\0")
-        try:
-            status = path.stat()
-            digest.update(f"{status.st_size} {status.st_mtime_ns}\n".encode())
-        except OSError:
-            digest.update(b"missing\n")
+    for part in split.stored.state():
+        digest.update(part)
     return digest.hexdigest()
 
 

@@ -18,7 +18,7 @@ from nin.data.images import PictureError, read_picture, to_channels
 from nin.data.machine import usable_cores
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.sources import open_source, trainable
-from nin.data.splits import SPLITS, Source, Split, expect_every_class
+from nin.data.splits import SPLITS, Arrays, Source, Split, expect_every_class
 from nin.errors import DataError
 
 NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
@@ -30,7 +30,7 @@ BLOCK = 512  # pictures looked at before the progress is told
 Place = tuple[str, str, str]  # split, name, class
 
 
-class Facts(NamedTuple):
+class PictureFacts(NamedTuple):
     """What is remembered of one picture. `digest`: over the pixels as they are stored; `shrunk`: not decoded at full
     size; `kind`: "8-bit", ... pixels; `notes`: what is to be said of it."""
 
@@ -126,7 +126,7 @@ def _plain(value: Any) -> Any:
     return value.encode(errors="backslashreplace").decode() if isinstance(value, str) else value
 
 
-def check(
+def check_source(
     path: str | Path, *, progress: Callable[[int, int], None] | None = None, reading: Reading = AS_FOUND
 ) -> Check:
     """Look at the data set at `path` picture by picture; raises what `open_source` raises when it is none.
@@ -137,13 +137,13 @@ def check(
     source = open_source(path, split=False, reading=reading)
     splits = {name: source.splits[name] for name in SPLITS if name in source.splits}
     places = [(name, row) for name, split in splits.items() for row in range(len(split))]
-    found: list[Facts | str] = []
+    found: list[PictureFacts | str] = []
     with ThreadPoolExecutor(min(4, max(2, usable_cores()))) as pool:
         for split in splits.values():
             for start in range(0, len(split), BLOCK):
                 rows = range(start, min(start + BLOCK, len(split)))
-                if split.images is not None:
-                    found += _look_at_array(split, rows)
+                if isinstance(split.stored, Arrays):
+                    found += _look_at_array(split.stored, rows)
                 else:
                     found += pool.map(_look_at_file, [split] * len(rows), rows)
                 if progress is not None:
@@ -153,18 +153,20 @@ def check(
 
 def stored_pixels(split: Split, row: int) -> bytes:
     """A digest of one picture's pixels as they are stored, whole and as deep as they are; PictureError."""
-    if split.images is not None:
-        return next(_look_at_array(split, range(row, row + 1))).digest
+    if isinstance(split.stored, Arrays):
+        return next(_look_at_array(split.stored, range(row, row + 1))).digest
     facts = _look_at_file(split, row, near=None)
     if isinstance(facts, str):
         raise PictureError(split.name(row), facts)
     return facts.digest
 
 
-def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> Facts | str:
+def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> PictureFacts | str:
     """The facts of one picture of a split of files or shards, or why it cannot be read."""
     try:
-        picture = read_picture(split.encoded(row), near=near)
+        encoded = split.read(row)
+        assert not isinstance(encoded, np.ndarray)
+        picture = read_picture(encoded, near=near)
     except PictureError as error:
         return error.reason
     pixels = picture.pixels
@@ -176,22 +178,23 @@ def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> Facts | st
     shrunk = pixels.shape[0] * pixels.shape[1] < picture.size[0] * picture.size[1]
     blank = bool((pixels == pixels[:1, :1]).all())
     kind, notes = kind_of(pixels), picture.notes
-    return Facts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk, kind, notes)
+    return PictureFacts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk, kind, notes)
 
 
-def _look_at_array(split: Split, rows: range) -> Iterator[Facts]:
-    assert split.images is not None
-    images = split.images[rows.start : rows.stop]
+def _look_at_array(stored: Arrays, rows: range) -> Iterator[PictureFacts]:
+    images = stored.images[rows.start : rows.stop]
     size, mode = (images.shape[2], images.shape[1]), {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
     kind = kind_of(images)
     mode += "" if images.dtype == np.uint8 else f";{kind}"
     blanks = (images == images[:, :1, :1]).all(axis=(1, 2, 3)).tolist()
     for image, blank in zip(images, blanks, strict=True):
         digest = hashlib.blake2b(image.tobytes(), digest_size=16).digest()
-        yield Facts(size, "array", mode, False, blank, digest, False, kind)
+        yield PictureFacts(size, "array", mode, False, blank, digest, False, kind)
 
 
-def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> Check:
+def _judge(
+    source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[PictureFacts | str]
+) -> Check:
     good = [facts for facts in found if not isinstance(facts, str)]
     counts = {
         name: tuple(np.bincount(split.labels, minlength=len(source.classes)).tolist()) for name, split in splits.items()
@@ -227,7 +230,7 @@ def _judge(source: Source, splits: dict[str, Split], places: list[tuple[str, int
     return replace(result, suggestions=tuple(dict.fromkeys((*_suggestions(result), *unfit))))
 
 
-def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]) -> list[str]:
+def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[PictureFacts | str]) -> list[str]:
     """What is to be said of single pictures, one line for all of whom the same is to be said."""
     said = [
         (splits[name].name(row), note)
@@ -238,7 +241,7 @@ def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[
     return noted_in_words(said)
 
 
-def _on_one_scale(splits: dict[str, Split], good: list[Facts]) -> tuple[list[str], list[str]]:
+def _on_one_scale(splits: dict[str, Split], good: list[PictureFacts]) -> tuple[list[str], list[str]]:
     """What becomes of the values of deep pictures, and what to do where they have no one scale."""
     counts = Counter(facts.kind for facts in good)
     if not set(counts) - {"8-bit"}:
@@ -257,14 +260,14 @@ def _on_one_scale(splits: dict[str, Split], good: list[Facts]) -> tuple[list[str
     return [f"{mixed}, of {in_words(value_range)}: these become black and white"], []
 
 
-def _refusal(source: Source, places: list[tuple[str, int]], found: list[Facts | str]) -> str:
+def _refusal(source: Source, places: list[tuple[str, int]], found: list[PictureFacts | str]) -> str:
     """The line with which training would refuse the data set, by the same judgement."""
     try:
         trainable(source)
         good = [
             row
             for (name, row), facts in zip(places, found, strict=True)
-            if name == "train" and isinstance(facts, Facts)
+            if name == "train" and isinstance(facts, PictureFacts)
         ]
         expect_every_class(source, "train", np.array(good, np.int64))
     except DataError as error:
@@ -277,7 +280,7 @@ def _range(values: list[Any]) -> Range | None:
 
 
 def _duplicates(
-    source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[Facts | str]
+    source: Source, splits: dict[str, Split], places: list[tuple[str, int]], found: list[PictureFacts | str]
 ) -> Iterator[tuple[Place, ...]]:
     """Groups of pictures with equal pixels, in the order of their first members."""
     groups: dict[bytes, list[int]] = {}
@@ -288,9 +291,9 @@ def _duplicates(
         exact: dict[object, list[int]] = {}
         for number in group:
             facts, (name, row) = found[number], places[number]
-            if isinstance(facts, Facts) and facts.shrunk:  # equal when small: look at full size
+            if isinstance(facts, PictureFacts) and facts.shrunk:  # equal when small: look at full size
                 facts = _look_at_file(splits[name], row, near=None)
-            exact.setdefault(facts.digest if isinstance(facts, Facts) else number, []).append(number)
+            exact.setdefault(facts.digest if isinstance(facts, PictureFacts) else number, []).append(number)
         for numbers in exact.values():
             if len(numbers) > 1:
                 spots = [places[number] for number in numbers]

@@ -272,12 +272,14 @@ def _smaller(pixels: np.ndarray, near: int) -> np.ndarray:
 def sample(split: Split, count: int = SAMPLE, near: int = 192) -> list[np.ndarray]:
     """Up to `count` readable pictures of a split, (H, W, C) as stored, evenly spread over it; DataError for none."""
     chosen = np.unique(np.linspace(0, len(split) - 1, min(count, len(split))).astype(int))
-    if split.images is not None:
-        return [split.images[i] for i in chosen]
     pictures = []
     for i in chosen:
+        stored = split.read(i)
+        if isinstance(stored, np.ndarray):
+            pictures.append(stored)
+            continue
         try:
-            pictures.append(_smaller(read_picture(split.encoded(i), near=near).pixels, near))
+            pictures.append(_smaller(read_picture(stored, near=near).pixels, near))
         except PictureError:
             continue  # all unreadable pictures are reported together when the split is decoded
     if not pictures:

@@ -17,7 +17,7 @@ from PIL import Image
 
 from nin.artifacts import escape_name
 from nin.choices import expanded, shown
-from nin.data.containers import READABLE, Refused
+from nin.data.codecs.headers import READABLE, RefusedFile
 from nin.data.images import LIMITS, TURNS, PictureError, is_picture_name, to_array
 from nin.errors import UsageError
 
@@ -183,7 +183,7 @@ def held_pixels(source: np.ndarray | Image.Image, name: str) -> np.ndarray:
             values = np.asarray(image)
             return _native(turn(values[..., None]))
         return np.ascontiguousarray(turn(to_array(image, 8)))
-    except (Refused, OSError, ValueError, SyntaxError) as error:
+    except (RefusedFile, OSError, ValueError, SyntaxError) as error:
         what = f"a Pillow image of mode {source.mode} that cannot be read"
         raise PictureError(name, f"{what} ({escape_name(error)})") from error
 

@@ -31,8 +31,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
 from nin.artifacts import escape_name
-from nin.data.containers import Header, Refused, exif_orientation
-from nin.data.formats import SUFFIXES, inspect
+from nin.data.codecs.headers import Header, RefusedFile, exif_orientation
+from nin.data.codecs.readers import SUFFIXES, inspect
 from nin.errors import DataError, UsageError
 
 FILLERS = tuple(bytes([byte] * 4_096) for byte in (0x00, 0x55, 0xAA, 0xC3, 0xF8))  # codes for more than the blocks of a
@@ -131,11 +131,11 @@ def read_picture(
     try:
         data = source if isinstance(source, bytes) else _read_file(source, limits)
         if len(data) > limits.max_bytes:
-            raise Refused(f"more than the {limits.max_bytes:,} bytes allowed")
+            raise RefusedFile(f"more than the {limits.max_bytes:,} bytes allowed")
         header = inspect(data)
         header, mode, values = _decoded(header, near, limits)
         pixels = TURNS[header.orientation](values)
-    except Refused as error:
+    except RefusedFile as error:
         raise PictureError(name, str(error)) from None
     except MemoryError as error:
         raise PictureError(name, "not enough memory to decode it") from error
@@ -150,16 +150,16 @@ def _read_file(path: Path, limits: Limits) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise Refused("a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device, not a file")
+            raise RefusedFile("a folder" if stat.S_ISDIR(status.st_mode) else "a pipe, socket or device, not a file")
         if status.st_size > limits.max_bytes:
-            raise Refused(f"{status.st_size:,} bytes, more than the {limits.max_bytes:,} allowed")
+            raise RefusedFile(f"{status.st_size:,} bytes, more than the {limits.max_bytes:,} allowed")
         with open(path, "rb", opener=lambda file, flags: os.open(file, flags | os.O_NONBLOCK)) as stream:
             return stream.read(status.st_size + 1)  # read(n) takes n bytes of memory at once
     except OSError as error:
         words = {errno.ENOENT: "no such file", errno.EACCES: "permission denied", errno.ELOOP: "a link to itself"}
-        raise Refused(words.get(error.errno or 0, (error.strerror or str(error)).lower())) from error
+        raise RefusedFile(words.get(error.errno or 0, (error.strerror or str(error)).lower())) from error
     except ValueError as error:  # a NUL in the name
-        raise Refused("no such file") from error
+        raise RefusedFile("no such file") from error
 
 
 def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[Header, str, np.ndarray]:
@@ -190,7 +190,7 @@ def _by_hand(decode: Callable[[], np.ndarray], header: Header, limits: Limits) -
     try:
         values = decode()
     except _DECODER_ERRORS as error:
-        raise Refused(f"damaged {header.format}") from error
+        raise RefusedFile(f"damaged {header.format}") from error
     return values
 
 
@@ -227,7 +227,7 @@ def _expect_whole(header: Header, limits: Limits) -> None:
         image = _load(replace(header, data=data + filler + b"\xff\xd9"), None, limits)
         seen.add(hashlib.sha256(image.tobytes()).digest())
         if len(seen) > 1:
-            raise Refused("truncated JPEG")
+            raise RefusedFile("truncated JPEG")
 
 
 def _as_bytes(data: bytes) -> bytes:
@@ -247,7 +247,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
     try:
         image = _DECODERS[header.format](BytesIO(header.data))
         if (image.size != size and header.format != "AVIF") or image.width * image.height > cap:
-            raise Refused(f"damaged {header.format} (two different sizes)")
+            raise RefusedFile(f"damaged {header.format} (two different sizes)")
         if header.format == "JPEG" and near is not None:
             image.draft(None, (2 * near, 2 * near))
         if image.width * image.height > limits.max_pixels:
@@ -257,14 +257,14 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
         image.load()
     except _DECODER_ERRORS as error:
         cut = "truncated" in str(error).lower() or isinstance(error, EOFError)
-        raise Refused(f"{'truncated' if cut else 'damaged'} {header.format}") from error
+        raise RefusedFile(f"{'truncated' if cut else 'damaged'} {header.format}") from error
     return image
 
 
-def _too_large(size: tuple[int, int], cap: int, limits: Limits) -> Refused:
+def _too_large(size: tuple[int, int], cap: int, limits: Limits) -> RefusedFile:
     needed = size[0] * size[1]
     more = f", or set {limits.setting}={needed}" if limits.setting and needed <= MOST_PIXELS else ""
-    return Refused(f"{size[0]:,} x {size[1]:,} pixels, more than the {cap:,} allowed: save it smaller{more}")
+    return RefusedFile(f"{size[0]:,} x {size[1]:,} pixels, more than the {cap:,} allowed: save it smaller{more}")
 
 
 def to_array(image: Image.Image, depth: int) -> np.ndarray:
@@ -287,7 +287,7 @@ def to_array(image: Image.Image, depth: int) -> np.ndarray:
             return np.asarray(image.convert("L"))[..., None]
         return np.asarray(image if image.mode == "RGB" else image.convert("RGB"))
     except _DECODER_ERRORS as error:
-        raise Refused(f"damaged {getattr(image, 'format', None) or 'image'}") from error
+        raise RefusedFile(f"damaged {getattr(image, 'format', None) or 'image'}") from error
 
 
 TURNS: dict[int, Callable[[np.ndarray], np.ndarray]] = {  # EXIF 2.32, tag 0x0112; arrays are (H, W, C)

@@ -5,17 +5,17 @@ import stat
 from pathlib import Path
 
 from nin.artifacts import escape_name
-from nin.data.arrays import NAMES, idx_files, open_cifar, open_idx, open_npz, regular_files
-from nin.data.folders import some
+from nin.data.formats.arrays import NAMES, idx_files, open_cifar, open_idx, open_npz, regular_files
+from nin.data.formats.folders import some
+from nin.data.formats.label_tables import SUFFIXES as TABLE_SUFFIXES
+from nin.data.formats.label_tables import open_table
+from nin.data.formats.layout import open_folders
+from nin.data.formats.metadata import open_metadata
+from nin.data.formats.shards import open_shards
+from nin.data.formats.svhn import open_svhn
 from nin.data.images import is_picture_name
-from nin.data.layout import open_folders
-from nin.data.metadata import open_metadata
 from nin.data.reading import AS_FOUND, Reading
-from nin.data.shards import open_shards
-from nin.data.splits import SPLITS, Source, Split, check_classes, hold_out
-from nin.data.svhn import open_svhn
-from nin.data.tables import SUFFIXES as TABLE_SUFFIXES
-from nin.data.tables import open_table
+from nin.data.splits import SPLITS, Files, Source, Split, check_classes, hold_out
 from nin.errors import DataError, UsageError
 
 __all__ = ["Source", "Split", "open_source"]
@@ -54,7 +54,8 @@ def trainable(source: Source, *, seed: int = 0, holdout: float = 0.15) -> Source
 
 def _deeper(source: Source) -> str:
     """Where the classes may be instead, when they lie further down: the end of a sentence."""
-    paths = [split.relative(row) for split in source.splits.values() for row in range(len(split)) if split.paths]
+    files = [split.stored for split in source.splits.values() if isinstance(split.stored, Files)]
+    paths = [stored.relative(row) for stored in files for row in range(len(stored))]
     if source.kind != "folders" or not paths:
         return ""
     inner = Path(os.path.commonpath([path.parent for path in paths]))

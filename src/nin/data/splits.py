@@ -6,11 +6,11 @@ N pictures, K classes; a label is an index into `Source.classes`.
 import hashlib
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, Self
 
 import numpy as np
 
@@ -18,55 +18,129 @@ from nin.artifacts import escape_name
 from nin.data.spelling import join_names, match_names
 from nin.errors import DataError, UsageError
 
-if TYPE_CHECKING:
-    from nin.data.shards import Packed
-
 SPLITS = ("train", "validation", "test")
 MAX_HOLDOUT = 5_000  # ours: 5,000 pictures know an accuracy to about 1 point (95 %); more are better trained on
 
 
+class Stored(Protocol):
+    """N pictures where they are stored: Files, Arrays, or Packed in shards (nin.data.formats.shards)."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """Picture `index` for messages."""
+
+    def read(self, index: int) -> Path | bytes | np.ndarray:
+        """Picture `index`: a file or its bytes, as `read_picture` takes them, or pixels (H, W, C) as stored."""
+
+    def take(self, rows: np.ndarray) -> Self:
+        """The pictures `rows` (int64 indices) in that order."""
+
+    def identity(self) -> Iterator[bytes]:
+        """What a fingerprint is made of: the same wherever the data set lies."""
+
+    def state(self) -> Iterator[bytes | memoryview]:
+        """What changes when the pictures may have changed, here and now."""
+
+
+@dataclass(frozen=True, eq=False)
+class Files:
+    """N picture files, all below `root` where there is one."""
+
+    paths: tuple[Path, ...]
+    root: Path | None = None
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, index: int) -> str:
+        """Path of picture `index` below the data set's folder."""
+        return str(self.relative(index))
+
+    def read(self, index: int) -> Path:
+        """The file of picture `index`."""
+        return self.paths[index]
+
+    def relative(self, index: int) -> Path:
+        """Path of picture `index` below the data set's folder."""
+        path = self.paths[index]
+        return path.relative_to(self.root) if self.root is not None else path
+
+    def take(self, rows: np.ndarray) -> "Files":
+        """The files `rows` (int64 indices) in that order."""
+        return Files(tuple(self.paths[row] for row in rows), self.root)
+
+    def identity(self) -> Iterator[bytes]:
+        """Names and sizes."""
+        for index, path in enumerate(self.paths):
+            yield os.fsencode(self.relative(index))
+            yield _size(path).to_bytes(8, "little", signed=True)
+
+    def state(self) -> Iterator[bytes | memoryview]:
+        """Paths, sizes and times."""
+        yield from file_states(self.paths)
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """N pictures as pixels: (N, H, W, C), of the type that is stored."""
+
+    images: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def name(self, index: int) -> str:
+        """The number of a picture."""
+        return f"picture {index}"
+
+    def read(self, index: int) -> np.ndarray:
+        """Picture `index`, (H, W, C)."""
+        return np.asarray(self.images[index])
+
+    def take(self, rows: np.ndarray) -> "Arrays":
+        """The pictures `rows` (int64 indices) in that order, copied."""
+        return Arrays(self.images[rows])
+
+    def identity(self) -> Iterator[bytes]:
+        """Shape, type where it is not uint8, and a digest of the pixels."""
+        kind = "" if self.images.dtype == np.uint8 else f"{self.images.dtype.str} "
+        yield f"{kind}{self.images.shape}".encode()
+        yield hashlib.sha256(np.ascontiguousarray(self.images).data).digest()
+
+    def state(self) -> Iterator[bytes | memoryview]:
+        """Type, shape and the pixels themselves."""
+        yield f"{self.images.dtype.str} {self.images.shape}".encode()
+        yield np.ascontiguousarray(self.images).data
+
+
 @dataclass(frozen=True, eq=False)
 class Split:
-    """N labelled pictures: files (`paths`, all below `root`), pixels (`images`: (N, H, W, C), of the type that is
-    stored) or parts of shards (`packed`), one of the three.
-
-    labels: (N,) int64, indices into the source's classes.
-    """
+    """N pictures, where they are stored, with labels (N,) int64: indices into the source's classes."""
 
     labels: np.ndarray
-    paths: tuple[Path, ...] | None = None
-    images: np.ndarray | None = None
-    root: Path | None = None
-    packed: "Packed | None" = None
+    stored: Stored
 
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def images(self) -> np.ndarray:
+        """The pixels of a split of arrays, (N, H, W, C) as they are stored; no other split has them at hand."""
+        assert isinstance(self.stored, Arrays)
+        return self.stored.images
+
     def name(self, index: int) -> str:
         """Picture `index` for messages: its path below the data set's folder, or its number."""
-        if self.packed is not None:
-            return self.packed.name(index)
-        return str(self.relative(index)) if self.paths is not None else f"picture {index}"
+        return self.stored.name(index)
 
-    def encoded(self, index: int) -> Path | bytes:
-        """Picture `index` as `read_picture` takes it; only for splits of files or shards."""
-        if self.packed is not None:
-            return self.packed.read(index)
-        assert self.paths is not None
-        return self.paths[index]
-
-    def relative(self, index: int) -> Path:
-        """Path of picture `index` below the data set's folder; only for splits of files."""
-        assert self.paths is not None
-        path = self.paths[index]
-        return path.relative_to(self.root) if self.root is not None else path
+    def read(self, index: int) -> Path | bytes | np.ndarray:
+        """Picture `index`: a file or its bytes, as `read_picture` takes them, or pixels (H, W, C) as stored."""
+        return self.stored.read(index)
 
     def take(self, rows: np.ndarray) -> "Split":
         """The pictures `rows` (int64 indices) in that order."""
-        paths = None if self.paths is None else tuple(self.paths[row] for row in rows)
-        images = None if self.images is None else self.images[rows]
-        packed = None if self.packed is None else self.packed.take(rows)
-        return Split(self.labels[rows], paths, images, self.root, packed)
+        return Split(self.labels[rows], self.stored.take(rows))
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,17 +168,7 @@ class Source:
         for name in SPLITS:
             if (split := self.splits.get(name)) is None:
                 continue
-            add(name.encode(), split.labels.astype("<i8").tobytes())
-            for index, path in enumerate(split.paths or ()):
-                add(os.fsencode(split.relative(index)), _size(path).to_bytes(8, "little", signed=True))
-            if split.packed is not None:
-                add(*split.packed.identity())
-            if split.images is not None:
-                kind = "" if split.images.dtype == np.uint8 else f"{split.images.dtype.str} "
-                add(
-                    f"{kind}{split.images.shape}".encode(),
-                    hashlib.sha256(np.ascontiguousarray(split.images).data).digest(),
-                )
+            add(name.encode(), split.labels.astype("<i8").tobytes(), *split.stored.identity())
         return digest.hexdigest()
 
 
@@ -114,6 +178,17 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except OSError:
         return -1
+
+
+def file_states(paths: Iterable[Path]) -> Iterator[bytes]:
+    """Paths, sizes and times of files, as bytes to be digested."""
+    for path in paths:
+        yield os.fsencode(path) + b"\0"
+        try:
+            status = path.stat()
+            yield f"{status.st_size} {status.st_mtime_ns}\n".encode()
+        except OSError:
+            yield b"missing\n"
 
 
 def natural(name: str) -> tuple[object, ...]:
@@ -141,7 +216,7 @@ def build_source(
     splits = {}
     for split, texts in written.items():
         labels = np.array([numbers[meant[text]] for text in texts], np.int64)
-        splits[split] = Split(labels, tuple(file for file, _ in members[split]), root=root)
+        splits[split] = Split(labels, Files(tuple(file for file, _ in members[split]), root))
     return Source(path, kind, tuple(names), splits, (*notes, *joined))
 
 

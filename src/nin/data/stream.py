@@ -24,9 +24,10 @@ MAX_THREADS = 16  # Pillow lets go of the interpreter while decoding; the rest o
 
 def load_picture(split: Split, index: int, preprocess: Preprocess) -> tuple[np.ndarray, tuple[str, ...]]:
     """(H, W, C) uint8 of one picture of a split of any kind, and what is to be said of it; raises PictureError."""
-    if split.images is None:
-        return preprocess.open_picture(split.encoded(index), strict=False)
-    return preprocess.fit_pixels(split.images[index], split.name(index), strict=False)
+    stored = split.read(index)
+    if isinstance(stored, np.ndarray):
+        return preprocess.fit_pixels(stored, split.name(index), strict=False)
+    return preprocess.open_picture(stored, strict=False)
 
 
 class StreamedImages:

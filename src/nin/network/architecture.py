@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from nin.errors import UsageError
-from nin.network.authors import author_cifar10, author_cifar100, author_imagenet, author_mnist, author_svhn
+from nin.network.author_networks import author_cifar10, author_cifar100, author_imagenet, author_mnist, author_svhn
 from nin.network.config import BlockConfig, NINConfig, expect_whole, is_number
 from nin.network.layers import Dropout, GlobalAveragePool2d, MLPConv
 
@@ -27,7 +27,7 @@ __all__ = [
     "author_imagenet",
     "author_mnist",
     "author_svhn",
-    "create_model",
+    "build_network",
     "list_models",
     "nin",
     "nin_large",
@@ -67,24 +67,46 @@ class NIN(nn.Module):
         return self.config.blocks[-1].channels[-2]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> logits (N, K)."""
-        logits: Tensor = self.gap(self.forward_maps(x))
+        """(N, C, H, W) -> logits (N, K): mlpconv layers in a row, the last with a map for each class; the means."""
+        maps = self.forward_maps(x)  # (N, K, h, w)
+        logits: Tensor = self.gap(maps)
         return logits
 
     def forward_maps(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> class maps (N, K, h, w), whose means are the logits."""
-        maps: Tensor = self.blocks[-1](self._before_last(self._views(x)))
-        return self._mean(maps)
+        self._expect(x)
+        if self.config.mirror and not self.training:
+            return mean_of_views(self._maps(both_views(x)))
+        return self._maps(x)
+
+    def _maps(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, K, h, w)."""
+        maps: Tensor = self.blocks[-1](self._before_last(x))
+        return maps
+
+    def _before_last(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> what the last mlpconv layer reads (N, C', H', W')."""
+        for block, pool, dropout in zip(self.blocks, self.pools, self.dropouts, strict=False):
+            x = dropout(pool(block(x)))
+        return x
 
     def forward_both(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N, C, H, W) -> class maps (N, K, h, w), and the mean of every map that the last 1x1 layer reads (N, F)."""
-        hidden = self._last.hidden(self._before_last(self._views(x)))
-        features: Tensor = self.gap(self._mean(hidden))
-        return self._mean(self._last.output(hidden)), features
+        self._expect(x)
+        mirror = self.config.mirror and not self.training
+        hidden = self._last.hidden(self._before_last(both_views(x) if mirror else x))  # (N or 2N, F, h, w)
+        maps = self._last.output(hidden)
+        if mirror:
+            hidden, maps = mean_of_views(hidden), mean_of_views(maps)
+        features: Tensor = self.gap(hidden)
+        return maps, features
 
     def forward_features(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the last 1x1 layer reads (N, F, h, w)."""
-        return self._mean(self._last.hidden(self._before_last(self._views(x))))
+        self._expect(x)
+        if self.config.mirror and not self.training:
+            return mean_of_views(self._last.hidden(self._before_last(both_views(x))))
+        return self._last.hidden(self._before_last(x))
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Features (N, F, h, w) -> logits (N, K), or with `pre_logits` the mean of every feature map (N, F)."""
@@ -115,26 +137,9 @@ class NIN(nn.Module):
             old.norms[-1] = fresh.norms[-1]
         self._draw(old.convolutions[-1], block, len(block.channels) - 1, generator)
 
-    def _views(self, x: Tensor) -> Tensor:
-        """The pictures and, where the configuration says so and this is no training, their mirror images after them."""
-        self._expect(x)
-        return torch.cat([x, x.flip(3)]) if self.config.mirror and not self.training else x
-
-    def _mean(self, maps: Tensor) -> Tensor:
-        """What was made of all views, as one map a picture: mirror images are turned back."""
-        if not self.config.mirror or self.training:
-            return maps
-        straight, mirrored = maps.chunk(2)
-        return (straight + mirrored.flip(3)) / 2
-
     @property
     def _last(self) -> MLPConv:
         return cast(MLPConv, self.blocks[-1])
-
-    def _before_last(self, x: Tensor) -> Tensor:
-        for block, pool, dropout in zip(self.blocks, self.pools, self.dropouts, strict=False):
-            x = dropout(pool(block(x)))
-        return x
 
     def _expect(self, x: Tensor) -> None:
         channels, least = self.config.in_channels, self.min_side
@@ -163,6 +168,17 @@ class NIN(nn.Module):
         layer.weight.copy_(_empty_like(layer.weight).normal_(0, std, generator=generator))
         if layer.bias is not None:
             layer.bias.zero_()
+
+
+def both_views(x: Tensor) -> Tensor:
+    """Pictures (N, C, H, W) -> the pictures and, after them, their mirror images (2N, C, H, W)."""
+    return torch.cat([x, x.flip(3)])
+
+
+def mean_of_views(maps: Tensor) -> Tensor:
+    """Maps of both views (2N, C, h, w) -> one map a picture (N, C, h, w): those of mirror images are turned back."""
+    straight, mirrored = maps.chunk(2)
+    return (straight + mirrored.flip(3)) / 2
 
 
 # Widths of the five mlpconv layers, and those after which maps are halved by max pooling 3x3; ours: docs/log.md.
@@ -285,8 +301,8 @@ def unknown_network(name: str, known: Iterable[str]) -> UsageError:
     return UsageError(f"there is no network named {name!r}{hint} (known: {', '.join(names)})")
 
 
-def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
-    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`; arguments as `configure`."""
+def build_network(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
+    """Build a freshly initialised network by name: `build_network("nin", 5, width=0.5)`; arguments as `configure`."""
     return NIN(configure(name, num_classes, in_chans, **switches))
 
 

@@ -78,8 +78,10 @@ class MLPConv(nn.Module):
         return [layer for layer in (self.spatial, *self.pointwise) if isinstance(layer, nn.Conv2d)]
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C', h, w)."""
-        return self.output(self.hidden(x))
+        """(N, C, H, W) -> (N, C', h, w): the convolution over the picture, then the 1x1 layers at every place."""
+        for index in range(1 + len(self.pointwise)):
+            x = self._layer(index, x)
+        return x
 
     def hidden(self, x: Tensor) -> Tensor:
         """Everything before the last layer: (N, C, H, W) -> (N, F, h, w); x itself where there is no 1x1 layer."""
@@ -92,6 +94,7 @@ class MLPConv(nn.Module):
         return self._layer(len(self.pointwise), features)
 
     def _layer(self, index: int, x: Tensor) -> Tensor:
+        """Convolution, normalisation, activation: layer 0 is the spatial one."""
         x = self.spatial(x) if index == 0 else self.pointwise[index - 1](x)
         if index < len(self.norms):
             x = self.norms[index](x)

@@ -20,7 +20,7 @@ from torch.overrides import handle_torch_function, has_torch_function
 
 from nin.errors import UsageError
 from nin.network.architecture import NIN
-from nin.network.authors import STD, author_cifar10
+from nin.network.author_networks import STD, author_cifar10
 from nin.network.config import expect_whole
 from nin.network.googlenet import GoogLeNet
 from nin.network.layers import Dropout, GlobalAveragePool2d

@@ -103,7 +103,7 @@ class _Surgeon:
         for node, module in self.modules.items():
             if module is not None and not tracing.is_understood(module, ""):
                 raise self.refusal(node, f"{BEFORE}; {AFTER}")
-        self.shapes = tracing.measure(traced, input_size)
+        self.shapes = tracing.measure_steps(traced, input_size)
         self.values: dict[fx.Node, _Value] = {}
         self.edits: list[Callable[[], None]] = []
         self.replaced: dict[str, object] = {}  # by path: how, because a module may be called twice

@@ -84,7 +84,7 @@ def trace(model: nn.Module) -> fx.GraphModule:
     return traced
 
 
-def measure(traced: fx.GraphModule, input_size: tuple[int, int, int]) -> dict[fx.Node, Shape]:
+def measure_steps(traced: fx.GraphModule, input_size: tuple[int, int, int]) -> dict[fx.Node, Shape]:
     """The shape of every tensor in the graph for two pictures of `input_size` (C, H, W).
 
     Raises UsageError where the network does not take such pictures.

@@ -12,7 +12,8 @@ from nin.artifacts import read_tensors, write_tensors
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, NotFinite
 from nin.training.distributed import Team
-from nin.training.loop import Epoch, Position, Trainer
+from nin.training.loop import Trainer
+from nin.training.state import Epoch, Position
 
 SLOTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")  # written in turn: one good one always stays
 FORMAT = 1
@@ -45,7 +46,7 @@ def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
     write_tensors(folder / SLOTS[trainer.position.saves % 2], arrays, metadata)
 
 
-def load(folder: Path) -> tuple[Saved, tuple[str, ...]]:
+def newest(folder: Path) -> tuple[Saved, tuple[str, ...]]:
     """The newest intact checkpoint of a run folder (tensors, position, `about`) and notes on damaged ones."""
     found = [folder / name for name in SLOTS if (folder / name).is_file()]
     if not found:
@@ -66,11 +67,11 @@ def load(folder: Path) -> tuple[Saved, tuple[str, ...]]:
 def load_together(folder: Path, team: Team) -> tuple[Saved, tuple[str, ...]]:
     """What `load` gives rank 0, on all ranks; the others need not see the folder."""
     if team.world == 1:
-        return load(folder)
+        return newest(folder)
     tensors: dict[str, np.ndarray] = {}
     text = ""
     if team.first:
-        (tensors, position, about), notes = load(folder)
+        (tensors, position, about), notes = newest(folder)
         text = json.dumps([asdict(position), about, notes])
     tensors, text = team.spread(tensors, text)
     raw, about, notes = json.loads(text)
@@ -106,13 +107,12 @@ def restore(trainer: Trainer, tensors: dict[str, np.ndarray], position: Position
         trainer.model.load_state_dict(groups["model"])
     except RuntimeError as error:
         raise ModelError(f"the checkpoint belongs to another network: {str(error).splitlines()[-1].strip()}") from None
-    trainer.best = groups["best"]
     parameters = _parameters(trainer)
     for key, momentum in groups["momentum"].items():
         parameter = parameters[int(key)]
         buffer = torch.empty_like(parameter).copy_(momentum)  # in the parameter's own memory layout
         trainer.optimizer.state[parameter]["momentum_buffer"] = buffer
-    trainer.position, trainer.gpu = position, None  # what was recorded on a GPU used the momentum of before
+    trainer.restore(position, groups["best"])
 
 
 def _parameters(trainer: Trainer) -> list[torch.nn.Parameter]:

@@ -28,7 +28,7 @@ GRACE_SECONDS = 3.0  # until a rank that has lost another one must have said tha
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Where a process stands among those of its run; `local` counts within its machine."""
 
     rank: int = 0
@@ -38,7 +38,7 @@ class Place:
     restarts: int = 0  # how often torchrun has started this run again
 
 
-def place(variables: Mapping[str, str] = os.environ) -> Place:
+def place(variables: Mapping[str, str] = os.environ) -> Rank:
     """The place that torchrun's environment variables give; one process where there are none. Raises UsageError."""
 
     def number(name: str, otherwise: int) -> int:
@@ -52,7 +52,7 @@ def place(variables: Mapping[str, str] = os.environ) -> Place:
     if len(missing) == 1:
         there = next(name for name in needed if name in variables)
         raise UsageError(f"{there} is set, but {missing[0]} is not; start with torchrun, which sets both, or unset it")
-    found = Place(
+    found = Rank(
         *(number("RANK", 0), number("WORLD_SIZE", 1), number("LOCAL_RANK", 0), number("LOCAL_WORLD_SIZE", 1)),
         number("TORCHELASTIC_RESTART_COUNT", 0),
     )
@@ -74,8 +74,8 @@ def place(variables: Mapping[str, str] = os.environ) -> Place:
 class Team:
     """The ranks of a run as one of them sees them; without a store it is a process alone, and every sum its own."""
 
-    def __init__(self, here: Place | None = None, store: Any = None) -> None:
-        self.place = here or Place()
+    def __init__(self, here: Rank | None = None, store: Any = None) -> None:
+        self.place = here or Rank()
         self.rank, self.world = self.place.rank, self.place.world
         self.store = store  # torch.distributed's: texts that outlive a lost connection
         self.first = self.rank == 0
@@ -241,7 +241,7 @@ def joined() -> Iterator[Team]:
     team.close()
 
 
-def _meet(here: Place) -> Any:
+def _meet(here: Rank) -> Any:
     """Connect all ranks: gloo for tensors in memory, NCCL for those on GPUs."""
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     serves = here.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"

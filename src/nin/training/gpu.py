@@ -5,7 +5,7 @@ N pictures, B of them in a batch, K classes.
 
 import math
 import warnings
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import numpy as np
 import torch
@@ -17,50 +17,48 @@ from nin.data.augment import draws, purposes, vary
 from nin.data.randomness import step_seed
 from nin.training.inputs import Normaliser
 from nin.training.replay import Replay
-
-if TYPE_CHECKING:
-    from nin.training.loop import Trainer
+from nin.training.state import State
 
 SHARE = 4  # at most a fourth of the GPU's free memory is for pictures
 COMPILED = 50_000  # steps from which half a minute of compiling pays: ours, docs/log.md
 
 
 class GpuSteps:
-    """The steps of `trainer`, which does not change its tensors' places in memory from now on.
+    """The steps of a run whose tensors do not change their places in memory from now on.
 
     Pictures that fit are kept on the GPU, and a step is given their numbers only; others, and mixtures of pictures, are
     prepared one batch after another.
     """
 
-    def __init__(self, trainer: "Trainer") -> None:
-        self.trainer = trainer
-        self._device = trainer.class_weights.device
-        for parameter in trainer.trained:
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self._device = state.class_weights.device
+        for parameter in state.trained:
             parameter.grad = torch.zeros_like(parameter)
-        for group in trainer.optimizer.param_groups:
+        for group in state.optimizer.param_groups:
             group["lr"] = torch.zeros((), device=self._device)
         self._rate = math.nan
-        self._model = trainer.model
-        if trainer.steps * trainer.recipe.epochs >= COMPILED:
-            self._model = cast(nn.Module, torch.compile(trainer.model, dynamic=False))
+        self._model = state.model
+        if state.steps * state.recipe.epochs >= COMPILED:
+            self._model = cast(nn.Module, torch.compile(state.model, dynamic=False))
         self._images = self._kept()
-        self._labels = torch.from_numpy(trainer.data.labels).to(self._device)
-        self._normalise = Normaliser(trainer.preprocess, self._device)
+        self._labels = torch.from_numpy(state.data.labels).to(self._device)
+        self._normalise = Normaliser(state.preprocess, self._device)
         self._draws: dict[str, Tensor] = {}
         self._epoch = -1  # that the draws are for
         self.learn = Replay(self._learn if self._images is None else self._learn_rows)
         self.update = Replay(self._update)
 
     def step(self, batch: np.ndarray, rate: float) -> tuple[float, int]:
-        """As `Trainer.step`, at this learning rate."""
-        trainer, at = self.trainer, self.trainer.position
+        """As `nin.training.state.Steps.step`."""
+        state, at = self.state, self.state.position
         if rate != self._rate:
             self._rate = rate
-            for group in trainer.optimizer.param_groups:
+            for group in state.optimizer.param_groups:
                 group["lr"].fill_(rate * group["scale"])
-        torch.cuda.manual_seed(step_seed(trainer.recipe.seed, at.epoch, at.step))
+        torch.cuda.manual_seed(step_seed(state.recipe.seed, at.epoch, at.step))
         if self._images is None:
-            facts = self.learn(*trainer.varied(batch))
+            facts = self.learn(*state.varied(batch))
         else:
             self._draw(at.epoch)
             facts = self.learn(torch.from_numpy(batch).to(self._device))
@@ -72,8 +70,8 @@ class GpuSteps:
 
     def _kept(self) -> Tensor | None:
         """The training pictures (N, H, W, C) on the GPU; None where they are too many or mixed with each other."""
-        images = self.trainer.data.images
-        if self.trainer.recipe.augmentation.cutmix or not isinstance(images, np.ndarray):
+        images = self.state.data.images
+        if self.state.recipe.augmentation.cutmix or not isinstance(images, np.ndarray):
             return None
         if images.nbytes > torch.cuda.mem_get_info()[0] / SHARE:
             return None
@@ -83,8 +81,8 @@ class GpuSteps:
         """Draw for all pictures what varies them in this epoch."""
         if epoch == self._epoch:
             return
-        recipe, count = self.trainer.recipe, len(self.trainer.data)
-        for purpose in purposes(recipe.augmentation, self.trainer.preprocess.channels):
+        recipe, count = self.state.recipe, len(self.state.data)
+        for purpose in purposes(recipe.augmentation, self.state.preprocess.channels):
             drawn = torch.from_numpy(draws(recipe.seed, epoch, np.arange(count), purpose))
             if purpose in self._draws:
                 self._draws[purpose].copy_(drawn)
@@ -96,27 +94,27 @@ class GpuSteps:
         """(B,) int64 -> as `_learn`, from the pictures that are kept here."""
         assert self._images is not None
         x, labels = self._normalise(self._images[rows]), self._labels[rows]
-        x = vary(x, self.trainer.recipe.augmentation, lambda purpose: self._draws[purpose][rows])
-        targets = F.one_hot(labels, self.trainer.classes).float()
+        x = vary(x, self.state.recipe.augmentation, lambda purpose: self._draws[purpose][rows])
+        targets = F.one_hot(labels, self.state.classes).float()
         return self._learn(x.contiguous(memory_format=torch.channels_last), targets, labels)
 
     def _learn(self, x: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         """(B, C, H, W), (B, K), (B,) -> (3,): the loss, the right answers, the norm of the gradients, which it sets."""
-        whole = len(x) == self.trainer.batch_size
-        model = self._model if whole else self.trainer.model  # a file's last, smaller batch is not worth compiling for
+        whole = len(x) == self.state.batch_size
+        model = self._model if whole else self.state.model  # a file's last, smaller batch is not worth compiling for
         try:
-            gradients, facts = self.trainer.learn(model, 1.0, x, targets, labels)
+            gradients, facts = self.state.learn(model, 1.0, x, targets, labels)
         except RuntimeError as error:
-            if model is self.trainer.model:
+            if model is self.state.model:
                 raise
             why = str(error).partition("\n")[0]  # there is no compiler, or it does not know something in this network
             warnings.warn(f"the network is not compiled ({why}); it trains more slowly", RuntimeWarning, stacklevel=2)
-            self._model = self.trainer.model
+            self._model = self.state.model
             return self._learn(x, targets, labels)
-        torch._foreach_copy_([cast(Tensor, p.grad) for p in self.trainer.trained], gradients)
+        torch._foreach_copy_([cast(Tensor, p.grad) for p in self.state.trained], gradients)
         return torch.cat([facts, get_total_norm(gradients).view(1)])
 
     def _update(self) -> Tensor:
         """The optimizer's step; the norm of all weights and statistics after it."""
-        self.trainer.optimizer.step()
-        return get_total_norm(self.trainer.state)
+        self.state.optimizer.step()
+        return get_total_norm(self.state.tensors)

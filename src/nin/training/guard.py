@@ -58,7 +58,7 @@ class Cause(StrEnum):
 
 
 @dataclass(frozen=True)
-class Layer:
+class ProbedLayer:
     """A convolution with what follows it, up to its activation; `name` is that of its weights.
 
     dead: share of its units that are dead. spread: standard deviation of its outputs between pictures, as a share of
@@ -72,10 +72,10 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Facts:
+class Probe:
     """What a look into a network found.
 
-    loss: mean cross-entropy, nats. input_spread: as `Layer.spread`, of the pictures as the network gets them.
+    loss: mean cross-entropy, nats. input_spread: as `ProbedLayer.spread`, of the pictures as the network gets them.
     logit_spread: standard deviation of the logits between pictures. logit_size: their root mean square. trained:
     weights and biases that are trained. broken: the first layer whose outputs or gradient are not finite.
     """
@@ -84,7 +84,7 @@ class Facts:
     input_spread: float
     logit_spread: float
     logit_size: float
-    layers: tuple[Layer, ...]
+    layers: tuple[ProbedLayer, ...]
     trained: int
     broken: str | None = None
 
@@ -173,7 +173,7 @@ class Repair:
     how: str
 
 
-def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Facts:
+def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Probe:
     """Send pictures (N, C, H, W) with labels (N,) through `model` and back; nothing of the model is changed.
 
     Normalisations use these pictures' own statistics, as in training; dropout rests, so no random number is drawn.
@@ -191,7 +191,7 @@ def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Facts:
     for name, out in seen:
         gradient, weight = pulls.get(f"{name}.weight", (0.0, 1.0))
         dead, spread = _summed_up(out).tolist()
-        layer = Layer(name, dead, spread, gradient / max(weight, 1e-30))
+        layer = ProbedLayer(name, dead, spread, gradient / max(weight, 1e-30))
         layers.append(layer)
         if broken is None and not math.isfinite(layer.spread + layer.pull):
             broken = name
@@ -199,7 +199,7 @@ def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Facts:
     size = x.square().mean().sqrt().clamp(min=1e-30)
     numbers = torch.stack([loss.detach(), _spread(x) / size, _spread(logits), logits.square().mean().sqrt()])
     mean_loss, input_spread, logit_spread, logit_size = numbers.tolist()
-    return Facts(mean_loss, input_spread, logit_spread, logit_size, tuple(layers), len(trained), broken)
+    return Probe(mean_loss, input_spread, logit_spread, logit_size, tuple(layers), len(trained), broken)
 
 
 def _spread(x: Tensor) -> Tensor:
@@ -243,7 +243,7 @@ def _summed_up(out: Tensor) -> Tensor:
     return torch.stack([dead, _spread(out) / out.float().square().mean().sqrt().clamp(min=1e-30)])
 
 
-def diagnose(facts: Facts, history: History) -> Diagnosis | None:
+def diagnose(facts: Probe, history: History) -> Diagnosis | None:
     """What keeps the network from learning; None when nothing does, or nothing that can be told yet.
 
     The order matters: faults of the data first, then what is certain, then what only shows over time.
@@ -255,7 +255,7 @@ def diagnose(facts: Facts, history: History) -> Diagnosis | None:
     return None
 
 
-def _data(facts: Facts, history: History) -> Diagnosis | None:
+def _data(facts: Probe, history: History) -> Diagnosis | None:
     if history.classes < 2:
         found, why = "there is nothing to tell apart", "all training pictures have the same label"
         return Diagnosis(Cause.ONE_CLASS, history.step, found, why)
@@ -268,7 +268,7 @@ def _data(facts: Facts, history: History) -> Diagnosis | None:
     return None
 
 
-def _not_finite(facts: Facts, history: History) -> Diagnosis | None:
+def _not_finite(facts: Probe, history: History) -> Diagnosis | None:
     if not history.losses and (facts.broken or not facts.logit_size < LARGE):
         found = f"the logits are of the size {facts.logit_size:.2g}"
         if facts.broken:
@@ -288,7 +288,7 @@ def _rate(history: History, how: str) -> str:
     return f"the learning rate {history.rate:g} is too {how}"
 
 
-def _no_gradient(facts: Facts, history: History) -> Diagnosis | None:
+def _no_gradient(facts: Probe, history: History) -> Diagnosis | None:
     """All pictures get the same logits and no layer is pulled anywhere, for so long that momentum has faded.
 
     Under Muon a network may lie dead for 100 steps and rise again: what is left of its momentum moves it at full size.
@@ -310,7 +310,7 @@ def _no_gradient(facts: Facts, history: History) -> Diagnosis | None:
     return Diagnosis(Cause.WEIGHTS_SMALL, history.step, found, "the first weights are too small")
 
 
-def _dying(facts: Facts, history: History) -> Diagnosis | None:
+def _dying(facts: Probe, history: History) -> Diagnosis | None:
     """Units die while the loss rises far above guessing and stays, or while the logits lose what they had to say."""
     if history.step < WINDOW or history.falling or not history.looks:
         return None
@@ -329,7 +329,7 @@ def _dying(facts: Facts, history: History) -> Diagnosis | None:
     return Diagnosis(Cause.WEIGHTS_SMALL, history.step, found, "the first weights are too small")
 
 
-def _weights(facts: Facts, history: History) -> Diagnosis | None:
+def _weights(facts: Probe, history: History) -> Diagnosis | None:
     """The pictures are lost on their way through the layers, and the steps so far have not brought them any nearer."""
     features = facts.layers[-2].spread if len(facts.layers) > 1 else facts.input_spread
     blind, faint = features < BLIND * facts.input_spread, facts.logit_spread < FAINT
@@ -348,21 +348,21 @@ def _weights(facts: Facts, history: History) -> Diagnosis | None:
     return Diagnosis(Cause.WEIGHTS_SMALL, history.step, found, why)
 
 
-def _stuck(facts: Facts, history: History) -> bool:
+def _stuck(facts: Probe, history: History) -> bool:
     """Whether the logits differ between pictures no more than a while ago, though there were steps worth the name."""
     if not history.lately or history.step < 2 * WINDOW or (history.travel < WARM and not history.last):
         return False
     return facts.logit_spread <= GROWN * min(look.logit_spread for look in history.lately)
 
 
-def _rate_low(facts: Facts, history: History) -> Diagnosis | None:
+def _rate_low(facts: Probe, history: History) -> Diagnosis | None:
     if history.losses or history.reach >= REACH or facts.loss < history.chance - MARGIN:
         return None
     found = f"no layer can move by more than {history.reach:.1g} of its weights' norm in the whole run"
     return Diagnosis(Cause.RATE_LOW, history.step, found, _rate(history, "low"))
 
 
-def _labels(_: Facts, history: History) -> Diagnosis | None:
+def _labels(_: Probe, history: History) -> Diagnosis | None:
     """Nothing is wrong inside the network, but nothing is learnt: do the labels belong to the pictures at all?"""
     early = history.step < (2 if history.last else 4) * WINDOW or history.travel < WARM
     if early or (history.falling and not history.unseen) or history.related() is not False:

@@ -6,7 +6,8 @@ import json
 import os
 import platform
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -14,14 +15,16 @@ from typing import Any
 
 import torch
 
-from nin import __version__
 from nin.artifacts import make_folder, read_bytes, write_json
 from nin.data.machine import cache_folder, usable_cores
 from nin.errors import ArtifactError, UsageError
 from nin.training.distributed import ALONE, Team
+from nin.version import __version__
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # glibc, malloc.h
 _PROCESS = os.getpid()
+OMP_PAUSE_SOFT = 1  # omp.h
+GLIBC_BYTES = 1 << 17  # what glibc begins with, for both: mallopt(3)
 KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
 PROBE_SECONDS = 0.5  # one bfloat16 product takes 0.7 s on a CPU with AVX2 only: 20 of them kept every run waiting 14 s
 WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix product; some CPUs run it at half speed
@@ -87,7 +90,6 @@ def choose(device: str = "auto", threads: int | None = None, precision: str = "a
             f"{team.place.local_world} ranks on this machine, but {torch.cuda.device_count()} GPUs; start one a GPU"
         )
     threads = 1 if _forked() else threads or default_threads(team)
-    torch.set_num_threads(threads)
     if precision == "auto":
         precision = "bfloat16" if _bfloat16_wins(device) else "float32"
     if precision not in ("float32", "bfloat16"):
@@ -134,16 +136,59 @@ def _measured_precision() -> str:
     return "bfloat16" if half > WORTH_BF16 * single else "float32"
 
 
-def apply(hardware: Hardware) -> None:
-    """Set the process up: thread count, freed memory kept, denormals flushed. Affects the whole process."""
-    torch.set_num_threads(1 if _forked() else hardware.threads)
+@contextmanager
+def applied(hardware: Hardware) -> Iterator[None]:
+    """Inside `with` the process trains as that hardware says; afterwards it is as it was before.
+
+    Threads of torch; denormals flushed, which make a processor slow; a GPU's kernels chosen by timing; freed memory
+    kept: glibc tells nobody its settings for that, and gets back those that it begins with.
+    """
+    flushed, timed = _flushes_denormals(), torch.backends.cudnn.benchmark
+    with threads_used(hardware.threads):
+        try:
+            torch.set_flush_denormal(True)
+            torch.backends.cudnn.benchmark = True
+            _end_workers()
+            _keep_freed_memory(KEEP_BYTES)
+            yield
+        finally:
+            torch.set_flush_denormal(flushed)
+            torch.backends.cudnn.benchmark = timed
+            _end_workers()
+            _keep_freed_memory(GLIBC_BYTES)
+
+
+@contextmanager
+def threads_used(count: int) -> Iterator[None]:
+    """Inside `with` torch computes with so many threads, in a forked process with one."""
+    before, wanted = torch.get_num_threads(), 1 if _forked() else count
     _prepare_for_forks()
-    torch.set_flush_denormal(True)
-    torch.backends.cudnn.benchmark = True  # a GPU's kernels are chosen by timing, once for every shape
+    if wanted == before:
+        yield
+        return
+    torch.set_num_threads(wanted)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _end_workers() -> None:
+    """Let OpenMP's threads go: the next ones begin with this one's way of treating denormals (OpenMP 5.0, 3.2.44)."""
+    with suppress(AttributeError, OSError):  # an OpenMP that cannot do that
+        ctypes.CDLL(torch._C.__file__).omp_pause_resource_all(OMP_PAUSE_SOFT)
+
+
+def _flushes_denormals() -> bool:
+    return float(torch.tensor(1e-39) * 0.5) == 0
+
+
+def _keep_freed_memory(size: int) -> None:
+    """Tell glibc to keep freed blocks of up to so many bytes; other libraries have their own way."""
     if platform.libc_ver()[0] == "glibc":
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES)
-        libc.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
+        libc.mallopt(M_MMAP_THRESHOLD, size)
+        libc.mallopt(M_TRIM_THRESHOLD, size)
 
 
 def _forked() -> bool:

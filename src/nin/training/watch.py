@@ -1,7 +1,7 @@
 """The watch over the first steps of a run: when to look, with which pictures, and what has been until then.
 
 It looks before the first step and, until the loss falls, every WINDOW steps up to LAST. What a look needs to remember
-stands in the trainer's position, so that an interrupted run finds the same; a look draws no random number.
+stands in the run's position, so that an interrupted run finds the same; a look draws no random number.
 N pictures, H x W pixels, C channels, K classes.
 """
 
@@ -11,17 +11,14 @@ from collections.abc import Callable
 from dataclasses import asdict
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from torch import Tensor
 
 from nin.data.randomness import order
 from nin.data.stream import Images
-from nin.training.guard import FADE, LEAST_PULL, WINDOW, Cause, Diagnosis, Facts, History, Look, diagnose, probe
-
-if TYPE_CHECKING:
-    from nin.training.loop import Trainer
+from nin.training.guard import FADE, LEAST_PULL, WINDOW, Cause, Diagnosis, History, Look, Probe, diagnose, probe
+from nin.training.state import State
 
 LAST = 200  # steps; a run that has not started by then is looked at no more
 PROBED = 16  # pictures of a look: nine looks cost less than 1 % of 200 steps of 128; ours
@@ -29,24 +26,24 @@ ASKED, MOST, FEWEST = 10, 150, 100  # classes, and pictures of each, that labels
 GRID = 8  # places a side of the simple features
 EPOCHS = 3  # all of them with dead classes: such a start is dead; ours, experiments/2026-11-24-author-starts
 SURE = 3.0  # standard deviations above guessing that count as better than guessing
-Finding = Callable[[Diagnosis], None]
+OnDiagnosis = Callable[[Diagnosis], None]
 
 
 class Watch:
-    """Looks at a trainer's first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
+    """Looks at a run's first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
 
-    def __init__(self, trainer: "Trainer", on_finding: Finding | None) -> None:
-        self.trainer, self.on_finding = trainer, on_finding
+    def __init__(self, state: State, on_finding: OnDiagnosis | None) -> None:
+        self.state, self.on_finding = state, on_finding
         self._pictures: tuple[Tensor, Tensor] | None = None
 
     def begin(self) -> None:
         """Look before the first step of a run."""
-        if self.on_finding is not None and not self._done and not self.trainer.position.looks:
+        if self.on_finding is not None and not self._done and not self.state.position.looks:
             self._look()
 
     def hear(self, loss: float) -> None:
         """The loss of the step just done; the position still stands before it."""
-        losses, step = self.trainer.position.losses, self._done + 1
+        losses, step = self.state.position.losses, self._done + 1
         if self.on_finding is None or step > LAST or len(losses) != step - 1:
             return  # a checkpoint of an older program may have begun without a watch
         losses.append(loss)
@@ -58,7 +55,7 @@ class Watch:
 
     def close(self) -> None:
         """An epoch has ended: has a class been dead in all of them? What ReLU shut may open again, but not for ever."""
-        at, classes = self.trainer.position, self.trainer.classes
+        at, classes = self.state.position, self.state.classes
         if self.on_finding is None or self._done < LAST or len(at.history) < EPOCHS:
             return
         if all(epoch.dead_classes for epoch in at.history):
@@ -68,38 +65,38 @@ class Watch:
 
     @property
     def _done(self) -> int:
-        at = self.trainer.position
-        return at.epoch * self.trainer.steps + at.step
+        at = self.state.position
+        return at.epoch * self.state.steps + at.step
 
     def _ends(self, step: int) -> bool:
         """Whether no look comes after the one at this step."""
-        return step in (LAST, self.trainer.steps * self.trainer.recipe.epochs)
+        return step in (LAST, self.state.steps * self.state.recipe.epochs)
 
     def _look(self) -> None:
-        trainer, at = self.trainer, self.trainer.position
+        state, at = self.state, self.state.position
         if self._pictures is None:
-            x, labels = trainer.pictures(order(trainer.recipe.seed, 0, len(trainer.data))[:PROBED])
+            x, labels = state.pictures(order(state.recipe.seed, 0, len(state.data))[:PROBED])
             if bool((x == x[:1]).all()):  # perhaps by chance
-                x, labels = trainer.pictures(np.linspace(0, len(trainer.data) - 1, MOST).astype(int))
+                x, labels = state.pictures(np.linspace(0, len(state.data) - 1, MOST).astype(int))
             self._pictures = x, labels
-        facts = probe(trainer.model, *self._pictures)
+        facts = probe(state.model, *self._pictures)
         found = diagnose(facts, self._history(facts))
         dead = max((layer.dead for layer in facts.layers[:-1]), default=0.0)
         at.looks.append(list(Look(len(at.losses), facts.logit_spread, dead)))
-        text = trainer.team.say(json.dumps(None if found is None else asdict(found)))  # rank 0 decides for all
+        text = state.team.say(json.dumps(None if found is None else asdict(found)))  # rank 0 decides for all
         if (told := json.loads(text)) is not None:
             assert self.on_finding is not None
             self.on_finding(Diagnosis(**{**told, "cause": Cause(told["cause"])}))
 
-    def _history(self, facts: Facts | None = None) -> History:
-        trainer, at, recipe = self.trainer, self.trainer.position, self.trainer.recipe
-        step, total = len(at.losses), trainer.steps * recipe.epochs
-        counts = np.bincount(trainer.data.labels, minlength=trainer.classes)
+    def _history(self, facts: Probe | None = None) -> History:
+        state, at, recipe = self.state, self.state.position, self.state.recipe
+        step, total = len(at.losses), state.steps * recipe.epochs
+        counts = np.bincount(state.data.labels, minlength=state.classes)
         rates = [recipe.rate(s / total) / recipe.lr for s in range(step)]
         return History(
             losses=tuple(at.losses),
             looks=tuple(Look(int(s), spread, dead) for s, spread, dead in at.looks),
-            chance=chance(counts, trainer.class_weights.cpu().numpy(), recipe.label_smoothing, recipe.balance),
+            chance=chance(counts, state.class_weights.cpu().numpy(), recipe.label_smoothing, recipe.balance),
             classes=int(np.count_nonzero(counts)),
             rate=recipe.lr,
             travel=sum(rates),
@@ -110,14 +107,14 @@ class Watch:
             related=lambda: self._related,
         )
 
-    def _reach(self, facts: Facts, total: int) -> float:
+    def _reach(self, facts: Probe, total: int) -> float:
         """Share of its norm that the most pulled layer can move in the whole run: rate by rate, pulled as now."""
-        recipe, model = self.trainer.recipe, self.trainer.model
+        recipe, model = self.state.recipe, self.state.model
         names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         pulls = {f"{layer.name}.weight": max(layer.pull, LEAST_PULL) for layer in facts.layers}
         whole = total * float(np.mean([recipe.rate(share) for share in np.linspace(0, 1, 201)]))
         reaches = [0.0]
-        for group in self.trainer.optimizer.param_groups:
+        for group in self.state.optimizer.param_groups:
             for parameter in group["params"]:
                 pull = pulls.get(names.get(id(parameter), ""), 0.0)
                 step = float(pull > 0) if group.get("orthogonal") else pull / max(1 - recipe.momentum, 1e-3)
@@ -126,10 +123,10 @@ class Watch:
 
     @cached_property
     def _related(self) -> bool | None:
-        return related(self.trainer.data.images, self.trainer.data.labels)
+        return related(self.state.data.images, self.state.data.labels)
 
     def _unseen(self) -> bool:
-        at, labels = self.trainer.position, self.trainer.validation.labels
+        at, labels = self.state.position, self.state.validation.labels
         if not at.history:
             return False
         return max(row.val_accuracy for row in at.history) <= beyond_guessing(labels)

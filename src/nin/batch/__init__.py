@@ -1,0 +1,1 @@
+"""Very many pictures answered into Parquet on Ray Data, on one machine or a cluster (torch-free)."""

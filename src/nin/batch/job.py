@@ -1,0 +1,227 @@
+"""Offline answers for very many pictures on Ray Data: on the cores of one machine or on a cluster, restartable.
+
+What Ray Data carries is not pictures but blocks, a row each: the names of some hundred pictures in, the count of what
+was answered out. A pool of stateful workers (nin.batch.worker) reads, decodes, computes and writes each block as
+one Parquet file. Pictures that went through Ray Data as rows would be cut and joined into blocks by its own rules, so
+that after a retry or a restart nobody could say which are answered; with a file per block, its name decides, Ray's
+retries double nothing, and finished work is seen by looking at the destination. (torch-free)
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from nin.artifacts import escape_name
+from nin.batch.listing import BLOCK, Block, Listing, open_listing
+from nin.batch.places import Place, place_of
+from nin.batch.ray_cluster import finished_rows, joined_cluster
+from nin.batch.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
+from nin.engine.engine import Engine, engine_from_bytes, pack_engine
+from nin.engine.runtimes import Runtime
+from nin.errors import Interrupted, NinError, UsageError
+from nin.version import __version__
+
+FORMAT = 4  # of the manifest and of the parts
+LOOKERS = 16  # threads that look at finished parts
+MADE_BY_LOCKS = (".lock",)
+
+
+@dataclass(frozen=True)
+class Batched:
+    """What was done. pictures, errors: of the whole destination; blocks: files, of which `skipped` were there already.
+
+    seconds: from opening the model to the end; images_per_second: of what was answered now; processes: that did it.
+    """
+
+    destination: str
+    pictures: int
+    errors: int
+    blocks: int
+    skipped: int
+    seconds: float
+    images_per_second: float
+    processes: int
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """Work that is understood: a model, a listing of pictures, a destination; nothing is started."""
+
+    model: bytes
+    engine: Engine
+    listing: Listing
+    destination: Place
+    block_size: int
+    scores: bool
+    runtime: Runtime
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """Everything that decides the answers and how they are divided; equal for work that may go on."""
+        engine = self.engine
+        parts = [engine.digest, engine.classes, engine.preprocess.to_dict(), engine.calibration.to_dict()]
+        return {
+            "format": FORMAT,
+            "model_sha256": hashlib.sha256(json.dumps(parts).encode()).hexdigest(),
+            "listing_sha256": self.listing.fingerprint,
+            "block_size": self.block_size,
+            "scores": self.scores,
+            "runtime": self.runtime,  # eight-bit files round a little differently
+        }
+
+    @cached_property
+    def work(self) -> Work:
+        """What every worker must know."""
+        digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
+        listing = self.listing
+        place = listing.place.address
+        return Work(place, self.destination.address, listing.kind, listing.column, digest, self.scores)
+
+    def part(self, block: Block) -> str:
+        """The name of a block's file."""
+        digest = hashlib.sha256(f"{self.work.work} {block.digest}".encode()).hexdigest()
+        return f"part-{block.number:05d}-{digest[:16]}.parquet"
+
+    def manifest(self, **state: Any) -> bytes:
+        """The file that says whose the destination is, what is in it, and whether all of it is."""
+        said: dict[str, Any] = {"work": self.work.work, **self.identity, "nin": __version__}
+        said |= {"model": self.engine.name, "classes": list(self.engine.classes), "source": self.listing.place.text}
+        said |= {"pictures": self.listing.pictures, **state, "parts": [self.part(b) for b in self.listing.blocks]}
+        return manifest_file(said)
+
+
+def plan(
+    model: str,
+    source: str,
+    destination: str,
+    *,
+    block_size: int | None = None,
+    scores: bool = False,
+    runtime: Runtime = "onnxruntime",
+    column: str | None = None,
+) -> Batch:
+    """Open the model and list the pictures; raises ModelError, DataError or UsageError in one line.
+
+    column: of Parquet files, the one with the pictures or their paths; None: recognised.
+    """
+    packed = pack_engine(model)
+    engine = engine_from_bytes(packed, threads=1)
+    target, size = place_of(destination), block_size or BLOCK
+    listing = open_listing(source, size, column)
+    here, there = (f"{text if '://' in text else Path(text).resolve()}/" for text in (source, target.address))
+    if listing.kind != "pictures" and there.startswith(here):
+        raise UsageError(
+            f"{escape_name(target.text)} lies in {escape_name(listing.place.text)}, whose Parquet files are read; "
+            "choose a destination outside of it"
+        )
+    return Batch(packed, engine, listing, target, size, scores, runtime)
+
+
+def answer(
+    batch: Batch,
+    *,
+    address: str | None = None,
+    workers: int | None = None,
+    threads: int = 1,
+    overwrite: bool = False,
+    told: Callable[[int, int], bool] | None = None,
+) -> Batched:
+    """Answer what is not answered yet. told(pictures done, of all) hears of it and may ask to stop: Interrupted.
+
+    address: of a Ray cluster, host:port or auto; None: the cores of this machine. workers: processes, by default as
+    many as there are cores for them; threads: that each computes with. Raises ArtifactError or UsageError,
+    with nothing changed, for a destination that holds anything else, NinError for a cluster that does not answer.
+    """
+    started = perf_counter()
+    listing, destination = batch.listing, batch.destination
+    old = _look(batch, overwrite)
+    finished = {} if old is None or overwrite else _finished(batch)
+    left = [block for block in listing.blocks if batch.part(block) not in finished]
+    errors, done = sum(e for _, e in finished.values()), sum(count for count, _ in finished.values())
+    processes: set[int] = set()
+    with ExitStack() as claim, ExitStack() as cluster:  # Ray goes first, then its leavings, then the lock
+        ray, workers = None, workers or 0
+        if left:
+            room = 2 * sum(len(block.inputs) for block in left) + len(batch.model)
+            ray, workers = cluster.enter_context(joined_cluster(address, workers, threads, len(left), room))
+        claim.enter_context(destination.claimed())
+        old = _look(batch, overwrite)  # nobody else can come now
+        claim.callback(destination.tidy)
+        _begin(batch, old, again=overwrite)
+        if ray is not None:
+            rows = [{"number": b.number, "name": batch.part(b), "inputs": b.inputs} for b in left]
+            work = replace(batch.work, threads=threads, runtime=batch.runtime)
+            for number, row in enumerate(finished_rows(ray, Worker, work, batch.model, rows, workers, threads), 1):
+                if row["failed"] is not None:
+                    raise NinError(row["failed"])
+                done, errors = done + row["pictures"], errors + row["errors"]
+                processes.add(row["pid"])
+                if told and told(done, listing.pictures) and number < len(left):
+                    count = len(finished) + number
+                    said = f"stopped; {count:,} of {len(listing.blocks):,} parts are finished and stay"
+                    raise Interrupted(f"{said}: the same command goes on")
+        destination.write(MANIFEST, batch.manifest(state="complete", errors=errors))
+    seconds = perf_counter() - started
+    now = done - sum(count for count, _ in finished.values())
+    blocks = len(listing.blocks), len(finished)
+    return Batched(destination.text, done, errors, *blocks, seconds, now / seconds, len(processes))
+
+
+def _look(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
+    """The manifest of work that was begun at the destination, None where nothing is; an error for all else."""
+    destination = batch.destination
+    shown, names = escape_name(destination.text), destination.names()
+    names = frozenset(n for n in names if n not in MADE_BY_LOCKS and not (n.startswith(".nin-") and n.endswith(".tmp")))
+    if not names:
+        return None
+    if MANIFEST not in names:
+        found = escape_name(min(names))
+        raise UsageError(f"{shown} holds {found}, which nin batch did not write; choose an empty or new destination")
+    begun = read_manifest(destination)
+    strangers = names - {MANIFEST, *begun["parts"]}
+    if strangers:
+        found = escape_name(min(strangers))
+        raise UsageError(f"{shown} holds {found}, which nin batch did not write; move it away, or choose another")
+    if overwrite:
+        return begun
+    for name, words in (
+        ("format", "by another version of nin"),
+        ("model_sha256", f"with another model, {escape_name(begun['model'])}"),
+        ("block_size", f"with --block-size {begun['block_size']}"),
+        ("scores", "with --scores" if begun["scores"] else "without --scores"),
+        ("runtime", f"with --runtime {escape_name(str(begun.get('runtime')))}"),
+        ("listing_sha256", f"for {begun['pictures']:,} pictures of {escape_name(begun['source'])}, as they were then"),
+    ):
+        if begun[name] != batch.identity[name]:
+            raise UsageError(
+                f"{shown} was begun {words}; choose another destination, or replace what is there with --overwrite"
+            )
+    return begun
+
+
+def _begin(batch: Batch, old: dict[str, Any] | None, *, again: bool) -> None:
+    """Say in the destination whose it is, after removing what was there if that is wanted: our own parts, no others."""
+    destination = batch.destination
+    if old is not None and not again:
+        return
+    if old is not None:
+        for name in sorted(destination.names() & set(old["parts"])):
+            destination.remove(name)
+    destination.write(MANIFEST, batch.manifest(state="unfinished", errors=None))
+
+
+def _finished(batch: Batch) -> dict[str, tuple[int, int]]:
+    """(pictures, errors) of the parts that are there and whole, by name."""
+    there = batch.destination.names()
+    counts = {batch.part(block): block.pictures for block in batch.listing.blocks}
+    names = [name for name in counts if name in there]
+    with ThreadPoolExecutor(LOOKERS) as pool:
+        found = zip(names, pool.map(partial(part_facts, batch.destination), names), strict=True)
+        return {name: facts for name, facts in found if facts is not None and facts[0] == counts[name]}

@@ -1,0 +1,137 @@
+"""The commands that measure what is said of the network: `nin claims` and `nin reproduce`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from cyclopts import Parameter
+
+from nin.cli.command import Command
+from nin.cli.exchange import to_json
+from nin.cli.parameters import Json, Words
+from nin.errors import UsageError
+from nin.run.options import CLAIM_SEEDS, Lang, ProtocolName
+
+if TYPE_CHECKING:
+    from nin.claims.claim import Answer, Language
+
+WIDTH = 80  # columns
+
+
+def _claims(
+    *number: Annotated[int, Parameter(help="Which claims, by number; by default all 26.")],
+    lang: Annotated[Lang, Parameter(help="Language of the sentences.")] = "en",
+    html: Annotated[Path | None, Parameter(help="Write one page with all of it, too.")] = None,
+    seeds: Annotated[int, Parameter(help="How often each small network is trained.")] = CLAIM_SEEDS,
+    json: Json = False,
+    screen: Words,
+) -> None:
+    """Measure what is said of Network in Network.
+
+    26 claims in English or Korean, each with numbers computed here and now, in about 5 minutes on 2 cores.
+    """
+    from nin.claims.measure import claims, claims_page
+
+    answers = []
+    for answer in claims(number, seeds=seeds):
+        answers.append(answer)
+        if not json:
+            for language in ("en", "ko") if lang == "both" else (lang,):
+                screen.result("\n".join(_lines(answer, language)))
+    if html is not None:
+        claims_page(answers, html, lang, seeds=seeds)
+        screen.note(f"page written: {html}")
+    if json:
+        screen.result(to_json([answer.to_dict() for answer in answers]))
+
+
+def _reproduce(
+    *name: Annotated[str, Parameter(help="table1 to table5, figure3, figure4, or all.")],
+    data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
+    protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
+    seeds: Annotated[int, Parameter(help="Trainings of every row.")] = 2,
+    strict: Annotated[
+        bool, Parameter(help="Use the author's initialisation, which usually fails; repaired by default.")
+    ] = False,
+    only: Annotated[
+        tuple[str, ...],
+        Parameter(consume_multiple=True, show_default=False, help="Rows to train, such as cifar10-fc; by default all."),
+    ] = (),
+    out: Annotated[Path, Parameter(help="Where results and trainings go.")] = Path("reproduced"),
+    resume: Annotated[bool, Parameter(help="Go on with what --out holds.")] = False,
+    json: Json = False,
+    screen: Words,
+) -> None:
+    """Run tables and figures of the paper.
+
+    Each row is trained over several seeds and shown beside the paper's number. Takes hours; may be interrupted.
+    """
+    from nin.cli.printed import reproduced_lines
+    from nin.cli.progress import Stop, listener_for
+    from nin.paper import reproduce
+
+    if not name:
+        where = "; put it before --only, which takes all words after it" if only else ""
+        raise UsageError(f"nin reproduce needs NAME: table1 to table5, figure3, figure4, or all{where}")
+    found = []
+    with Stop() as stop, listener_for(screen, stop) as listener:
+        results = reproduce.reproduce(
+            name,
+            data,
+            out=out,
+            protocol=protocol,
+            seeds=seeds,
+            strict=strict,
+            only=only,
+            resume=resume,
+            listener=listener,
+        )
+        for result in results:
+            found.append(result)
+            if not json:
+                screen.result("\n".join(reproduced_lines(result)))
+    if json:
+        screen.result(to_json(found))
+
+
+def _lines(answer: "Answer", language: "Language") -> list[str]:
+    """The claim, its verdict and its numbers, wrapped."""
+    from nin.claims.claim import VERDICTS
+
+    claim, verdict = answer.claim, VERDICTS[language][answer.finding.verdict]
+    sentence = f"[-{claim.claim[language]}-]" if claim.struck else claim.claim[language]
+    return [
+        *_wrapped(f"{claim.number:>2}  ", sentence),
+        *_wrapped("    ", f"{verdict}: {answer.measured(language)}"),
+        "",
+    ]
+
+
+def _wrapped(start: str, text: str) -> list[str]:
+    """Lines of at most WIDTH columns after `start`, broken at spaces; wide letters take two columns."""
+    from rich.cells import cell_len
+
+    lines, current = [], ""
+    for word in text.split():
+        longer = f"{current} {word}" if current else word
+        if current and len(start) + cell_len(longer) > WIDTH:
+            lines.append(current)
+            longer = word
+        current = longer
+    first, *more = [*lines, current]
+    return [start + first, *(" " * len(start) + line for line in more)]
+
+
+COMMANDS = (
+    Command(
+        "claims",
+        _claims,
+        "claims [NUMBER ...] [options]",
+        ("claims", "claims 18 21 --lang ko", "claims --html claims.html --lang both"),
+    ),
+    Command(
+        "reproduce",
+        _reproduce,
+        "reproduce NAME... --data DIR [options]",
+        ("reproduce table4 --data mnist", "reproduce table5 --data cifar --resume"),
+    ),
+)

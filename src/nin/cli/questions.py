@@ -1,0 +1,204 @@
+"""The commands that ask a trained network: `nin predict`, `explain`, `evaluate` and `bench`."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from nin.cli.command import Command
+from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
+from nin.cli.parameters import (
+    AtWork,
+    Data,
+    Divide,
+    FollowLinks,
+    Json,
+    Pictures,
+    Processor,
+    Skip,
+    Top,
+    Words,
+    check_pictures,
+)
+from nin.cli.screen import safe
+from nin.errors import BelowThreshold, UsageError
+from nin.report.spreadsheet import csv_line
+
+
+def _predict(
+    model: AtWork,
+    /,
+    *input: Pictures,
+    json: Json = False,
+    jsonl: Annotated[bool, Parameter(help="Print one JSON object a line, as they come.")] = False,
+    csv: Annotated[bool, Parameter(help="Print CSV, as it comes.")] = False,
+    top: Top = 3,
+    device: Processor = "auto",
+    screen: Words,
+) -> int:
+    """Say what is in pictures, with probabilities, or "unknown"."""
+    from nin.commands import predict
+
+    formats = [name for name, wanted in (("--json", json), ("--jsonl", jsonl), ("--csv", csv)) if wanted]
+    if len(formats) > 1:
+        raise UsageError(f"{' and '.join(formats)} cannot go together; choose one")
+    check_pictures("predict", "INPUT", input, top, screen)
+    predictions = predict.predict(model, input, device=device, say=screen.detail)
+    failed, objects = 0, []
+    for number, prediction in enumerate(predictions):
+        if csv:
+            if number == 0:
+                screen.result(csv_line(csv_header(top)))
+            screen.result(csv_line(csv_cells(prediction, top)))
+        elif jsonl:
+            screen.result(to_json(json_object(prediction, top), indent=None))
+        elif json:
+            objects.append(json_object(prediction, top))
+        elif prediction.error is None:
+            from nin.cli.printed import prediction_line
+
+            screen.result(prediction_line(prediction, top))
+        for note in prediction.notes:
+            screen.note(f"{safe(prediction.file)}: {note}")
+        if prediction.error is not None:
+            failed += 1
+            name = "standard input" if prediction.file == "-" else prediction.file
+            screen.error(f"{name} cannot be read: {prediction.error}")
+    if json:
+        screen.result(to_json(objects))
+    return 1 if failed else 0
+
+
+def _explain(
+    model: AtWork,
+    /,
+    *image: Pictures,
+    out: Annotated[Path | None, Parameter(help="Where the pictures go; by default explained.")] = None,
+    top: Top = 3,
+    json: Json = False,
+    device: Processor = "auto",
+    screen: Words,
+) -> None:
+    """Show where in a picture a network sees each class.
+
+    Writes one PNG a picture with its class maps. They are exact: a class's logit is the mean of its map.
+    """
+    from nin.cli.printed import explanation_line
+    from nin.commands.explain import explaining
+
+    check_pictures("explain", "IMAGE", image, top, screen)
+    objects = []
+    for explanation in explaining(model, image, out=out, top=top, device=device, say=screen.detail):
+        if json:
+            names = ("label", "logit", "probability")
+            classes = [dict(zip(names, values, strict=True)) for values in explanation.classes]
+            objects.append({"file": explanation.file, "png": explanation.png, "classes": classes})
+            objects[-1]["identity_error"] = explanation.identity_error
+        else:
+            screen.note(explanation_line(explanation))
+            screen.result(safe(explanation.png))
+    if json:
+        screen.result(to_json(objects))
+
+
+def _evaluate(
+    model: AtWork,
+    path: Data,
+    /,
+    *,
+    split: Annotated[
+        str | None, Parameter(help="train, validation or test; by default the last, or what is not trained on.")
+    ] = None,
+    fail_under: Annotated[float | None, Parameter(help="Exit with 3 when the accuracy (0 to 1) is lower.")] = None,
+    skip_unreadable: Skip = False,
+    divide: Divide = None,
+    follow_links: FollowLinks = False,
+    json: Json = False,
+    device: Processor = "auto",
+    screen: Words,
+) -> None:
+    """Measure a model on labelled pictures.
+
+    Accuracy with its interval, precision, recall and F1 of every class, the commonest mistakes.
+    """
+    from nin.commands import evaluate
+
+    if fail_under is not None and not 0 <= fail_under <= 1:
+        meant = f"; did you mean {fail_under / 100:g}?" if 1 < fail_under <= 100 else ""
+        raise UsageError(f"--fail-under is {fail_under:g}; expected an accuracy from 0 to 1{meant}")
+    measured = evaluate.evaluate(
+        model,
+        path,
+        split=split,
+        skip_unreadable=skip_unreadable,
+        divide=divide,
+        follow_links=follow_links,
+        device=device,
+    )
+    screen.detail(measured.computed_by)
+    for note in measured.notes:
+        screen.note(f"note: {safe(note)}")
+    for warning in measured.warnings:
+        screen.warn(warning)
+    if json:
+        screen.result(to_json({**measured.to_dict(), "model": model}))
+    else:
+        from nin.cli.printed import evaluation_lines
+
+        screen.result("\n".join(evaluation_lines(measured)))
+    if fail_under is not None and measured.evaluation.accuracy < fail_under:
+        raise BelowThreshold(f"the accuracy {measured.evaluation.accuracy:.4f} is under --fail-under {fail_under:g}")
+
+
+def _bench(
+    *model: Annotated[str, Parameter(help="Model folders, exported .onnx files, or names of models in the package.")],
+    data: Annotated[Path | None, Parameter(help="Labelled pictures to measure the accuracy on, too.")] = None,
+    threads: Annotated[int | None, Parameter(help="Threads to compute with; by default one a core.")] = None,
+    json: Json = False,
+    screen: Words,
+) -> None:
+    """Measure how fast models answer on this machine.
+
+    Milliseconds of single pictures, pictures a second by pictures at a time, sizes; with ONNX Runtime and, where they
+    are installed, with OpenVINO and torch, in turn.
+    """
+    from nin.commands import bench
+
+    found = bench.bench(model, data=data, threads=threads)
+    for name, note in dict.fromkeys((one.model, note) for one in found for note in one.notes):
+        screen.note(f"note: {safe(name)}: {safe(note)}")
+    if json:
+        screen.result(to_json(found))
+        return
+    from nin.cli.printed import bench_lines
+
+    screen.result("\n".join(bench_lines(found)))
+
+
+COMMANDS = (
+    Command(
+        "evaluate",
+        _evaluate,
+        "evaluate MODEL PATH [options]",
+        ("evaluate runs/photos photos", "evaluate runs/photos photos --fail-under 0.9"),
+        alias=("eval", "val"),
+    ),
+    Command(
+        "predict",
+        _predict,
+        "predict MODEL INPUT... [options]",
+        ("predict runs/photos picture.jpg holiday 'scans/*.png'", "predict runs/photos - --json < picture.jpg"),
+    ),
+    Command(
+        "explain",
+        _explain,
+        "explain MODEL IMAGE... [options]",
+        ("explain runs/photos picture.jpg", "explain runs/photos holiday --out maps --top 5"),
+    ),
+)
+BENCH = Command(
+    "bench",
+    _bench,
+    "bench MODEL... [options]",
+    ("bench nin-cifar10", "bench runs/photos photos-int8.onnx --data photos"),
+)

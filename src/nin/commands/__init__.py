@@ -1,0 +1,1 @@
+"""What is done with a trained network, one module a verb; the command line and Python call the same."""

@@ -1,0 +1,66 @@
+"""`nin summary`: what a network of any making costs and sees, layer by layer."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from nin.bundle.folder import read_bundle
+from nin.bundle.shipped import find_model, shipped
+from nin.choices import chosen, expanded, shown
+from nin.errors import UsageError
+from nin.extras import need
+
+if TYPE_CHECKING:
+    from nin.network.anatomy import Anatomy
+
+DEFAULT_INPUTS = {"nin-author-mnist": (1, 28, 28), "nin-author-imagenet": (3, 224, 224)}
+
+
+def summary(network: Any = None, input_size: tuple[int, int, int] | None = None) -> "Anatomy":
+    """Anatomy of a network: how many parameters and multiply-adds each layer has, and what it sees of a picture.
+
+    network: a name ("nin" by default), ours or one it is compared with; a model (as `load`); a NINConfig; or any torch
+    module. It counts for pictures of `input_size` (C, H, W), by default those that the network was made for, which of
+    a torch module nobody knows.
+    """
+    size = chosen("input", input_size, tuple[int, ...] | None)
+    if size is not None and len(size) != 3:
+        raise UsageError(f"--input is {shown(input_size)}; expected (channels, height, width), such as (3, 64, 64)")
+    need("torch")
+    from torch.nn import Module
+
+    from nin.commands.classifier import Classifier
+    from nin.network.anatomy import anatomy
+    from nin.network.config import NINConfig
+
+    network = network.model if isinstance(network, Classifier) else network
+    if isinstance(network, NINConfig):
+        return anatomy(network, size or (network.in_channels, *[max(32, network.min_side)] * 2))
+    if isinstance(network, Module):
+        if size is None and not hasattr(network, "config"):
+            raise UsageError(f"of what pictures? nin.summary({type(network).__name__}(...), (3, 224, 224)) tells")
+        return anatomy(network, size)
+    return _anatomy_by_name(str(chosen("network", "nin" if network is None else network, str)), size)
+
+
+def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Anatomy":
+    from nin.network.anatomy import anatomy
+    from nin.network.architecture import configure, list_models, unknown_network
+    from nin.network.config import NINConfig
+    from nin.network.relatives import RELATIVES
+
+    if name in RELATIVES:
+        relative = RELATIVES[name]
+        try:
+            return replace(anatomy(relative.bare(), input_size or relative.input_size), name=name)
+        except UsageError as error:
+            raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
+    if name not in list_models() and (expanded(name).is_dir() or name in shipped()):
+        bundle = read_bundle(find_model(name))
+        channels, size = bundle.preprocess.channels, bundle.preprocess.size
+        counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
+        return replace(counted, normalisation=bundle.preprocess.in_words())
+    if name not in list_models():
+        raise unknown_network(name, (*list_models(), *RELATIVES))
+    if input_size is None:
+        return anatomy(configure(name), DEFAULT_INPUTS.get(name, (3, 32, 32)))
+    return anatomy(configure(name, in_chans=input_size[0]), input_size)

@@ -1,0 +1,1 @@
+"""How picture files are read: what their first bytes say, and readers for what Pillow does not read safely."""

@@ -1,0 +1,1 @@
+"""The data sets that are understood, a module a format: folders, tables, arrays, shards."""

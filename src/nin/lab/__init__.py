@@ -1,1 +1,0 @@
-"""What shows and explains a run."""

@@ -1,0 +1,250 @@
+"""The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
+
+from contextlib import ExitStack
+from dataclasses import fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nin.artifacts import RunLock, escape_name, make_folder
+from nin.bundle.folder import Bundle
+from nin.choices import option
+from nin.data.augment import Augmentation
+from nin.data.depth import range_note
+from nin.data.formats.digits import open_digits
+from nin.data.sources import Source, open_source
+from nin.data.stream import StreamedImages
+from nin.errors import ArtifactError, Interrupted, ModelError, UsageError
+from nin.network.architecture import NIN
+from nin.network.config import NINConfig
+from nin.run import record
+from nin.run.budget import within_budget
+from nin.run.options import Listener, TrainOptions
+from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
+from nin.run.restart import StartAgain, heed, start_again
+from nin.run.run import Run, RunResult, first_batch
+from nin.run.run_folder import quote
+from nin.run.seen import digests
+from nin.run.transfer import take_weights
+from nin.training import checkpoint, hardware
+from nin.training.distributed import ALONE, Team
+from nin.training.loop import Trainer
+from nin.training.recipes import Recipe
+from nin.training.state import Pictures
+
+
+def start(
+    folder: Path,
+    source: Source,
+    options: TrainOptions,
+    listener: Listener,
+    team: Team = ALONE,
+    begin: Bundle | None = None,
+    network: NINConfig | None = None,
+) -> RunResult:
+    """Plan, decode and train from the first step, with the weights of `begin` and the network that is given, if any.
+
+    `folder` is made when everything is ready.
+    """
+    for note in source.notes:
+        listener.note(note)
+    chosen = {option(name): value for name, value in record.chosen_options(options).items()}
+    team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
+    machine = hardware.choose(options.device, options.threads, options.precision, team)
+    with hardware.applied(machine):
+        return _begin(folder, source, options, machine, listener, team, begin, network)
+
+
+def _begin(
+    folder: Path,
+    source: Source,
+    options: TrainOptions,
+    machine: hardware.Hardware,
+    listener: Listener,
+    team: Team,
+    begin: Bundle | None,
+    network: NINConfig | None,
+) -> RunResult:
+    """`start`, once it is known what computes."""
+    plan = make_plan(source, options, begin, network)
+    if plan.preprocess.value_range is not None:
+        listener.note(range_note(plan.preprocess.value_range))
+    run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
+    run = within_budget(run, listener)
+    if begin is not None:
+        listener.note(take_weights(run.trainer.model, begin, source.classes))
+    with ExitStack() as stack:
+        if team.first:
+            _lock(stack, make_folder(folder), listener)
+            record.clear(folder)
+            record.begin(run, first_batch(run), listener)
+            if team.world > 1:
+                checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
+        return _advance(run, listener)
+
+
+def _lock(stack: ExitStack, folder: Path, listener: Listener) -> None:
+    """Hold the folder's lock until the stack unwinds; note where its file system has none."""
+    lock = stack.enter_context(RunLock(folder))
+    if lock.note:
+        listener.note(lock.note)
+
+
+def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
+    """Whether `folder` holds an intact checkpoint of a run with these pictures and options."""
+    try:
+        about = checkpoint.newest(folder)[0][2]
+    except (ModelError, ArtifactError):
+        return False
+    stream = {"stream": about["options"].get("stream")}  # the run may have decided that itself
+    return bool(
+        about["fingerprint"] == source.fingerprint and about["options"] == {**record.chosen_options(options), **stream}
+    )
+
+
+def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | None = None) -> RunResult:
+    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have.
+
+    moved: where the pictures lie now, if not where they lay when the run began; the run records it.
+    """
+    (tensors, position, about), notes = checkpoint.load_together(folder, team)
+    for note in notes:
+        listener.note(note)
+    options = TrainOptions(**{**about["options"], "out": folder})
+    plan = Plan(
+        checkpoint.preprocess_of(tensors, about), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
+    )
+    source = _reopen(folder, about, options, moved)
+    before = {"ranks": 1, **about["numerics"]}
+    machine = hardware.Hardware(**{f.name: before[f.name] for f in fields(hardware.Hardware)})
+    if machine.ranks != team.world:
+        threads = options.threads or hardware.default_threads(team)
+        machine = hardware.choose(machine.device, threads, machine.precision, team)
+    now = hardware.numerics(machine)
+    changed = [key for key, value in before.items() if now.get(key) != value]
+    if changed:
+        listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
+    with hardware.applied(machine):
+        run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)
+        checkpoint.restore(run.trainer, tensors, position)
+        return _go_on(run, listener, moved)
+
+
+def _go_on(run: Run, listener: Listener, moved: Path | None) -> RunResult:
+    """`go_on`, once the run stands where it stood."""
+    with ExitStack() as stack:
+        if run.trainer.team.first:
+            _lock(stack, run.folder, listener)
+            if moved is not None:
+                record.arguments(run)
+                checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
+        listener.begin(record.about(run))
+        if run.trainer.finished:
+            more = record.train_on(run)
+            more = f"; to train more, begin with its weights: {more}" if more else ""
+            listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
+        return _advance(run, listener)
+
+
+def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:
+    """The data set that a run began with, where it lay or to where it has moved; no path means the built-in digits."""
+    path, again = about["path"], quote(folder)
+    if path is None:
+        if moved is not None:
+            raise UsageError(f"the run in {folder} is of the built-in digits; leave out {escape_name(moved)}")
+        return open_digits(options.seed)
+    if moved is None and not Path(path).exists():
+        raise UsageError(
+            f"the pictures of the run are no longer at {escape_name(path)}; say where they are now: "
+            f"nin train NEWPATH --resume {again}"
+        )
+    place = path if moved is None else str(moved)
+    source = open_source(place, seed=options.seed, holdout=options.holdout, reading=options.reading)
+    if source.fingerprint != about["fingerprint"]:
+        raise ModelError(f"the pictures in {escape_name(place)} are not those the run began with; start a new run")
+    return source
+
+
+def _recipe(values: dict[str, Any]) -> Recipe:
+    steps = tuple(values.get("steps", ()))
+    return Recipe(**{**values, "steps": steps, "augmentation": Augmentation(**values["augmentation"])})
+
+
+def _prepare(
+    folder: Path,
+    source: Source,
+    options: TrainOptions,
+    plan: Plan,
+    machine: hardware.Hardware,
+    listener: Listener,
+    stream: bool | None,
+    team: Team,
+) -> Run:
+    """Decode all pictures, or all but those of train, and put the trainer together; the run's options say which."""
+    streams = {name: stream if name == "train" else False for name in source.splits}
+    decoded = {name: decode(source, name, plan, options, listener, streams[name]) for name in source.splits}
+    data = {name: Pictures(d.images, d.labels) for name, d in decoded.items()}
+    held_out = {name: pictures for name, pictures in data.items() if name != "train"}
+    plan = whitened(plan, data["train"].images, options, listener, team)
+    generator = torch.Generator().manual_seed(plan.recipe.seed)
+    model = NIN(plan.network, generator=generator)
+    trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
+    streamed = isinstance(decoded["train"].images, StreamedImages)
+    team.same({"--stream": streamed})
+    shared, parts = None, source.splits
+    if not streamed:
+        shared = {
+            name: shared_pictures(parts["train"], decoded["train"], parts[name], decoded[name]) for name in held_out
+        }
+    known = {name: digests(pictures.images) for name, pictures in data.items() if name != "train" or not streamed}
+    options = replace(options, stream=streamed)
+    kept = {name: decoded[name].kept for name in held_out}
+    return Run(folder, source, options, plan, trainer, held_out, kept, shared, known)
+
+
+def _advance(run: Run, listener: Listener) -> RunResult:
+    """Train to the end, beginning again after a dead start."""
+    while True:
+        try:
+            return _train(run, listener)
+        except StartAgain as again:
+            run = start_again(run, again, listener)
+
+
+def _train(run: Run, listener: Listener) -> RunResult:
+    """Train to the end, or to the user's wish to stop; save after every epoch."""
+    trainer, first, replaced = run.trainer, run.trainer.team.first, 0
+    about = record.checkpoint_about(run)
+    found = partial(heed, run, listener=listener)
+    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=found):
+        if first:
+            checkpoint.save(run.folder, trainer, about)
+            record.epoch(run)
+        listener.epoch(epoch, run.plan.recipe.epochs)
+        replaced = _tell_replaced(run, replaced, listener)
+    if not trainer.finished:
+        trainer.team.close()  # nobody leaves while another still waits for the answer that all stop
+        if first:
+            checkpoint.save(run.folder, trainer, about)
+        at = trainer.position
+        where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
+        raise Interrupted(f"stopped in {where}; continue with: nin train --resume {quote(run.folder)}")
+    trainer.model.load_state_dict(trainer.final_weights())
+    if run.source.kind == "digits" and first:
+        record.demo_pictures(run)
+    return RunResult(**record.finish(run, listener))
+
+
+def _tell_replaced(run: Run, told: int, listener: Listener) -> int:
+    """Note how many unreadable streamed pictures others stand in for, when they are more than `told`; their number."""
+    images = run.trainer.data.images
+    unreadable = images.unreadable if isinstance(images, StreamedImages) else {}
+    if len(unreadable) > told:
+        name, reason = unreadable[min(unreadable)]
+        listener.note(
+            f"{len(unreadable):,} unreadable pictures of train replaced by others of their class, for instance "
+            f"{escape_name(name)} ({reason})"
+        )
+    return len(unreadable)

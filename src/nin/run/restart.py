@@ -1,0 +1,86 @@
+"""What a run does about a dead start: tells it, mends it and begins again, or ends in one line."""
+
+from dataclasses import replace
+
+import torch
+
+from nin.bundle.folder import read_bundle
+from nin.bundle.shipped import find_model
+from nin.errors import DataError, NinError
+from nin.network.architecture import NIN
+from nin.run import record
+from nin.run.options import Listener
+from nin.run.plan import make_recipe
+from nin.run.run import Run
+from nin.run.transfer import take_weights
+from nin.training import checkpoint
+from nin.training.guard import Cause, Diagnosis, Repair, repair
+from nin.training.loop import Trainer
+
+MOST_NOTES = 6  # findings after which a run ends rather than begin again: no start has needed more than three
+ADVICE = {
+    Cause.ONE_CLASS: "give it pictures of at least two classes",
+    Cause.ALIKE: "look at the pictures with nin data check",
+    Cause.FROZEN: "let weights be trained",
+    Cause.LAST_RELU: "begin without --from",
+    Cause.WEIGHTS_SMALL: "choose another --network, and begin without --from",
+    Cause.WEIGHTS_LARGE: "choose another --network, and begin without --from",
+    Cause.RATE_HIGH: "choose a smaller --lr",
+    Cause.RATE_LOW: "choose a larger --lr",
+    Cause.LABELS: "see that every label belongs to its picture",
+}
+
+
+class StartAgain(Exception):
+    """A dead start that can be mended; `line` tells the user."""
+
+    def __init__(self, mended: Repair, line: str) -> None:
+        super().__init__(line)
+        self.mended, self.line = mended, line
+
+
+def heed(run: Run, found: Diagnosis, listener: Listener) -> None:
+    """Note what is no more than a fear; raise StartAgain for what can be mended, DataError or NinError for the rest."""
+    at, options, recipe = run.trainer.position, run.options, run.plan.recipe
+    strict = options.strict or options.recipe != "default"  # mended, it would not be the author's any more
+    if not found.sure or (found.cause is Cause.LABELS and not strict):
+        if not any(found.why in note for note in at.notes):  # later looks find the same
+            _note(run, f"{found}; {ADVICE[found.cause]}" if found.sure else str(found), listener)
+        return
+    usual = make_recipe(
+        len(run.trainer.data), run.plan.preprocess.channels, replace(options, lr=None, epochs=recipe.epochs)
+    ).lr
+    mended = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=options.from_ is None)
+    if mended is None or len(at.notes) >= MOST_NOTES:
+        data = found.cause in (Cause.ONE_CLASS, Cause.ALIKE, Cause.LABELS)
+        raise (DataError if data else NinError)(f"{found}; {ADVICE[found.cause]}")
+    if strict:
+        cause = "--strict" if options.strict else f"--recipe {options.recipe}"
+        raise NinError(f"{found}; start again {mended.how}, or leave out {cause}")
+    raise StartAgain(mended, f"{found}; starting again from step 0 {mended.how}")
+
+
+def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
+    """The run at step 0 with what mends it, recorded in its folder; a resumed run goes on from there."""
+    before, plan = run.trainer, replace(run.plan, network=again.mended.network, recipe=again.mended.recipe)
+    trainer = Trainer(
+        NIN(plan.network, generator=torch.Generator().manual_seed(plan.recipe.seed)),
+        *(before.data, before.validation, plan.preprocess, plan.recipe, before.hardware, before.team),
+    )
+    if run.options.from_ is not None:
+        take_weights(trainer.model, read_bundle(find_model(run.options.from_)), run.source.classes)
+    at = trainer.position
+    at.saves, at.seconds, at.notes = before.position.saves, before.position.seconds, before.position.notes
+    run = replace(run, plan=plan, trainer=trainer)
+    _note(run, again.line, listener)
+    if trainer.team.first:
+        checkpoint.save(run.folder, trainer, record.checkpoint_about(run))
+        record.epoch(run)
+    return run
+
+
+def _note(run: Run, line: str, listener: Listener) -> None:
+    run.trainer.position.notes.append(line)
+    listener.note(line)
+    if run.trainer.team.first:
+        record.arguments(run)

@@ -1,0 +1,63 @@
+"""A run under way, and what a finished one gives back."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nin.data.augment import augment
+from nin.data.randomness import order
+from nin.data.sources import Source
+from nin.data.splits import Arrays
+from nin.run.options import TrainOptions
+from nin.run.plan import Plan
+from nin.training.evaluation import Evaluation
+from nin.training.inputs import to_input
+from nin.training.loop import Trainer
+from nin.training.state import Pictures
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run under way: what it is fed with and what it has been told."""
+
+    folder: Path
+    source: Source
+    options: TrainOptions
+    plan: Plan
+    trainer: Trainer
+    held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
+    kept: dict[str, np.ndarray]  # (N,) int64: where each held-out picture stands in its split
+    shared: dict[str, int] | None  # by split, held-out pictures that are training pictures too; None: not looked for
+    digests: dict[str, np.ndarray]  # of the pictures of each split, but those of a streamed train
+
+    def name(self, split: str, index: int) -> str:
+        """What to call a held-out picture: its file's name, or its number."""
+        part, row = self.source.splits[split], int(self.kept[split][index])
+        return f"{split} {row}" if isinstance(part.stored, Arrays) else Path(part.name(row)).name
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished run: where it lies, how good it is, what to know and what to type next."""
+
+    folder: Path
+    model: Path
+    evaluation: Evaluation
+    split: str
+    warnings: tuple[str, ...]
+    commands: tuple[str, ...]
+    summary: dict[str, Any]
+
+    def __fspath__(self) -> str:
+        """The run folder, so that whatever takes a model's path takes the run itself."""
+        return str(self.folder)
+
+
+def first_batch(run: Run, count: int = 64) -> Pictures:
+    """The first training pictures as the network sees them, augmented; (N, H, W, C) uint8 to look at, N <= `count`."""
+    recipe, pre, data = run.plan.recipe, run.plan.preprocess, run.trainer.data
+    chosen = order(recipe.seed, 0, len(data))[:count]
+    x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
+    return Pictures(pre.show(x.numpy()), data.labels[chosen])

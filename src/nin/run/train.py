@@ -1,0 +1,90 @@
+"""Training as the command line and Python begin it: paths and options are looked at before torch is imported."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nin.bundle.folder import open_bundle
+from nin.choices import path_of, with_choices
+from nin.data.reading import skippable
+from nin.errors import UsageError
+from nin.extras import need
+from nin.run.options import Listener, TrainOptions
+from nin.run.run_folder import run_folder
+
+if TYPE_CHECKING:
+    from nin.data.splits import Source
+    from nin.run.run import RunResult
+    from nin.training.distributed import Team
+
+
+def train_run(
+    path: str | Path, options: TrainOptions | None = None, listener: Listener | None = None, **choices: Any
+) -> "RunResult":
+    """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
+
+    `choices` are fields of TrainOptions: `train_run("photos", epochs=20, width=0.5)`; `network` may be a NINConfig.
+    Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
+    state saved for `resume`.
+    """
+    from nin.network.config import NINConfig
+
+    own = choices["network"] if isinstance(choices.get("network"), NINConfig) else None
+    choices |= {"network": own.name} if own else {}
+    options, path = with_choices(options, choices, TrainOptions), path_of("path", path)
+    if own and (options.from_ or options.width != 1.0):
+        other = "--from" if options.from_ else "--width"
+        raise UsageError(f"--network is a NINConfig, which leaves nothing to {other}; leave one of them out")
+    from nin.data.sources import open_source
+
+    with _team() as team, skippable():
+        source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
+        begin = open_bundle(options.from_) if options.from_ else None
+        again = team and team.place.restarts and _go_on(source, options, team)
+        folder = run_folder(source.path, options, look=not (again or (team and team.rank)))
+        need("torch", "resvg_py")
+        from nin.run.course import go_on, start
+        from nin.training.distributed import ALONE
+
+        if again:
+            return go_on(folder, listener or Listener(), team or ALONE)
+        return start(folder, source, options, listener or Listener(), team or ALONE, begin, own)
+
+
+@contextmanager
+def _team() -> Iterator["Team | None"]:
+    """The processes that torchrun has started beside this one; None for a process alone."""
+    if not {"RANK", "WORLD_SIZE"} & set(os.environ):
+        yield None
+        return
+    need("torch", "resvg_py")
+    from nin.training.distributed import joined
+
+    with joined() as team:
+        yield team
+
+
+def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
+    """Whether torchrun has started a run again that has left a checkpoint: rank 0 looks, for all."""
+    from nin.run.course import begun
+
+    folder = run_folder(source.path, options, look=False)
+    return bool(team.say("yes" if team.first and begun(folder, source, options) else ""))
+
+
+def resume_run(folder: str | Path, listener: Listener | None = None, *, data: str | Path | None = None) -> "RunResult":
+    """Go on with an interrupted run, to the same weights bit for bit as if it had not been interrupted.
+
+    data: where its pictures lie now, if they have moved; refused unless they are those that the run began with.
+    """
+    folder, moved = path_of("folder", folder), None if data is None else path_of("data", data)
+    with _team() as team:
+        if not (team and team.rank) and not folder.is_dir():
+            raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+        need("torch", "resvg_py")
+        from nin.run.course import go_on
+        from nin.training.distributed import ALONE
+
+        return go_on(folder, listener or Listener(), team or ALONE, moved)

@@ -1,0 +1,128 @@
+"""What goes over the wire: requests, answers, and what one client may take (torch-free)."""
+
+import json
+import time
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import unquote
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """What one client, and all together, may take. Seconds and bytes."""
+
+    idle: float = 10.0
+    head: float = 10.0
+    body: float = 30.0
+    work: float = 30.0
+    send: float = 30.0
+    head_bytes: int = 32 * 2**10
+    body_bytes: int = 10 * 2**20
+    headers: int = 100
+    chunks: int = 16_384  # of one body: tiny ones cost time, not memory
+    pipelined: int = 16  # requests sent before the first was answered
+    held_bytes: int = 256 * 2**20  # of all bodies that are here at one time
+    connections: int = 4_096
+
+
+@dataclass(eq=False)
+class Request:
+    """One request; `path` is decoded, `query` is not; `headers` by lower-case name, the last of a name counts."""
+
+    method: str = ""
+    target: str = ""
+    path: str = ""
+    query: str = ""
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytearray = field(default_factory=bytearray)
+    keep: bool = True  # the connection may be used again
+    old: bool = False  # HTTP/1.0: who keeps the connection must say so
+    invited: bool = True  # nobody waits for 100 Continue before the body
+    most: int = 0  # bytes that the body may have; 0 for Bounds.body_bytes
+    began: float = field(default_factory=time.monotonic)
+    refusal: "Response | None" = None  # decided from the head; the body is not kept
+    route: Any = None  # what the application knows of it from its head
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of the body as announced; None for a chunked one; 0 where nothing is announced."""
+        if "transfer-encoding" in self.headers:
+            return None
+        return int(self.headers.get("content-length", 0))
+
+    @property
+    def announced(self) -> bool:
+        """Whether the head says that a body follows, and how its end is found."""
+        return "transfer-encoding" in self.headers or "content-length" in self.headers
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer; `reason` names in one word why a request was refused, for the metrics."""
+
+    status: int
+    body: bytes
+    kind: str = "application/json"
+    headers: tuple[tuple[str, str], ...] = ()
+    reason: str = ""
+
+
+class Refused(Exception):
+    """A request that gets an answer of 400 and more; `why` is said to the client, in one line."""
+
+    def __init__(self, status: int, why: str, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(why)
+        self.response = error(status, why, reason, headers)
+
+
+def json_body(status: int, value: object, **more: Any) -> Response:
+    """An answer in JSON; ValueError for a number that is not finite, which JSON does not have."""
+    body = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(", ", ": "))
+    return Response(status, body.encode("utf-8", "backslashreplace"), **more)
+
+
+def error(status: int, why: str, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """{"error": why}; whoever is refused for want of room is told when to try again."""
+    again = (("Retry-After", "1"),) if status in (429, 503) else ()
+    return json_body(status, {"error": why}, reason=reason, headers=(*again, *headers))
+
+
+class Application(Protocol):
+    """What answers requests."""
+
+    def look(self, request: Request) -> Response | None:
+        """A refusal that needs the head only, before any byte of the body is taken; None to go on."""
+
+    async def handle(self, request: Request) -> Response:
+        """The answer to a complete request."""
+
+    def added(self, request: Request) -> tuple[tuple[str, str], ...]:
+        """Headers that every answer to this request gets, refusals too."""
+
+    def answered(self, request: Request, response: Response, seconds: float) -> None:
+        """Told once for every answer; `seconds` since the first byte of the request."""
+
+
+def locate(request: Request) -> bool:
+    """Fill in path and query from the target; False when there is none in it that can be read."""
+    target = request.target
+    if not target.startswith("/"):
+        _, scheme, rest = target.partition("://")
+        if not scheme and target != "*":
+            return request.method == "CONNECT"
+        target = "/" + rest.partition("/")[2]
+    target = target.partition("#")[0]
+    path, _, request.query = target.partition("?")
+    try:
+        request.path = unquote(path, errors="strict")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def without_offer(draft: Request) -> bytes:
+    """The head of a request as bytes, without Upgrade. Line ends cannot be in it: llhttp has read every part."""
+    lines = [f"{draft.method} {draft.target} HTTP/{'1.0' if draft.old else '1.1'}"]
+    lines += [f"{name}: {value}" for name, value in draft.headers.items() if name != "upgrade"]
+    lines += [] if draft.keep else ["connection: close"]
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
