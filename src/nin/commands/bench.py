@@ -18,7 +18,8 @@ from nin.engine.engine import THREADS, open_engine
 from nin.errors import UsageError
 
 BATCHES = (1, 8, 32, 128)
-ROUNDS, ROUND_SECONDS = 5, 0.2  # every form in turn, so that a busy moment does not fall on one alone
+ROUNDS = 5  # every form in turn, so that a busy moment does not fall on one alone
+ROUND_SECONDS = 0.2
 LATENCIES = 200  # single pictures, whose percentiles are told
 
 
@@ -44,7 +45,8 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
     Each is measured with ONNX Runtime and, where they are installed, with OpenVINO and (a folder) with torch; all forms
     in turn. threads: for all of them; by default as many as there are cores.
     """
-    models, threads = chosen("model", models, tuple[str, ...]), chosen("threads", threads, int | None, THREADS)
+    models = chosen("model", models, tuple[str, ...])
+    threads = chosen("threads", threads, int | None, THREADS)
     data = chosen("data", data, Path | None)
     if not models:
         raise UsageError("no model is named; give model folders, exported .onnx files or names of the package")
@@ -59,7 +61,8 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
 
             forms.append((model, TorchRunner(open_bundle(model), "cpu", threads or forms[0][1].threads)))
     measured = [_measured(model, runner, data) for model, runner in forms] if data else []
-    rates, latencies = _rates([runner for _, runner in forms]), [_latencies(runner) for _, runner in forms]
+    rates = _rates([runner for _, runner in forms])
+    latencies = [_latencies(runner) for _, runner in forms]
     found = []
     for number, (model, runner) in enumerate(forms):
         evaluation = measured[number].evaluation if measured else None
@@ -86,16 +89,20 @@ def _rates(runners: Sequence[Runner]) -> list[dict[int, float]]:
 
 def _rate(runner: Runner, batch: int) -> float:
     images = _pictures(runner, batch)
-    done, spent, started = 0, 0.0, time.perf_counter()
+    done = 0
+    spent = 0.0
+    started = time.perf_counter()
     while spent < ROUND_SECONDS:
         runner.run(images)
-        done, spent = done + batch, time.perf_counter() - started
+        done += batch
+        spent = time.perf_counter() - started
     return done / spent
 
 
 def _latencies(runner: Runner) -> list[float]:
     """Milliseconds of single pictures, after a few that are not counted."""
-    image, found = _pictures(runner, 1), []
+    image = _pictures(runner, 1)
+    found = []
     for _ in range(LATENCIES + LATENCIES // 10):
         started = time.perf_counter()
         runner.run(image)

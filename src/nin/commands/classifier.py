@@ -67,7 +67,9 @@ class Classifier:
 
     def __init__(self, runner: Runner) -> None:
         self.runner = runner
-        self.classes, self.preprocess, self.calibration = runner.classes, runner.preprocess, runner.calibration
+        self.classes = runner.classes
+        self.preprocess = runner.preprocess
+        self.calibration = runner.calibration
 
     @property
     def model(self) -> Any:
@@ -121,10 +123,12 @@ class Classifier:
                 yield self._answer(name, answers, next(rows), ms, found[1])
 
     def _answer(self, name: str, answers: Answers, row: int, ms: float, notes: tuple[str, ...]) -> Prediction:
-        probabilities, distance = answers.probabilities[row], answers.distance(row)
+        probabilities = answers.probabilities[row]
+        distance = answers.distance(row)
         ranked = tuple((self.classes[i], float(probabilities[i])) for i in np.argsort(-probabilities, kind="stable"))
         label, score = ranked[0]
-        unknown, unlike = self.calibration.is_unknown(score, distance), self.calibration.is_unlike(distance)
+        unknown = self.calibration.is_unknown(score, distance)
+        unlike = self.calibration.is_unlike(distance)
         return Prediction(name, label, score, unknown, ranked, ms, notes=notes, unlike=unlike)
 
     def see(self, picture: Any, name: str | None = None) -> "Example":
@@ -143,7 +147,8 @@ class Classifier:
         probabilities = self.probabilities(images)
         if isinstance(images, StreamedImages):
             left_out = list(images.unreadable)
-            probabilities, labels = np.delete(probabilities, left_out, 0), np.delete(labels, left_out)
+            probabilities = np.delete(probabilities, left_out, 0)
+            labels = np.delete(labels, left_out)
         return evaluate_probabilities(probabilities, labels, self.classes)
 
 

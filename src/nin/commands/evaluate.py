@@ -65,10 +65,13 @@ def evaluate(
     are known by their pixels. What is measured is in the result's `notes`, training pictures in its `warnings`.
     `divide` and `follow_links` say how `data` is read, as for `train`.
     """
-    split, skip_unreadable = chosen("split", split, str | None), chosen("skip_unreadable", skip_unreadable, bool)
-    data, device = path_of("data", data), chosen("device", device, Device)
+    split = chosen("split", split, str | None)
+    skip_unreadable = chosen("skip_unreadable", skip_unreadable, bool)
+    data = path_of("data", data)
+    device = chosen("device", device, Device)
     reading = reading_of(divide, follow_links)
-    opened, seen = partial(classifier, model, device), pictures_seen_by(model)
+    opened = partial(classifier, model, device)
+    seen = pictures_seen_by(model)
     with skippable():
         return measure_on(opened, data, split=split, skip_unreadable=skip_unreadable, reading=reading, seen=seen)
 

@@ -55,8 +55,10 @@ def explaining(
     say: Callable[[str], None] = lambda _: None,
 ) -> Iterator[Explanation]:
     """`explain`, a picture at a time: each is written when it is asked for."""
-    folder, top = path_of("out", "explained" if out is None else out), chosen("top", top, int, TOP)
-    device, named = chosen("device", device, Device), named_pictures(pictures)
+    folder = path_of("out", "explained" if out is None else out)
+    top = chosen("top", top, int, TOP)
+    device = chosen("device", device, Device)
+    named = named_pictures(pictures)
     at_work = classifier(model, device)
     say(at_work.runner.in_words())
     return explanations(at_work, named, folder, top)

@@ -18,7 +18,8 @@ def predict(
     (H, W, C) and tensors (C, H, W); a list or generator of these, see nin.data.given. Answers come as they are asked
     for, the first ones are computed now. `say` is told what computes.
     """
-    device, named = chosen("device", device, Device), named_pictures(pictures)
+    device = chosen("device", device, Device)
+    named = named_pictures(pictures)
     at_work = classifier(model, device)
     say(at_work.runner.in_words())
     return at_work.answer(named)

@@ -29,7 +29,9 @@ from nin.network.config import NINConfig
 from nin.run.options import ExportOptions
 from nin.version import __version__
 
-PROVEN, CALIBRATED, GATED = 64, 512, 10_000  # pictures: of the proof, for the ranges, for the gate
+PROVEN = 64  # pictures on which the file is compared with torch
+CALIBRATED = 512  # training pictures from which eight bits get their ranges
+GATED = 10_000  # unseen pictures on which eight bits may lose no accuracy
 CROPS = (17, 33, 64, 100, 224, 333)  # sides of what is cut out of the photographs where there are no other pictures
 
 
@@ -56,7 +58,8 @@ class Material:
 
 def export_bundle(bundle: Bundle, options: ExportOptions) -> Export:
     """Make the file, prove it, and only then write it and its certificate; see `nin.export`."""
-    own, bundle = bundle.preprocess.size, _sized(bundle, options.size)
+    own = bundle.preprocess.size
+    bundle = _sized(bundle, options.size)
     path, certificate = _places(bundle, options)
     material = _material(bundle, options)
     runner = TorchRunner(bundle, "cpu")

@@ -56,7 +56,8 @@ def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Ana
             raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
     if name not in list_models() and (expanded(name).is_dir() or name in shipped()):
         bundle = read_bundle(find_model(name))
-        channels, size = bundle.preprocess.channels, bundle.preprocess.size
+        channels = bundle.preprocess.channels
+        size = bundle.preprocess.size
         counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))
         return replace(counted, normalisation=bundle.preprocess.in_words())
     if name not in list_models():

@@ -24,7 +24,9 @@ class TorchRunner:
 
     def __init__(self, bundle: Bundle, device: str = "auto", threads: int | None = None) -> None:
         self.name = str(bundle.folder)
-        self.classes, self.preprocess, self.calibration = bundle.classes, bundle.preprocess, bundle.calibration
+        self.classes = bundle.classes
+        self.preprocess = bundle.preprocess
+        self.calibration = bundle.calibration
         self.likeness = bundle.likeness
         self.hardware = hardware.choose(device, threads, "float32")
         self.threads = self.hardware.threads

@@ -20,7 +20,8 @@ def confusion_svg(evaluation: Evaluation, classes: Sequence[str]) -> str:
 
     Right answers are blue, mistakes orange. Cells without an answer are left out above 25 classes.
     """
-    k, counts = len(classes), evaluation.confusion
+    k = len(classes)
+    counts = evaluation.confusion
     compact = k > COMPACT_ABOVE
     cell = max(4.0, min(15.0, 840 / k)) if compact else 60.0 if k <= 4 else 44.0 if k <= 12 else 36.0
     size = min(9.5, 0.95 * cell) if compact else 12.0
@@ -39,11 +40,14 @@ def confusion_svg(evaluation: Evaluation, classes: Sequence[str]) -> str:
             if not count and compact:
                 continue
             hint = f"true {classes[i]}, predicted {classes[j]}: {count:,} ({percent(count / total)} of the row)"
-            x, y, colour = margin + j * cell, margin + i * cell, "accent" if i == j else "warm"
+            x = margin + j * cell
+            y = margin + i * cell
+            colour = "accent" if i == j else "warm"
             gap = 0.5 if compact else 1.0
             drawn.append(box(x + gap, y + gap, cell - 2 * gap, cell - 2 * gap, colour, shade(count / total), hint))
             if not compact:
-                small, ink = 12.0 if count < 10_000 else 9.0, "ink" if count else "muted"
+                small = 12.0 if count < 10_000 else 9.0
+                ink = "ink" if count else "muted"
                 drawn.append(text(x + cell / 2, y + cell / 2 + small * 0.36, count, "middle", ink, small))
     drawn += [
         stroke(margin, margin - 1, margin + side, margin - 1),

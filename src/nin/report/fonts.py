@@ -75,7 +75,8 @@ def has(path: Path, character: str) -> bool:
     font = _probe(path)
     if font is None:
         return False
-    drawn, box = font.getmask(character), font.getmask(_NOWHERE)
+    drawn = font.getmask(character)
+    box = font.getmask(_NOWHERE)
     return character.isspace() or (drawn.size, bytes(drawn)) != (box.size, bytes(box))
 
 
@@ -96,7 +97,8 @@ def drawable(text: str) -> tuple[str, Path | None]:
 
     None stands for Pillow's own font, where neither matplotlib nor a font with Hangul is installed.
     """
-    text, known = escape_name(text), files()
+    text = escape_name(text)
+    known = files()
     if not known:
         return text, None
     best = max(known, key=lambda path: sum(has(path, c) for c in text))  # the first wins when equal

@@ -49,7 +49,8 @@ def shorten(text: str, most: int) -> str:
     text = escape_name(text)
     if columns(text) <= most:
         return text
-    head, tail = "", ""
+    head = ""
+    tail = ""
     while columns(head + tail) < most - 1:
         if len(head) <= 2 * len(tail):
             head += text[len(head)]

@@ -224,7 +224,8 @@ def _bar(share: float) -> Markup:
 
 
 def _confusion(report: Report) -> Markup:
-    e, classes = report.evaluation, report.classes
+    e = report.evaluation
+    classes = report.classes
     pairs = most_confused(e, 20 if len(classes) > COMPACT_ABOVE else 5)
     items = [
         tag(
@@ -335,7 +336,8 @@ def _seen(example: Example, classes: Sequence[str]) -> Markup:
 
 def _map(example: Example, index: int, label: str, limit: float) -> Markup:
     assert example.maps is not None
-    values, logit = example.maps[index], float(example.logits[index])
+    values = example.maps[index]
+    logit = float(example.logits[index])
     mean = float(np.mean(values, dtype=np.float64))
     sign = "=" if is_mean(values, logit) else "≠"
     smooth = _image(overlay(example.pixels, values, limit), f"class map of {label} over {example.name}")

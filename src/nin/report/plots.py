@@ -19,7 +19,8 @@ from nin.report.markup import percent
 from nin.report.page import Example
 from nin.report.svg import LIGHT
 
-INK, MUTED = LIGHT["ink"], LIGHT["muted"]
+INK = LIGHT["ink"]
+MUTED = LIGHT["muted"]
 TILES = 64  # most pictures on one sheet
 
 
@@ -43,7 +44,8 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     if not shown:
         raise DataError("there is no picture to put on the sheet; at least one is needed")
     across = min(8, math.ceil(math.sqrt(len(shown))))
-    tile, gap = 128, 12
+    tile = 128
+    gap = 12
     said = [fonts.wrapped(caption, 13, tile, 2) for _, caption in shown]
     line = 6 + 17 * max(map(len, said))
     down = math.ceil(len(shown) / across)
@@ -62,7 +64,9 @@ def category_maps_png(pixels: Sequence[NDArray[np.uint8]], maps: NDArray[np.floa
 
     pixels: N of (H, W, C) uint8; maps: (N, K, h, w); classes: K names, written above the columns.
     """
-    side, gap, head = 64, 4, 18
+    side = 64
+    gap = 4
+    head = 18
     count = maps.shape[1]
     sheet = Image.new("RGB", ((count + 1) * (side + gap) + gap, len(pixels) * (side + gap) + gap + head), "white")
     for column, label in enumerate(("picture", *classes)):
@@ -70,7 +74,8 @@ def category_maps_png(pixels: Sequence[NDArray[np.uint8]], maps: NDArray[np.floa
     for row, (picture, one) in enumerate(zip(pixels, maps, strict=True)):
         top = head + gap + row * (side + gap)
         sheet.paste(Image.fromarray(sized(picture, side)), (gap, top))
-        least, most = np.quantile(one, 0.9), float(one.max())
+        least = np.quantile(one, 0.9)
+        most = float(one.max())
         kept = np.where(one >= least, one, 0.0).clip(0)
         for column, values in enumerate(kept, 1):
             shade = 255 - (255 * values / most if most > 0 else 0 * values)
@@ -93,7 +98,9 @@ def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes
         raise ModelError(f"there are no class maps for {example.name}; the network must end in global average pooling")
     best = np.argsort(-example.probabilities, kind="stable")[: max(1, top)]
     limit = limit_of(example.maps[best])
-    side, gap, words = 224, 20, 50
+    side = 224
+    gap = 20
+    words = 50
     picture = Image.fromarray(sized(example.pixels, side))
     width, height = picture.size
     step = max(width, 150) + gap
@@ -105,7 +112,9 @@ def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes
     _scale(sheet, (gap, gap + height + words + gap), step - gap, limit)
     for place, index in enumerate(best, start=1):
         x, y = gap + place * step, gap
-        values, logit, chance = example.maps[index], float(example.logits[index]), float(example.probabilities[index])
+        values = example.maps[index]
+        logit = float(example.logits[index])
+        chance = float(example.probabilities[index])
         proof = f"logit {logit:.3f} {'=' if is_mean(values, logit) else '≠'} mean of map"
         sheet.paste(Image.fromarray(overlay(example.pixels, values, limit, side)), (x, y))
         fonts.write(sheet, (x, y + height + 6), f"{percent(chance)}  {classes[index]}", 14, INK, step - gap)

@@ -154,7 +154,9 @@ def results_svg(history: Sequence[Mapping[str, Any]]) -> Markup:
 
 def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]) -> Markup:
     """Charts in a row, each with its title and, where it has several curves, their names; (title, curves, shares)."""
-    width, height, head, gap = 320.0, 200.0, 34.0, 16.0
+    width, height = 320.0, 200.0  # of one chart
+    head = 34.0  # for the titles
+    gap = 16.0
     drawn: list[Markup] = [box(0, 0, len(charts) * (width + gap) + gap, height + head + gap, "paper")]
     for place, (title, lines, share) in enumerate(charts):
         left = gap + place * (width + gap)
@@ -179,7 +181,8 @@ def dropout_svg(curves: Mapping[str, Sequence[Mapping[str, float]]]) -> Markup:
             lines.append(Curve(f"{name}, {key[:-6]}", epochs, [row[key] for row in rows], colour, dashed))
         names.append(text(16, 20 + 16 * len(names), name, "start", colour, 12))
     names.append(text(320, 20, "test error, %; dashed: training", "end"))
-    head, label = 16.0 * len(names), "Training and test error over the epochs"
+    head = 16.0 * len(names)
+    label = "Training and test error over the epochs"
     chart = tag("g", line_chart(label, lines), transform=f"translate(8 {head:g})")
     return svg(336, 208 + head, label, box(0, 0, 336, 208 + head, "paper"), *names, chart)
 
@@ -197,21 +200,26 @@ def _curve(line: Curve, places: list[tuple[float, float]]) -> Markup:
 
 def reliability_svg(evaluation: Evaluation) -> Markup:
     """Accuracy over stated confidence in 15 bins, the ideal as a diagonal, how many answers each bin holds below it."""
-    left, top, side, below = 48.0, 10.0, 260.0, 44.0
+    left, top = 48.0, 10.0
+    side = 260.0  # of the square diagram
+    below = 44.0  # height of the bars that count the answers
     bottom = top + side
     most = max(b.count for b in evaluation.bins)
     drawn: list[Markup] = []
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
-        y, x = bottom - share * side, left + share * side
+        x = left + share * side
+        y = bottom - share * side
         drawn += [stroke(left, y, left + side, y), text(left - 6, y + 4, f"{share:.0%}", "end")]
         drawn.append(text(x, bottom + below + 32, f"{share:.0%}", "middle"))
     drawn.append(stroke(left, bottom, left + side, top, "ink", "4 3"))
     for b in evaluation.bins:
         if not b.count:
             continue
-        x, width = left + b.low * side + 1, (b.high - b.low) * side - 2
+        x = left + b.low * side + 1
+        width = (b.high - b.low) * side - 2
         hint = f"{b.count:,} answers with {b.low:.0%} to {b.high:.0%} confidence: {percent(b.accuracy)} are right"
-        stated, right = bottom - b.confidence * side, bottom - b.accuracy * side
+        stated = bottom - b.confidence * side
+        right = bottom - b.accuracy * side
         drawn.append(box(x, right, width, b.accuracy * side, "accent", 0.75, hint))
         drawn.append(box(x, stated - 1.5, width, 3, "warm", 1.0, hint))
         tall = max(1.0, b.count / most * below)

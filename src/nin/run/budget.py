@@ -16,7 +16,8 @@ from nin.run.run import Run
 from nin.training.loop import EVALUATION_BATCH, Trainer
 from nin.training.recipes import Recipe
 
-STEPS, FEWEST = 12, 3  # most and least steps that are timed; the first is not counted: it makes what later ones use
+STEPS = 12  # most steps that are timed
+FEWEST = 3  # least; the first is not counted: it allocates what later ones use
 SHARE = 0.05  # of the budget: no further step is timed then
 PLANNED = 0.9  # of the budget is planned for, so that a slower machine is not over it before the schedule ends; ours
 
@@ -30,7 +31,10 @@ def within_budget(run: Run, listener: Listener) -> Run:
     """The run with as many epochs as --max-time allows, and with the recipe for so many; as it is where it fits."""
     if run.options.max_time is None:
         return run
-    budget, before, recipe, spent = seconds(run.options.max_time), run.trainer, run.plan.recipe, 0.0
+    budget = seconds(run.options.max_time)
+    before = run.trainer
+    recipe = run.plan.recipe
+    spent = 0.0
     for _ in range(2):  # fewer epochs vary the pictures less, which may take less time
         start = time.perf_counter()
         epoch = _epoch_seconds(_new(run, recipe, copy.deepcopy(before.model)), SHARE * budget)
@@ -62,7 +66,8 @@ def _new(run: Run, recipe: Recipe, model: NIN) -> Trainer:
 
 def _epoch_seconds(trainer: Trainer, most: float) -> float:
     """Seconds of one epoch with its validation, by rank 0's clock: a few steps are timed, for `most` seconds or so."""
-    rows, size = order(trainer.recipe.seed, 0, len(trainer.data)), trainer.state.batch_size
+    rows = order(trainer.recipe.seed, 0, len(trainer.data))
+    size = trainer.state.batch_size
     times: list[float] = []
     trainer.model.train()
     with torch.random.fork_rng([torch.cuda.current_device()] if trainer.hardware.device == "cuda" else []):
@@ -72,7 +77,8 @@ def _epoch_seconds(trainer: Trainer, most: float) -> float:
             start = time.perf_counter()
             trainer.step(np.take(rows, range(step * size, (step + 1) * size), mode="wrap"))
             times.append(trainer.team.clock(time.perf_counter() - start))
-    start, some = time.perf_counter(), trainer.validation.images[:EVALUATION_BATCH]
+    start = time.perf_counter()
+    some = trainer.validation.images[:EVALUATION_BATCH]
     trainer.logits(some, fast=True)
     validation = trainer.team.clock(time.perf_counter() - start) * len(trainer.validation) / len(some)
     return trainer.state.steps * float(np.median(times[1:])) + validation
@@ -82,13 +88,15 @@ def budget_words(run: Run) -> dict[str, Any]:
     """What args.yaml and the summary say of a budget of time."""
     if run.options.max_time is None:
         return {}
-    allowed, epochs = run.plan.recipe.epochs, full_recipe(run).epochs
+    allowed = run.plan.recipe.epochs
+    epochs = full_recipe(run).epochs
     return {"budget": {"max_time": run.options.max_time, "epochs": allowed, "of_epochs": epochs}}
 
 
 def advice(run: Run) -> dict[str, str]:
     """What to do where too little was learnt, if a budget of time was what ended the training."""
-    done, epochs = run.trainer.position.epoch, full_recipe(run).epochs
+    done = run.trainer.position.epoch
+    epochs = full_recipe(run).epochs
     if run.options.max_time is None or done >= epochs:
         return {}
     return {"advice": f"--max-time {run.options.max_time} allowed {done} of {epochs:,} epochs; give it more time"}

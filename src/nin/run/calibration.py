@@ -49,7 +49,8 @@ def with_likeness(run: Run, calibration: Calibration, probabilities: np.ndarray)
     probabilities (N, K): of the validation pictures. None where these are too few to set a threshold by, or the
     training pictures tell nothing.
     """
-    trainer, held_out = run.trainer, run.held_out["validation"]
+    trainer = run.trainer
+    held_out = run.held_out["validation"]
     network = trainer.model, trainer.preprocess, trainer.hardware.device
     right = probabilities.argmax(1) == held_out.labels
     beyond, likeness = fit_known_pictures(*network, trainer.data, held_out, right)

@@ -150,7 +150,8 @@ def _go_on(run: Run, listener: Listener, moved: Path | None) -> RunResult:
 
 def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:
     """The data set that a run began with, where it lay or to where it has moved; no path means the built-in digits."""
-    path, again = about["path"], quote(folder)
+    path = about["path"]
+    again = quote(folder)
     if path is None:
         if moved is not None:
             raise UsageError(f"the run in {folder} is of the built-in digits; leave out {escape_name(moved)}")
@@ -193,7 +194,8 @@ def _prepare(
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
     streamed = isinstance(decoded["train"].images, StreamedImages)
     team.same({"--stream": streamed})
-    shared, parts = None, source.splits
+    shared = None
+    parts = source.splits
     if not streamed:
         shared = {
             name: shared_pictures(parts["train"], decoded["train"], parts[name], decoded[name]) for name in held_out
@@ -215,7 +217,9 @@ def _advance(run: Run, listener: Listener) -> RunResult:
 
 def _train(run: Run, listener: Listener) -> RunResult:
     """Train to the end, or to the user's wish to stop; save after every epoch."""
-    trainer, first, replaced = run.trainer, run.trainer.team.first, 0
+    trainer = run.trainer
+    first = run.trainer.team.first
+    replaced = 0
     about = record.checkpoint_about(run)
     found = partial(heed, run, listener=listener)
     for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=found):

@@ -160,7 +160,8 @@ class ImportOptions:
         text = getattr(self, name)
         if text is None:
             return None
-        low, words = {"mean": 0.0, "std": 1e-6}[name], text.split(",")
+        low = {"mean": 0.0, "std": 1e-6}[name]
+        words = text.split(",")
         try:
             values = tuple(float(word) for word in words)
         except ValueError:

@@ -58,7 +58,8 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
     if begin is not None:
-        channels, wanted = channels_for(begin, options), normalisation_for(begin, options)
+        channels = channels_for(begin, options)
+        wanted = normalisation_for(begin, options)
         height, width = size_for(begin, options, (height, width))
     normalisation: Normalisation = wanted
     if wanted == "gcn-zca":
@@ -217,7 +218,8 @@ def whitened(plan: Plan, train: Images, options: TrainOptions, listener: Listene
     pre = plan.preprocess
     if options.normalise != "gcn-zca" or pre.zca is not None:
         return plan
-    tensors, pictures = {}, len(train)
+    tensors = {}
+    pictures = len(train)
     if isinstance(train, StreamedImages):
         pictures = min(pictures, WHITENED)
     if team.first:

@@ -34,13 +34,15 @@ from nin.training.state import Epoch, Pictures
 from nin.version import __version__
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
-MISTAKES, EXAMPLES = 12, 10  # pictures shown in the report
+MISTAKES = 12  # wrong answers shown in the report
+EXAMPLES = 10  # pictures whose class maps are shown, one a class
 DEMO_PICTURES = "pictures"  # folder of the demo's own example pictures, within its run folder
 
 
 def about(run: Run) -> dict[str, Any]:
     """The run in words: for the screen and for args.yaml."""
-    plan, options = run.plan, {k: str(v) if isinstance(v, Path) else v for k, v in asdict(run.options).items()}
+    plan = run.plan
+    options = {k: str(v) if isinstance(v, Path) else v for k, v in asdict(run.options).items()}
     return {
         "nin": __version__,
         "data": None if run.source.kind == "digits" else str(run.source.path.absolute()),
@@ -96,7 +98,8 @@ def clear(folder: Path) -> None:
 
 def begin(run: Run, first_batch: Pictures, listener: Listener) -> None:
     """Write what is known before the first step: arguments, machine, data, the first batch as the network sees it."""
-    folder, source = run.folder, run.source
+    folder = run.folder
+    source = run.source
     listener.begin(about(run))
     words = arguments(run)
     write_json(folder / "env.json", hardware.environment(run.trainer.hardware))
@@ -152,7 +155,8 @@ def finish(run: Run, listener: Listener) -> dict[str, Any]:
     split = "test" if "test" in evaluations else "validation"
     evaluation = evaluations[split]
     warnings = _warnings(run, evaluations, split)
-    folder, classes = run.folder, run.source.classes
+    folder = run.folder
+    classes = run.source.classes
     summary = _summary(run, evaluations, split, calibration, warnings)
     commands = next_commands(run)
     result = {
@@ -212,7 +216,8 @@ def _warnings(run: Run, evaluations: dict[str, Evaluation], split: str) -> tuple
 def _summary(
     run: Run, evaluations: dict[str, Evaluation], split: str, calibration: Calibration, warnings: tuple[str, ...]
 ) -> dict[str, Any]:
-    trainer, pre = run.trainer, run.plan.preprocess
+    trainer = run.trainer
+    pre = run.plan.preprocess
     facts = anatomy(run.plan.network, (pre.channels, *pre.size))
     return {
         "split": split,
@@ -263,7 +268,8 @@ def _write_model(run: Run, calibration: Calibration, likeness: Likeness | None, 
 
 
 def _write_predictions(run: Run, probabilities: np.ndarray) -> None:
-    pictures, classes = run.held_out["validation"], run.source.classes
+    pictures = run.held_out["validation"]
+    classes = run.source.classes
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(TILES, len(pictures))).astype(int))
     captions = []
     for i in chosen:
@@ -276,7 +282,8 @@ def _write_predictions(run: Run, probabilities: np.ndarray) -> None:
 def _pictures(run: Run, split: str, probabilities: np.ndarray) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """The most confident mistakes, and one picture of each of the first classes, with their class maps."""
     labels = run.held_out[split].labels
-    guesses, sure = probabilities.argmax(1), probabilities.max(1)
+    guesses = probabilities.argmax(1)
+    sure = probabilities.max(1)
     wrong = np.flatnonzero(guesses != labels)
     mistakes = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
     firsts = [np.flatnonzero(labels == label)[:1] for label in np.unique(labels)[:EXAMPLES]]
@@ -286,7 +293,8 @@ def _pictures(run: Run, split: str, probabilities: np.ndarray) -> tuple[tuple[Ex
 def _examples(run: Run, split: str, chosen: np.ndarray, probabilities: np.ndarray) -> tuple[Example, ...]:
     if not len(chosen):
         return ()
-    pictures, trainer = run.held_out[split], run.trainer
+    pictures = run.held_out[split]
+    trainer = run.trainer
     trainer.model.eval()
     seen = class_maps(trainer.model, to_input(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
     return tuple(
@@ -304,7 +312,9 @@ def _examples(run: Run, split: str, chosen: np.ndarray, probabilities: np.ndarra
 
 def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[str, list[tuple[str, str]]]:
     """What the report says of data, network, training and machine."""
-    words, recipe, environment = about(run), run.plan.recipe, hardware.environment(run.trainer.hardware)
+    words = about(run)
+    recipe = run.plan.recipe
+    environment = hardware.environment(run.trainer.hardware)
     height, width = run.plan.preprocess.size
     counts = ", ".join(f"{count:,} {name}" for name, count in words["pictures"].items())
     vary = ", ".join(f"{k} {v:g}" for k, v in asdict(recipe.augmentation).items() if v) or "none"
@@ -353,7 +363,8 @@ def next_commands(run: Run) -> tuple[str, ...]:
             "nin data check YOUR_PICTURES",
             "nin train YOUR_PICTURES",
         )
-    stored, kept = run.source.splits["validation"].stored, run.kept["validation"]
+    stored = run.source.splits["validation"].stored
+    kept = run.kept["validation"]
     example = quote(stored.paths[kept[0]]) if isinstance(stored, Files) else "PICTURE"
     return (
         f"nin predict {quote(run.folder)} {example}",

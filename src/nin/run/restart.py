@@ -36,12 +36,15 @@ class StartAgain(Exception):
 
     def __init__(self, mended: Repair, line: str) -> None:
         super().__init__(line)
-        self.mended, self.line = mended, line
+        self.mended = mended
+        self.line = line
 
 
 def heed(run: Run, found: Diagnosis, listener: Listener) -> None:
     """Note what is no more than a fear; raise StartAgain for what can be mended, DataError or NinError for the rest."""
-    at, options, recipe = run.trainer.position, run.options, run.plan.recipe
+    at = run.trainer.position
+    options = run.options
+    recipe = run.plan.recipe
     strict = options.strict or options.recipe != "default"  # mended, it would not be the author's any more
     if not found.sure or (found.cause is Cause.LABELS and not strict):
         if not any(found.why in note for note in at.notes):  # later looks find the same
@@ -62,7 +65,8 @@ def heed(run: Run, found: Diagnosis, listener: Listener) -> None:
 
 def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
     """The run at step 0 with what mends it, recorded in its folder; a resumed run goes on from there."""
-    before, plan = run.trainer, replace(run.plan, network=again.mended.network, recipe=again.mended.recipe)
+    before = run.trainer
+    plan = replace(run.plan, network=again.mended.network, recipe=again.mended.recipe)
     trainer = Trainer(
         NIN(plan.network, generator=torch.Generator().manual_seed(plan.recipe.seed)),
         *(before.data, before.validation, plan.preprocess, plan.recipe, before.hardware, before.team),
@@ -70,7 +74,9 @@ def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
     if run.options.from_ is not None:
         take_weights(trainer.model, read_bundle(find_model(run.options.from_)), run.source.classes)
     at = trainer.position
-    at.saves, at.seconds, at.notes = before.position.saves, before.position.seconds, before.position.notes
+    at.saves = before.position.saves
+    at.seconds = before.position.seconds
+    at.notes = before.position.notes
     run = replace(run, plan=plan, trainer=trainer)
     _note(run, again.line, listener)
     if trainer.team.first:

@@ -34,7 +34,8 @@ class Run:
 
     def name(self, split: str, index: int) -> str:
         """What to call a held-out picture: its file's name, or its number."""
-        part, row = self.source.splits[split], int(self.kept[split][index])
+        part = self.source.splits[split]
+        row = int(self.kept[split][index])
         return f"{split} {row}" if isinstance(part.stored, Arrays) else Path(part.name(row)).name
 
 
@@ -57,7 +58,9 @@ class RunResult:
 
 def first_batch(run: Run, count: int = 64) -> Pictures:
     """The first training pictures as the network sees them, augmented; (N, H, W, C) uint8 to look at, N <= `count`."""
-    recipe, pre, data = run.plan.recipe, run.plan.preprocess, run.trainer.data
+    recipe = run.plan.recipe
+    pre = run.plan.preprocess
+    data = run.trainer.data
     chosen = order(recipe.seed, 0, len(data))[:count]
     x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
     return Pictures(pre.show(x.numpy()), data.labels[chosen])

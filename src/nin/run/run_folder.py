@@ -23,7 +23,8 @@ def run_folder(data: Path | None, options: TrainOptions, *, look: bool = True) -
     if not os.access(place, os.W_OK | os.X_OK):
         raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
     if place == folder and any(each.name != ".lock" for each in folder.iterdir()) and not options.overwrite:
-        begun, whole = (folder / "args.yaml").is_file(), (folder / "summary.json").is_file()
+        begun = (folder / "args.yaml").is_file()
+        whole = (folder / "summary.json").is_file()
         found = "holds a finished run" if begun and whole else "is not empty"
         ways = "choose another --out, or replace it with --overwrite"
         if begun and whole and data:

@@ -60,7 +60,8 @@ def write_seen(folder: Path, pictures: Mapping[str, np.ndarray], fingerprint: st
 
 def seen_by(bundle: Bundle) -> Seen | None:
     """What is known of the training of a model; None where its folder says nothing of it."""
-    said, folder = bundle.provenance, bundle.folder.resolve()
+    said = bundle.provenance
+    folder = bundle.folder.resolve()
     if not said.get("fingerprint"):
         return None
     pictures: dict[str, np.ndarray] = {}

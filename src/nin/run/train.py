@@ -33,7 +33,8 @@ def train_run(
 
     own = choices["network"] if isinstance(choices.get("network"), NINConfig) else None
     choices |= {"network": own.name} if own else {}
-    options, path = with_choices(options, choices, TrainOptions), path_of("path", path)
+    options = with_choices(options, choices, TrainOptions)
+    path = path_of("path", path)
     if own and (options.from_ or options.width != 1.0):
         other = "--from" if options.from_ else "--width"
         raise UsageError(f"--network is a NINConfig, which leaves nothing to {other}; leave one of them out")
@@ -79,7 +80,8 @@ def resume_run(folder: str | Path, listener: Listener | None = None, *, data: st
 
     data: where its pictures lie now, if they have moved; refused unless they are those that the run began with.
     """
-    folder, moved = path_of("folder", folder), None if data is None else path_of("data", data)
+    folder = path_of("folder", folder)
+    moved = None if data is None else path_of("data", data)
     with _team() as team:
         if not (team and team.rank) and not folder.is_dir():
             raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")

@@ -27,10 +27,13 @@ class CpuSteps:
 
     def step(self, batch: np.ndarray, rate: float) -> tuple[float, int]:
         """As `nin.training.state.Steps.step`."""
-        state, at = self.state, self.state.position
+        state = self.state
+        at = self.state.position
         x, targets, labels = state.varied(rows_of(state, batch))
         own = len(batch[state.team.part(len(batch))])
-        x, targets, labels = x[-own:], targets[-own:], labels[-own:]
+        x = x[-own:]
+        targets = targets[-own:]
+        labels = labels[-own:]
         for group in state.optimizer.param_groups:
             group["lr"] = rate * group["scale"]
 
@@ -45,7 +48,8 @@ class CpuSteps:
         state.team.add_up(*gradients, facts)
         for parameter, gradient in zip(state.trained, gradients, strict=True):
             parameter.grad = gradient
-        loss, norm = facts[0].item(), float(get_total_norm(gradients))
+        loss = facts[0].item()
+        norm = float(get_total_norm(gradients))
         if not math.isfinite(loss + norm):
             return (norm if math.isfinite(loss) else loss), 0
         state.optimizer.step()

@@ -76,7 +76,8 @@ class Team:
 
     def __init__(self, here: Rank | None = None, store: Any = None) -> None:
         self.place = here or Rank()
-        self.rank, self.world = self.place.rank, self.place.world
+        self.rank = self.place.rank
+        self.world = self.place.world
         self.store = store  # torch.distributed's: texts that outlive a lost connection
         self.first = self.rank == 0
 
@@ -243,7 +244,8 @@ def joined() -> Iterator[Team]:
 
 def _meet(here: Rank) -> Any:
     """Connect all ranks: gloo for tensors in memory, NCCL for those on GPUs."""
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    host = os.environ["MASTER_ADDR"]
+    port = int(os.environ["MASTER_PORT"])
     serves = here.rank == 0 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     gpus = torch.cuda.device_count() if dist.is_nccl_available() else 0
     if here.local_rank < gpus:
@@ -279,8 +281,11 @@ class SharedBatchNorm(nn.BatchNorm2d):
 
     def __init__(self, plain: nn.BatchNorm2d, team: Team) -> None:
         super().__init__(plain.num_features, plain.eps, plain.momentum)
-        self.weight, self.bias, self.team = plain.weight, plain.bias, team
-        self.running_mean, self.running_var = plain.running_mean, plain.running_var
+        self.weight = plain.weight
+        self.bias = plain.bias
+        self.team = team
+        self.running_mean = plain.running_mean
+        self.running_var = plain.running_var
         self.num_batches_tracked = plain.num_batches_tracked
 
     def forward(self, x: Tensor) -> Tensor:

@@ -18,7 +18,8 @@ BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", sectio
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution
 LOST = 0.02  # share of the correct answers that "unknown" may cost for their probability; ours
 LOST_UNLIKE = 0.01  # the same for their distance; ours (experiments/2026-11-30-unknown)
-HOTTEST, COLDEST = 20.0, 0.01  # where a temperature is looked for, times the likeliest class's mean lead; ours
+HOTTEST = 20.0  # the highest temperature that is tried, times the likeliest class's mean lead; ours
+COLDEST = 0.01  # the lowest; ours
 EATER = 0.8  # share of the answers above which one class eats all; ours
 LONGER = "train longer or with a smaller learning rate"
 FEW_PICTURES = 100  # under this the 95 % interval is wider than about 20 points; ours
@@ -139,7 +140,8 @@ def wilson_interval(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
     """Interval for a share of which `hits` of `n` were seen (Wilson 1927); good for small n and near 0 or 1."""
     if n < 1 or not 0 <= hits <= n:
         raise DataError(f"{hits} of {n} is no share; an interval needs at least one picture")
-    share, spread = hits / n, z * z / n
+    share = hits / n
+    spread = z * z / n
     centre = (share + spread / 2) / (1 + spread)
     half = z / (1 + spread) * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
     return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
@@ -157,12 +159,15 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     z, y = _checked(logits, labels, "logits")
     z = z - z.max(axis=1, keepdims=True)
-    true, scale = z[np.arange(len(y)), y], -float(z.mean())
+    true = z[np.arange(len(y)), y]
+    scale = -float(z.mean())
     if scale == 0:
         return 1.0
     second = float(np.sort(z, axis=1)[:, -2].mean())
     target = (true.sum() + second / 2) / (len(y) + 1)
-    z, true, target = z / scale, true / scale, target / scale
+    z = z / scale
+    true = true / scale
+    target = target / scale
 
     def slope(log_beta: float) -> float:
         p = softmax(z, float(np.exp(-log_beta)))
@@ -266,7 +271,9 @@ def beyond_chance(confusion: Ints) -> float:
     confusion: (K, K) counts. Mean and variance of sum d[i, p(i)] over permutations p (Hoeffding 1951), d being 1 where
     the truth of picture i is the answer for another; 0 where all answers, or all truths, are one class.
     """
-    true, given, n = confusion.sum(1), confusion.sum(0), int(confusion.sum())
+    true = confusion.sum(1)
+    given = confusion.sum(0)
+    n = int(confusion.sum())
     mean = float((true * given).sum()) / n
     centred = np.eye(len(confusion)) - given[:, None] / n - true[None] / n + mean / n
     variance = float((true[:, None] * given[None] * centred**2).sum()) / max(n - 1, 1)
@@ -313,7 +320,8 @@ def _listed(names: Sequence[str], most: int = 5) -> str:
 
 def _checked(scores: ArrayLike, labels: ArrayLike, what: str) -> tuple[Floats, Ints]:
     """Scores (N, K) float64 and labels (N,) int64, or a DataError that names what is wrong with them."""
-    s, y = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+    s = np.asarray(scores, dtype=np.float64)
+    y = np.asarray(labels)
     if s.ndim != 2 or s.shape[1] < 2:
         raise DataError(f"{what} have the shape {s.shape}; expected (pictures, classes) with at least 2 classes")
     if not len(s):
@@ -335,7 +343,9 @@ def _checked(scores: ArrayLike, labels: ArrayLike, what: str) -> tuple[Floats, I
 
 
 def _class_scores(confusion: Ints, classes: Sequence[str]) -> tuple[ClassScore, ...]:
-    right, true, given = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
+    right = confusion.diagonal()
+    true = confusion.sum(axis=1)
+    given = confusion.sum(axis=0)
     precision = right / np.maximum(given, 1)
     recall = right / np.maximum(true, 1)
     f1 = 2 * right / np.maximum(true + given, 1)  # equals the harmonic mean of the two

@@ -51,7 +51,8 @@ class GpuSteps:
 
     def step(self, batch: np.ndarray, rate: float) -> tuple[float, int]:
         """As `nin.training.state.Steps.step`."""
-        state, at = self.state, self.state.position
+        state = self.state
+        at = self.state.position
         if rate != self._rate:
             self._rate = rate
             for group in state.optimizer.param_groups:
@@ -81,7 +82,8 @@ class GpuSteps:
         """Draw for all pictures what varies them in this epoch."""
         if epoch == self._epoch:
             return
-        recipe, count = self.state.recipe, len(self.state.data)
+        recipe = self.state.recipe
+        count = len(self.state.data)
         for purpose in purposes(recipe.augmentation, self.state.preprocess.channels):
             drawn = torch.from_numpy(draws(recipe.seed, epoch, np.arange(count), purpose))
             if purpose in self._draws:
@@ -93,7 +95,8 @@ class GpuSteps:
     def _learn_rows(self, rows: Tensor) -> Tensor:
         """(B,) int64 -> as `_learn`, from the pictures that are kept here."""
         assert self._images is not None
-        x, labels = self._normalise(self._images[rows]), self._labels[rows]
+        x = self._normalise(self._images[rows])
+        labels = self._labels[rows]
         x = vary(x, self.state.recipe.augmentation, lambda purpose: self._draws[purpose][rows])
         targets = F.one_hot(labels, self.state.classes).float()
         return self._learn(x.contiguous(memory_format=torch.channels_last), targets, labels)

@@ -187,7 +187,8 @@ def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Probe:
         gradients = torch.autograd.grad(loss, list(trained.values())) if trained else ()
     norms = [torch.stack([g.norm(), p.detach().norm()]) for g, p in zip(gradients, trained.values(), strict=True)]
     pulls = dict(zip(trained, torch.stack(norms).tolist() if norms else (), strict=True))
-    layers, broken = [], None
+    layers = []
+    broken = None
     for name, out in seen:
         gradient, weight = pulls.get(f"{name}.weight", (0.0, 1.0))
         dead, spread = _summed_up(out).tolist()
@@ -257,13 +258,16 @@ def diagnose(facts: Probe, history: History) -> Diagnosis | None:
 
 def _data(facts: Probe, history: History) -> Diagnosis | None:
     if history.classes < 2:
-        found, why = "there is nothing to tell apart", "all training pictures have the same label"
+        found = "there is nothing to tell apart"
+        why = "all training pictures have the same label"
         return Diagnosis(Cause.ONE_CLASS, history.step, found, why)
     if facts.input_spread < 1e-6:
-        found, why = "every answer is the same", "all training pictures look the same to the network"
+        found = "every answer is the same"
+        why = "all training pictures look the same to the network"
         return Diagnosis(Cause.ALIKE, history.step, found, why)
     if not facts.trained:
-        found, why = "no weight can change", "all weights are frozen (requires_grad is off)"
+        found = "no weight can change"
+        why = "all weights are frozen (requires_grad is off)"
         return Diagnosis(Cause.FROZEN, history.step, found, why)
     return None
 
@@ -300,7 +304,8 @@ def _no_gradient(facts: Probe, history: History) -> Diagnosis | None:
     silent = next((i for i, layer in enumerate(facts.layers) if layer.dead == 1), None)
     if silent is None:
         return None
-    name, first = facts.layers[silent].name, history.looks[0].logit_spread if history.looks else 0.0
+    name = facts.layers[silent].name
+    first = history.looks[0].logit_spread if history.looks else 0.0
     found = f"all units of {name} are zero for every picture, so no weight gets a gradient"
     clear = silent == 0 or facts.layers[silent - 1].spread >= BLIND * facts.input_spread
     if silent == len(facts.layers) - 1 and clear and first >= FAINT * bool(history.losses):
@@ -332,7 +337,8 @@ def _dying(facts: Probe, history: History) -> Diagnosis | None:
 def _weights(facts: Probe, history: History) -> Diagnosis | None:
     """The pictures are lost on their way through the layers, and the steps so far have not brought them any nearer."""
     features = facts.layers[-2].spread if len(facts.layers) > 1 else facts.input_spread
-    blind, faint = features < BLIND * facts.input_spread, facts.logit_spread < FAINT
+    blind = features < BLIND * facts.input_spread
+    faint = facts.logit_spread < FAINT
     if not (blind or faint) or history.falling:
         return None
     found = f"the logits differ between pictures by {facts.logit_spread:.1g} only" * (facts.logit_spread > 0)

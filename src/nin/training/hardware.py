@@ -143,7 +143,8 @@ def applied(hardware: Hardware) -> Iterator[None]:
     Threads of torch; denormals flushed, which make a processor slow; a GPU's kernels chosen by timing; freed memory
     kept: glibc tells nobody its settings for that, and gets back those that it begins with.
     """
-    flushed, timed = _flushes_denormals(), torch.backends.cudnn.benchmark
+    flushed = _flushes_denormals()
+    timed = torch.backends.cudnn.benchmark
     with threads_used(hardware.threads):
         try:
             torch.set_flush_denormal(True)
@@ -161,7 +162,8 @@ def applied(hardware: Hardware) -> Iterator[None]:
 @contextmanager
 def threads_used(count: int) -> Iterator[None]:
     """Inside `with` torch computes with so many threads, in a forked process with one."""
-    before, wanted = torch.get_num_threads(), 1 if _forked() else count
+    before = torch.get_num_threads()
+    wanted = 1 if _forked() else count
     _prepare_for_forks()
     if wanted == before:
         yield

@@ -81,7 +81,8 @@ def _blur(x: Tensor) -> Tensor:
     """(N, C, H, W) -> the same: each place's Gaussian mean; not by convolution, whose precision devices choose."""
     half = WINDOW // 2
     for axis, pad in ((2, (0, 0, half, half)), (3, (half, half, 0, 0))):
-        padded, side = F.pad(x, pad), x.shape[axis]
+        padded = F.pad(x, pad)
+        side = x.shape[axis]
         x = torch.zeros_like(x)
         for start, weight in enumerate(window()):
             x.add_(padded.narrow(axis, start, side), alpha=weight)

@@ -121,7 +121,8 @@ class Trainer:
 
     def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool], watch: Watch) -> bool:
         """Do the remaining steps of the epoch under way; False when asked to stop before its end."""
-        at, recipe = self.position, self.recipe
+        at = self.position
+        recipe = self.recipe
         batches = self.state.batches(at.epoch)
         expect(
             self.data.images,
@@ -139,9 +140,12 @@ class Trainer:
                     f"{at.step + 1}, at learning rate {self.state.learning_rate():.3g}; start again with a smaller --lr"
                 )
             elapsed = self._elapsed(start)
-            at.step, at.seen = at.step + 1, at.seen + len(batch)
-            at.loss_sum, at.correct = at.loss_sum + loss * len(batch), at.correct + correct
-            at.seconds, at.epoch_seconds = at.seconds + elapsed, at.epoch_seconds + elapsed
+            at.step += 1
+            at.seen += len(batch)
+            at.loss_sum += loss * len(batch)
+            at.correct += correct
+            at.seconds += elapsed
+            at.epoch_seconds += elapsed
             on_step(self._progress(loss))
             if recipe.max_seconds is not None and at.seconds >= recipe.max_seconds:
                 at.stopped = True
@@ -159,7 +163,8 @@ class Trainer:
 
     def restore(self, position: Position, best: dict[str, torch.Tensor]) -> None:
         """Go on from this position; weights and momentum were put in place before."""
-        self.state.position, self.best = position, best
+        self.state.position = position
+        self.best = best
         self.does_steps = None  # what was recorded on a GPU used the momentum of before
 
     def _elapsed(self, start: float) -> float:
@@ -200,17 +205,23 @@ class Trainer:
             dead_classes=int((logits == 0).all(0)[torch.bincount(labels, minlength=self.state.classes) >= FEW].sum()),
         )
         at.history.append(done)
-        at.step, at.seen, at.correct, at.loss_sum, at.epoch_seconds = 0, 0, 0, 0.0, 0.0
+        at.step = 0
+        at.seen = 0
+        at.correct = 0
+        at.loss_sum = 0.0
+        at.epoch_seconds = 0.0
         self._watch(val_loss)
         return done
 
     def _watch(self, val_loss: float) -> None:
         """Early stopping: remember the best epoch; give up after `patience` epochs without a better one."""
-        at, patience = self.position, self.recipe.patience
+        at = self.position
+        patience = self.recipe.patience
         if patience is None:
             return
         if at.best_loss is None or val_loss < at.best_loss:
-            at.best_loss, at.best_epoch = val_loss, at.epoch
+            at.best_loss = val_loss
+            at.best_epoch = at.epoch
             self.best = {name: value.detach().clone() for name, value in self.model.state_dict().items()}
         at.stopped = at.stopped or at.epoch - at.best_epoch >= patience
 

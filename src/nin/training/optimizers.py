@@ -18,7 +18,8 @@ def optimizer_for(model: nn.Module, recipe: Recipe, hardware: Hardware) -> torch
     """
     weights = [p for p in model.parameters() if p.ndim > 1]
     others = [p for p in model.parameters() if p.ndim <= 1]
-    muon, other = recipe.optimizer == "muon", recipe.other_lr / recipe.lr
+    muon = recipe.optimizer == "muon"
+    other = recipe.other_lr / recipe.lr
     normed = any(isinstance(module, nn.BatchNorm2d) for module in model.modules())
     scales = (1.0, other, other, other) if muon else (1.0, recipe.last_rate, recipe.bias_rate, recipe.last_bias_rate)
     groups: list[dict[str, Any]] = [

@@ -74,14 +74,18 @@ class Recipe:
 
 
 # Training pictures shown in a default run; all of these: ours, docs/log.md.
-SMALL_SAMPLES, COLOUR_SAMPLES, GREY_SAMPLES = 300_000, 700_000, 275_000
-FEWEST, MOST = 5, 200  # bounds of the default number of epochs
-SMALL = 10_000  # pictures; a smaller set is seen so often that it must be varied, and its steps are worth more
-LONG, MANY = 20, 200_000  # epochs, pictures shown: from here on a small set profits from moderate, strong variation
+SMALL_SAMPLES = 300_000
+COLOUR_SAMPLES = 700_000
+GREY_SAMPLES = 275_000
+FEWEST = 5  # epochs of a default run
+MOST = 200
+SMALL = 10_000  # pictures; a smaller set is seen so often that it must be augmented, and its steps are worth more
+LONG = 20  # epochs from which a small set profits from moderate augmentation
+MANY = 200_000  # pictures shown from which it profits from strong augmentation
 
 
 def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None = None) -> Recipe:
-    """The recipe of `nin train` for `count` training pictures; small sets are varied more the longer the run.
+    """The recipe of `nin train` for `count` training pictures; small sets are augmented more the longer the run.
 
     flip: whether a mirrored picture is as good as the picture. colour: whether the pictures have colours to vary.
     epochs: as the user wishes, else decided by `count`. Source: ours, docs/log.md.

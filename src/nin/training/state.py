@@ -108,9 +108,12 @@ class State:
         team: Team = ALONE,
     ) -> None:
         self.model = model.to(hardware.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.data, self.validation = data, validation
-        self.preprocess, self.recipe = preprocess, recipe
-        self.hardware, self.team = hardware, team
+        self.data = data
+        self.validation = validation
+        self.preprocess = preprocess
+        self.recipe = recipe
+        self.hardware = hardware
+        self.team = team
         self.classes = int(model.num_classes)  # type: ignore[arg-type]
         self.batch_size = min(recipe.batch_size, len(data))
         if self.batch_size < team.world:
@@ -126,7 +129,8 @@ class State:
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The rows of every step of an epoch, each (B,)."""
-        recipe, count = self.recipe, len(self.data)
+        recipe = self.recipe
+        count = len(self.data)
         if recipe.files is not None:
             files = np.split(np.arange(count), range(recipe.files, count, recipe.files))
             return [file[s : s + self.batch_size] for file in files for s in range(0, len(file), self.batch_size)]
@@ -142,7 +146,8 @@ class State:
 
         A run whose epochs were planned within its budget so goes by steps alone, and resumes bit for bit.
         """
-        at, budget = self.position, self.recipe.max_seconds
+        at = self.position
+        budget = self.recipe.max_seconds
         done = (at.epoch * self.steps + at.step) / (self.recipe.epochs * self.steps)
         return max(done, (at.seconds / budget - SLACK) / (1 - SLACK)) if budget else done
 
@@ -157,7 +162,8 @@ class State:
 
     def varied(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Training pictures `rows` (M,) as they are learnt from (M, C, H, W), their targets (M, K) and labels (M,)."""
-        recipe, at = self.recipe, self.position
+        recipe = self.recipe
+        at = self.position
         x, labels = self.pictures(rows)
         targets = F.one_hot(labels, self.classes).float()
         x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)

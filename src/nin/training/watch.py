@@ -22,7 +22,9 @@ from nin.training.state import State
 
 LAST = 200  # steps; a run that has not started by then is looked at no more
 PROBED = 16  # pictures of a look: nine looks cost less than 1 % of 200 steps of 128; ours
-ASKED, MOST, FEWEST = 10, 150, 100  # classes, and pictures of each, that labels are tried on; least number judged
+ASKED = 10  # classes, the commonest, on whose pictures `related` judges the labels
+MOST = 150  # pictures of each of them
+FEWEST = 100  # pictures without which nothing is judged
 GRID = 8  # places a side of the simple features
 EPOCHS = 3  # all of them with dead classes: such a start is dead; ours, experiments/2026-11-24-author-starts
 SURE = 3.0  # standard deviations above guessing that count as better than guessing
@@ -33,7 +35,8 @@ class Watch:
     """Looks at a run's first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
 
     def __init__(self, state: State, on_finding: OnDiagnosis | None) -> None:
-        self.state, self.on_finding = state, on_finding
+        self.state = state
+        self.on_finding = on_finding
         self._pictures: tuple[Tensor, Tensor] | None = None
 
     def begin(self) -> None:
@@ -43,7 +46,8 @@ class Watch:
 
     def hear(self, loss: float) -> None:
         """The loss of the step just done; the position still stands before it."""
-        losses, step = self.state.position.losses, self._done + 1
+        losses = self.state.position.losses
+        step = self._done + 1
         if self.on_finding is None or step > LAST or len(losses) != step - 1:
             return  # a checkpoint of an older program may have begun without a watch
         losses.append(loss)
@@ -55,7 +59,8 @@ class Watch:
 
     def close(self) -> None:
         """An epoch has ended: has a class been dead in all of them? What ReLU shut may open again, but not for ever."""
-        at, classes = self.state.position, self.state.classes
+        at = self.state.position
+        classes = self.state.classes
         if self.on_finding is None or self._done < LAST or len(at.history) < EPOCHS:
             return
         if all(epoch.dead_classes for epoch in at.history):
@@ -73,7 +78,8 @@ class Watch:
         return step in (LAST, self.state.steps * self.state.recipe.epochs)
 
     def _look(self) -> None:
-        state, at = self.state, self.state.position
+        state = self.state
+        at = self.state.position
         if self._pictures is None:
             x, labels = state.pictures(order(state.recipe.seed, 0, len(state.data))[:PROBED])
             if bool((x == x[:1]).all()):  # perhaps by chance
@@ -89,8 +95,11 @@ class Watch:
             self.on_finding(Diagnosis(**{**told, "cause": Cause(told["cause"])}))
 
     def _history(self, facts: Probe | None = None) -> History:
-        state, at, recipe = self.state, self.state.position, self.state.recipe
-        step, total = len(at.losses), state.steps * recipe.epochs
+        state = self.state
+        at = self.state.position
+        recipe = self.state.recipe
+        step = len(at.losses)
+        total = state.steps * recipe.epochs
         counts = np.bincount(state.data.labels, minlength=state.classes)
         rates = [recipe.rate(s / total) / recipe.lr for s in range(step)]
         return History(
@@ -109,7 +118,8 @@ class Watch:
 
     def _reach(self, facts: Probe, total: int) -> float:
         """Share of its norm that the most pulled layer can move in the whole run: rate by rate, pulled as now."""
-        recipe, model = self.state.recipe, self.state.model
+        recipe = self.state.recipe
+        model = self.state.model
         names = {id(p): name for name, p in model.named_parameters() if p.requires_grad}
         pulls = {f"{layer.name}.weight": max(layer.pull, LEAST_PULL) for layer in facts.layers}
         whole = total * float(np.mean([recipe.rate(share) for share in np.linspace(0, 1, 201)]))
@@ -126,7 +136,8 @@ class Watch:
         return related(self.state.data.images, self.state.data.labels)
 
     def _unseen(self) -> bool:
-        at, labels = self.state.position, self.state.validation.labels
+        at = self.state.position
+        labels = self.state.validation.labels
         if not at.history:
             return False
         return max(row.val_accuracy for row in at.history) <= beyond_guessing(labels)
