@@ -33,17 +33,19 @@ SATELLITES = ("server", "batch", "importers", "claims", "paper")
 ORDER = (*CORE, " ".join(SATELLITES), "cli", " __main__")
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split(" ")}  # "" is nin/__init__.py
 
-TORCH_FREE = (
-    *("nin", "nin.errors", "nin.artifacts", "nin.choices", "nin.extras", "nin.bundle", "nin.bundle.hub", "nin.cli"),
-    *("nin.network.config", "nin.training.evaluation", "nin.report", "nin.report.page", "nin.run.options"),
+TORCH_FREE = (  # which never import torch, not even in a function
+    *("nin.errors", "nin.version", "nin.extras", "nin.artifacts", "nin.choices", "nin.bundle", "nin.bundle.hub"),
+    *("nin.network.config", "nin.training.evaluation", "nin.report", "nin.report.page", "nin.report.plots"),
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
-    "nin.data.whiten",
-    *("nin.engine.engine", "nin.engine.exporter", "nin.engine.protobuf", "nin.run.train", "nin.run.run_folder"),
-    *("nin.commands.classifier", "nin.commands.predict", "nin.commands.explain", "nin.commands.evaluate"),
-    *("nin.commands.bench", "nin.commands.check_data", "nin.commands.doctor", "nin.commands.summary"),
-    *("nin.commands.demo", "nin.commands.export", "nin.importers.import_model", "nin.claims.measure"),
+    *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
+    *("nin.engine.engine", "nin.engine.exporter", "nin.engine.protobuf", "nin.commands.check_data"),
     *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.batch.job", "nin.batch.batch"),
-    "nin.paper.reproduce",
+)
+DOORS = (  # which import torch only in a call that needs it, once it is known that it is installed
+    *("nin", "nin.cli", "nin.cli.app", "nin.run.train", "nin.commands.classifier", "nin.commands.predict"),
+    *("nin.commands.explain", "nin.commands.evaluate", "nin.commands.bench", "nin.commands.doctor"),
+    *("nin.commands.summary", "nin.commands.demo", "nin.commands.export", "nin.importers.import_model"),
+    *("nin.claims.measure", "nin.paper.reproduce"),
 )
 
 THIRD_PARTY = {
@@ -72,6 +74,7 @@ THIRD_PARTY = {
 
 JUNK = {"util", "utils", "common", "helper", "helpers", "misc", "core", "base", "shared", "stuff", "tools", "lib"}
 FILE_LINES, FUNCTION_LINES = 400, 60
+CALLS_FROM_PYTHON = "nin.cli.calls"  # nin.train, resume and batch: what other rooms have, with progress shown
 
 
 def words(text: str) -> list[str]:
@@ -163,11 +166,10 @@ def reached(graph: dict[str, set[str]], start: set[str]) -> set[str]:
 
 
 def torch_faults(texts: dict[str, str], free: tuple[str, ...] = TORCH_FREE) -> list[str]:
-    """Modules that a torch-free one reaches and that import torch; the doors reach all, but lazily (tested below)."""
-    doors = {"nin", "nin.cli"}
+    """Modules that a torch-free one reaches and that import torch."""
     graph = {module: {name for _, name in imports(module, texts, typing_too=False)} for module in texts}
     faults = []
-    for module in set(free) & set(texts) - doors:
+    for module in set(free) & set(texts):
         for name in sorted(reached(graph, {module}) & set(texts)):
             faults += [f"{module} -> {name}" for other in graph[name] if other.split(".")[0] == "torch"]
     return faults
@@ -296,6 +298,19 @@ def doc_faults(module: str, text: str) -> list[str]:
     return faults + [f"{module}.{node.name}: no docstring" for node in public if not ast.get_docstring(node)]
 
 
+def name_faults(texts: dict[str, str]) -> list[str]:
+    """Public classes, functions and modules whose name stands twice in the package: one meaning a word."""
+    places: dict[str, list[str]] = {}
+    packages = {module.rpartition(".")[0] for module in texts}
+    for module, text in texts.items():
+        if module not in packages and not module.endswith("__main__"):
+            places.setdefault(module.rpartition(".")[2] + ".py", []).append(module)
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+                places.setdefault(node.name, []).append(module)
+    return [f"{name}: {', '.join(found)}" for name, found in sorted(places.items()) if len(found) > 1]
+
+
 def swallow_faults(text: str) -> list[str]:
     """Handlers that catch everything and do nothing."""
     return [
@@ -317,10 +332,11 @@ def test_no_module_imports_itself_in_a_circle():
 
 
 def test_torch_free_rooms_name_no_torch():
+    assert set(TORCH_FREE) | set(DOORS) <= set(SOURCES)
     assert torch_faults(SOURCES) == []
 
 
-@pytest.mark.parametrize("module", [name for name in TORCH_FREE if name in SOURCES])
+@pytest.mark.parametrize("module", [*TORCH_FREE, *DOORS])
 def test_torch_free_rooms_live_without_torch(module):
     """Judged by a fresh interpreter in which torch cannot be imported."""
     code = f"import sys; sys.modules['torch'] = None; import {module}"
@@ -353,6 +369,10 @@ def test_nothing_runs_code_from_data():
 def test_only_the_command_line_prints():
     others = {module: text for module, text in SOURCES.items() if room_of(module) not in ("cli", "artifacts")}
     assert [f"{module}:{fault}" for module, text in others.items() for fault in screen_faults(text)] == []
+
+
+def test_no_public_name_stands_twice():
+    assert name_faults({module: text for module, text in SOURCES.items() if module != CALLS_FROM_PYTHON}) == []
 
 
 def test_no_error_is_swallowed():
@@ -534,6 +554,11 @@ def test_the_other_gates_bite():
     assert doc_faults("m", "'x'\ndef f(): pass\ndef _g(): pass\nclass A: 'y'") == ["m.f: no docstring"]
     assert doc_faults("m", "") == ["m: no docstring"]
     assert swallow_faults("try:\n    x\nexcept Exception:\n    pass") == ["3: except Exception"]
+    twice = {"nin.data.cache": "class Facts: ...\ndef _load(): ...", "nin.report.cache": "def load(): ..."}
+    assert name_faults(twice) == ["cache.py: nin.data.cache, nin.report.cache"]
+    other = {"nin.run.train": "async def load(): ...\nclass Facts: ..."}
+    assert [fault.split(":")[0] for fault in name_faults({**twice, **other})] == ["Facts", "cache.py", "load"]
+    assert name_faults({"nin.run": "def f(): ...", "nin.run.run": "class F: ..."}) == []
     assert swallow_faults("try:\n    x\nexcept OSError:\n    pass") == []
 
 

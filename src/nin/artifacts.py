@@ -189,11 +189,6 @@ def read_bytes(path: AnyPath, *, limit: int | None = None, follow: bool = True) 
     return data
 
 
-def sha256_of(path: AnyPath) -> str:
-    """SHA-256 of a file, 64 hexadecimal digits."""
-    return hashlib.sha256(read_bytes(path)).hexdigest()
-
-
 def remove(path: AnyPath) -> None:
     """Remove a file for good; one that is not there is no error."""
     with _refusing(Path(path), "removed"):
@@ -320,16 +315,18 @@ def read_tensors(
     path: AnyPath, *, require_digest: bool = True, limit: int | None = None, follow: bool = True
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Tensors and metadata of a safetensors file, verified; `require_digest=False` admits what other programs wrote."""
-    data = read_bytes(path, limit=limit, follow=follow)
-    end = _end_of_header(data, path)
-    if require_digest or _TENSOR_DIGEST.search(data, 8, end):
-        expect_seal(data, _TENSOR_DIGEST, path, end)
-    return open_tensors(data, path)
+    return open_tensors(read_bytes(path, limit=limit, follow=follow), path, require_digest=require_digest)
 
 
-def open_tensors(data: bytes, name: object) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a safetensors file's content, which the caller has verified; ArtifactError."""
-    end = _end_of_header(data, name)
+def open_tensors(
+    data: bytes, name: object, *, require_digest: bool | None = None
+) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """`read_tensors` of a file's content; require_digest=None: the caller has verified it."""
+    end = 8 + int.from_bytes(data[:8], "little")
+    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
+        raise _damaged(name, "not a safetensors file, or cut short")
+    if require_digest or (require_digest is False and _TENSOR_DIGEST.search(data, 8, end)):
+        expect_seal(data, _TENSOR_DIGEST, name, end)
     try:
         tensors = safetensors.numpy.load(data)
         metadata = dict(json.loads(data[8:end]).get("__metadata__", {}))
@@ -337,13 +334,6 @@ def open_tensors(data: bytes, name: object) -> tuple[dict[str, np.ndarray], dict
         raise _damaged(name, escape_name(error)) from error
     metadata.pop("sha256", None)
     return tensors, metadata
-
-
-def _end_of_header(data: bytes, name: object) -> int:
-    end = 8 + int.from_bytes(data[:8], "little")
-    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
-        raise _damaged(name, "not a safetensors file, or cut short")
-    return end
 
 
 def seal(data: bytes, place: re.Pattern[bytes]) -> bytes:
@@ -372,7 +362,7 @@ def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:
     """The object that `seal_json` wrote, without its digest; `name` is for the message when it was changed."""
     expect_seal(data, _JSON_DIGEST, name, len(data))
     try:
-        value: dict[str, Any] = json.loads(data)  # an object: `_verify` saw that it ends with a brace
+        value: dict[str, Any] = json.loads(data)  # an object: its digest stands before its last brace
     except (ValueError, RecursionError) as error:
         raise _damaged(name, escape_name(error)) from error
     value.pop("sha256", None)

@@ -23,7 +23,6 @@ from nin.artifacts import (
     read_bytes,
     replace_folder,
     seal_json,
-    sha256_of,
     write_bytes,
     write_tensors,
     write_text,
@@ -118,7 +117,7 @@ def write_bundle(
             "calibration": calibration.to_dict(),
             "metrics": dict(metrics),
             "provenance": dict(provenance),
-            "files": {name: sha256_of(new / name) for name in (*FILES, *more)},
+            "files": {name: hashlib.sha256(read_bytes(new / name)).hexdigest() for name in (*FILES, *more)},
         }
         config = {**_hub_config(network, classes, preprocess, licence(provenance), folder), "nin": ours}
         write_bytes(new / CONFIG, seal_json(config))
