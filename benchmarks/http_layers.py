@@ -78,21 +78,24 @@ def serve_aiohttp(port: int) -> None:
 
 
 def serve_own(port: int) -> None:
-    from nin.server.messages import Bounds, Response
+    from nin.server.messages import Checked, ClientLimits, Response
     from nin.server.wire import Connection, Site
 
     class Trivial:
-        def look(self, _request):
-            return None
+        def check(self, request):
+            return Checked(request)
 
-        async def handle(self, request):
+        async def handle(self, request, _match):
             return Response(200, bytes(2**25) if request.path == "/large" else ANSWER)
 
-        def answered(self, request, response, seconds):
+        def added(self, _request):
+            return ()
+
+        def answered(self, request, match, response, seconds):
             pass
 
     async def run():
-        site = Site(Trivial(), Bounds(idle=LIMIT, head=LIMIT, body=LIMIT, send=LIMIT))
+        site = Site(Trivial(), ClientLimits(idle=LIMIT, head=LIMIT, body=LIMIT, send=LIMIT))
         await asyncio.get_running_loop().create_server(lambda: Connection(site), "127.0.0.1", port, backlog=1024)
         await site.watch()
 

@@ -15,15 +15,15 @@ from nin.bundle.card import Calibration
 from nin.data.preprocess import Preprocess
 from nin.engine.engine import Answers
 from nin.errors import ModelError
-from nin.server.handlers import Allowance, Server
+from nin.server.handlers import Capacity, Server
 from nin.server.hot_models import Served
-from nin.server.messages import Bounds
+from nin.server.messages import ClientLimits
 from nin.server.serve import Drawn
 from nin.server.wire import Connection, Site
 
 SIZE = 8
 CLASSES = ("고양이", "dog", "<b>owl</b>")
-QUICK = Bounds(idle=0.6, head=0.6, body=0.6, work=5.0, send=0.6, body_bytes=200_000)
+QUICK = ClientLimits(idle=0.6, head=0.6, body=0.6, work=5.0, send=0.6, body_bytes=200_000)
 
 
 def expected(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -73,14 +73,14 @@ class StandIn:
 class Live:
     """A server that runs in a thread until the end of a `with`."""
 
-    def __init__(self, *engines: StandIn, opener=None, places=None, **allowance) -> None:
+    def __init__(self, *engines: StandIn, opener=None, places=None, **capacity) -> None:
         engines = engines or (StandIn(),)
-        allowance.setdefault("bounds", QUICK)
+        capacity.setdefault("limits", QUICK)
         served = [
             Served(engine.name, (places or {}).get(engine.name, "/nowhere"), engine, (), opener) for engine in engines
         ]
-        self.engines, self.server = engines, Server(served, Drawn(), Allowance(**allowance))
-        self.site = Site(self.server, allowance["bounds"])
+        self.engines, self.server = engines, Server(served, Drawn(), Capacity(**capacity))
+        self.site = Site(self.server, capacity["limits"])
         self.server.connections = lambda: len(self.site.connections)
         self._begun = threading.Event()
 

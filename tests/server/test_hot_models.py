@@ -55,7 +55,7 @@ def test_a_new_model_answers_without_a_failed_request(folder, pictures, caplog):
             else:
                 failed.append(reply)
 
-    with Live(opener(folder), opener=opener, places={"colours": folder}, bounds=replace(QUICK, work=10)) as live:
+    with Live(opener(folder), opener=opener, places={"colours": folder}, limits=replace(QUICK, work=10)) as live:
         clients = [threading.Thread(target=client) for _ in range(4)]
         for thread in clients:
             thread.start()

@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, settings
 from schemathesis import openapi
 
 from live_server import Live, post, statuses
-from nin.server.openapi import REPLIES, WORDS
+from nin.server import handlers
 from nin.server.openapi import openapi as document
-from nin.server.routes import ROUTES
+from nin.server.routes import PREDICT, ROUTES, Operation, Route
 
 HEAVY = os.environ.get("NIN_HEAVY") == "1"
 EXAMPLES = 2_500 if HEAVY else 15  # of every operation
@@ -32,11 +32,31 @@ def served():
 def test_every_route_is_described_and_every_schema_is_one():
     described = {(method.upper(), path) for path, methods in DOCUMENT["paths"].items() for method in methods}
     assert described == {(route.method, route.path) for route in ROUTES}
-    assert {route.name for route in ROUTES} == set(WORDS) == set(REPLIES) | {"home"}
     names = [operation["operationId"] for methods in DOCUMENT["paths"].values() for operation in methods.values()]
     assert len(set(names)) == len(names)
     for schema in DOCUMENT["components"]["schemas"].values():
         jsonschema_rs.Draft202012Validator({**schema, "components": DOCUMENT["components"]})
+
+
+def test_every_route_has_words_and_a_reply():
+    for route in ROUTES:
+        operation = route.operation
+        assert operation.summary and operation.description, route
+        ((status, reply),) = operation.reply.items()
+        assert reply["description"], route
+        if status == "307":  # the way to the page
+            assert reply["headers"]["Location"], route
+        else:
+            assert status == "200" and reply["content"], route
+            assert all(media and content["schema"] for media, content in reply["content"].items()), route
+
+
+@pytest.mark.parametrize("takes", ["nothing", "picture"])
+def test_a_route_without_a_handler_is_refused_when_the_server_is_made(takes, monkeypatch):
+    new = Operation("New", "Nobody answers it.", PREDICT.reply, takes)
+    monkeypatch.setattr(handlers, "ROUTES", (*ROUTES, Route("GET", "/new", new)))
+    with pytest.raises(LookupError, match=r"^GET /new has no handler$"):
+        Live()
 
 
 @schemathesis.serializer(

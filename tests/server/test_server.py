@@ -296,7 +296,7 @@ def test_405_says_what_is_allowed(live):
 def test_every_hostile_picture_gets_its_verdict_and_a_reason(live):
     """R19 over HTTP: what the door for pictures refuses is 422 with its reason, what it reads is 200; quickly."""
     slowest = 0.0
-    with Live(bounds=replace(QUICK, body_bytes=10 * 2**20)) as roomy:
+    with Live(limits=replace(QUICK, body_bytes=10 * 2**20)) as roomy:
         for name, (data, verdict) in corpus().items():
             start = time.monotonic()
             reply = roomy.ask("POST", "/predict", data)

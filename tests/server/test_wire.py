@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from live_server import QUICK, Live, StandIn, drained, post, statuses
+from nin.server.handlers import Match
 from nin.server.messages import Request, Response
 from nin.server.wire import LINGER, SWEEP
 
@@ -246,8 +247,8 @@ def test_a_slow_client_is_closed_by_its_deadline_whatever_it_sends(kind, live):
 
 def test_a_client_that_does_not_take_its_answer_is_cut_off(pictures):
     """Megabytes of answers that nobody reads fill the kernel's buffers; then the deadline of sending counts."""
-    bounds = replace(QUICK, pipelined=1000, idle=20, head=20)
-    with Live(bounds=bounds) as live, socket.socket() as sock:
+    limits = replace(QUICK, pipelined=1000, idle=20, head=20)
+    with Live(limits=limits) as live, socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         sock.connect(("127.0.0.1", live.port))
         sock.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
@@ -266,10 +267,10 @@ def test_a_client_told_to_stay_is_answered_once_more_though_stopping_has_begun(m
     """Stopping begins while a long answer, whose head says nothing of an end, is still being taken."""
     size = 64 * 2**20
 
-    async def long_answer(request: Request) -> Response:
+    async def long_answer(_request: Request, _match: Match) -> Response:
         return Response(200, bytes(size), "text/plain")
 
-    with Live(bounds=replace(QUICK, send=20)) as live, live.connect() as sock, sock.makefile("rb") as answers:
+    with Live(limits=replace(QUICK, send=20)) as live, live.connect() as sock, sock.makefile("rb") as answers:
         with monkeypatch.context() as patch:
             patch.setattr(live.server, "handle", long_answer)
             sock.sendall(GET)
@@ -313,8 +314,8 @@ def test_aborted_uploads_leave_nothing(live, pictures):
 
 
 def test_bodies_of_all_connections_together_have_a_limit(pictures):
-    bounds = replace(QUICK, body=5, held_bytes=300_000)
-    with Live(bounds=bounds) as live:
+    limits = replace(QUICK, body=5, held_bytes=300_000)
+    with Live(limits=limits) as live:
         held = []
         for _ in range(2):
             sock = live.connect()
@@ -331,8 +332,8 @@ def test_bodies_of_all_connections_together_have_a_limit(pictures):
 
 
 def test_too_many_connections_cost_those_that_wait_longest_and_never_a_busy_one(pictures):
-    bounds = replace(QUICK, idle=20, connections=10)
-    with Live(engine := StandIn(), bounds=bounds) as live:
+    limits = replace(QUICK, idle=20, connections=10)
+    with Live(engine := StandIn(), limits=limits) as live:
         engine.gate.clear()
         busy = live.connect()
         busy.sendall(post(pictures[0][1]))
@@ -349,7 +350,7 @@ def test_too_many_connections_cost_those_that_wait_longest_and_never_a_busy_one(
 
 
 def test_an_answer_that_takes_too_long_is_given_up(pictures):
-    with Live(engine := StandIn(), bounds=replace(QUICK, work=0.5)) as live:
+    with Live(engine := StandIn(), limits=replace(QUICK, work=0.5)) as live:
         engine.gate.clear()
         start = time.monotonic()
         answer = live.say(post(pictures[0][1]))

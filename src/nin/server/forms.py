@@ -44,7 +44,9 @@ def read_query(text: str) -> dict[str, str]:
 
 def read_picture_body(request: Request, query: Mapping[str, str]) -> tuple[bytes, dict[str, str]]:
     """The bytes of the picture, and the query with what a form adds; Refused when there is none, or more than one."""
-    body, kind, asked = bytes(request.body), content_kind(request), dict(query)
+    body = bytes(request.body)
+    kind = content_kind(request)
+    asked = dict(query)
     if kind == "multipart/form-data":
         found = _BOUNDARY.search(request.headers["content-type"])
         if found is None:

@@ -28,15 +28,20 @@ class Served:
     """One model under its name. `current` answers; a request keeps the one it began with."""
 
     def __init__(self, name: str, place: str | Path, engine: Engine, seen: Seen, open_model: Opener) -> None:
-        self.name, self.place, self._seen, self._open = name, place, seen, open_model
-        self.engine, self.metadata = engine, describe(name, engine)
+        self.name = name
+        self.place = place
+        self.engine = engine
+        self.metadata = describe(name, engine)
+        self._seen = seen
+        self._open = open_model
         self.current: Batcher
         self._old: set[asyncio.Task[None]] = set()
         self._said = ""  # why the folder could not be used, so that it is said once
 
     def start(self, most: int, metrics: Metrics) -> None:
         """Begin to answer; needs a running loop."""
-        self._most, self._metrics = most, metrics
+        self._most = most
+        self._metrics = metrics
         self.current = Batcher(self.engine, most=most, observe=metrics.batch)
 
     async def watch(self) -> None:
@@ -65,7 +70,8 @@ class Served:
         if engine.digest == self.engine.digest:
             return
         old = self.current
-        self.engine, self.metadata = engine, metadata
+        self.engine = engine
+        self.metadata = metadata
         self.current = Batcher(engine, most=self._most, observe=self._metrics.batch)
         self._metrics.reload(self.name, "done")
         LOG.info("%s: the model was replaced; sha256 %s answers now", name, engine.digest[:12])

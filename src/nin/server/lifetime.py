@@ -18,14 +18,16 @@ from contextlib import suppress
 
 from nin.artifacts import escape_name
 from nin.errors import NinError, UsageError
-from nin.server.handlers import Server
+from nin.server.handlers import Match, Server
 from nin.server.wire import Connection, Site
 
 LOG = logging.getLogger("nin.serve")
-GRACE, FINISH = 0.5, 8.0  # seconds
+GRACE = 0.5  # seconds in which a stopping server answers as before
+FINISH = 8.0  # seconds in which it finishes whatever is under way
 SILENT = 1.0  # seconds without a byte after which a connection without a request is closed: one may be on its way
 SWITCH = 0.0005  # seconds after which a thread gives way: decoding must not keep the sockets waiting (docs/log.md)
-SO_ATTACH_FILTER, BPF_RET = 26, 0x06  # linux/socket.h, linux/bpf_common.h
+SO_ATTACH_FILTER = 26  # linux/socket.h
+BPF_RET = 0x06  # linux/bpf_common.h
 BACKLOG = 1024  # connections that the kernel keeps until they are accepted
 
 
@@ -71,9 +73,10 @@ def url_of(listener: socket.socket) -> str:
 
 async def run_server(server: Server, listener: socket.socket, begun: Callable[[], None]) -> int:
     """Answer until SIGTERM or SIGINT; how many requests were left unanswered. A second signal ends it at once."""
-    loop, stop = asyncio.get_running_loop(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
     sys.setswitchinterval(SWITCH)  # of the process, which is the server's
-    site = Site(server, server.options.bounds)
+    site = Site(server, server.capacity.limits)
     server.connections = lambda: len(site.connections)
     server.start()
 
@@ -96,9 +99,10 @@ async def run_server(server: Server, listener: socket.socket, begun: Callable[[]
     return left
 
 
-async def _drain(server: Server, site: Site, listener: socket.socket, accepting: asyncio.Server) -> int:
+async def _drain(server: Server, site: Site[Match], listener: socket.socket, accepting: asyncio.Server) -> int:
     loop = asyncio.get_running_loop()
-    server.ready, site.draining = False, True
+    server.ready = False
+    site.draining = True
     await asyncio.sleep(GRACE)
     _turn_away(listener)
     arrived = _arrived(listener)

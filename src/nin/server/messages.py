@@ -3,12 +3,15 @@
 import json
 import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from http import HTTPStatus
+from typing import Any, Generic, Protocol, TypeVar
 from urllib.parse import unquote
+
+M = TypeVar("M")  # what an application finds in the head of a request: where the request goes
 
 
 @dataclass(frozen=True)
-class Bounds:
+class ClientLimits:
     """What one client, and all together, may take. Seconds and bytes."""
 
     idle: float = 10.0
@@ -37,11 +40,8 @@ class Request:
     body: bytearray = field(default_factory=bytearray)
     keep: bool = True  # the connection may be used again
     old: bool = False  # HTTP/1.0: who keeps the connection must say so
-    invited: bool = True  # nobody waits for 100 Continue before the body
-    most: int = 0  # bytes that the body may have; 0 for Bounds.body_bytes
+    most: int = 0  # bytes that the body may have; 0 for ClientLimits.body_bytes
     began: float = field(default_factory=time.monotonic)
-    refusal: "Response | None" = None  # decided from the head; the body is not kept
-    route: Any = None  # what the application knows of it from its head
 
     @property
     def length(self) -> int | None:
@@ -67,6 +67,23 @@ class Response:
     reason: str = ""
 
 
+@dataclass(frozen=True)
+class Checked(Generic[M]):
+    """What an application says of a head. match: None where it leads nowhere; refusal: None to go on with the body."""
+
+    match: M | None
+    refusal: Response | None = None
+
+
+@dataclass(eq=False)
+class Received(Request, Generic[M]):
+    """A request as its connection keeps it, with what the application says of its head."""
+
+    match: M | None = None
+    refusal: Response | None = None  # decided from the head; the body is not kept
+    invited: bool = True  # nobody waits for 100 Continue before the body
+
+
 class Refused(Exception):
     """A request that gets an answer of 400 and more; `why` is said to the client, in one line."""
 
@@ -87,19 +104,19 @@ def error(status: int, why: str, reason: str = "", headers: tuple[tuple[str, str
     return json_body(status, {"error": why}, reason=reason, headers=(*again, *headers))
 
 
-class Application(Protocol):
+class Application(Protocol[M]):
     """What answers requests."""
 
-    def look(self, request: Request) -> Response | None:
-        """A refusal that needs the head only, before any byte of the body is taken; None to go on."""
+    def check(self, request: Request) -> Checked[M]:
+        """Where a request goes, and a refusal that needs the head only, before any byte of the body is taken."""
 
-    async def handle(self, request: Request) -> Response:
-        """The answer to a complete request."""
+    async def handle(self, request: Request, match: M) -> Response:
+        """The answer to a complete request that `check` let pass."""
 
     def added(self, request: Request) -> tuple[tuple[str, str], ...]:
         """Headers that every answer to this request gets, refusals too."""
 
-    def answered(self, request: Request, response: Response, seconds: float) -> None:
+    def answered(self, request: Request, match: M | None, response: Response, seconds: float) -> None:
         """Told once for every answer; `seconds` since the first byte of the request."""
 
 
@@ -118,6 +135,16 @@ def locate(request: Request) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def head_of(response: Response, more: tuple[tuple[str, str], ...], connection: str, date: bytes) -> bytes:
+    """The head of an answer as bytes, with more headers than its own; `connection` says what becomes of that, or ""."""
+    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
+    lines += [f"Content-Type: {response.kind}", f"Content-Length: {len(response.body)}"]
+    lines += [f"{name}: {value}" for name, value in more]
+    lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
+    lines += [f"Connection: {connection}"] if connection else []
+    return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", date, b"\r\n\r\n"))
 
 
 def without_offer(draft: Request) -> bytes:

@@ -43,7 +43,8 @@ class Metrics:
         self.requests: Counter[tuple[str, int]] = Counter()  # (route, status)
         self.rejected: Counter[str] = Counter()  # why
         self.reloads: Counter[tuple[str, str]] = Counter()  # (model, done or failed)
-        self.seconds, self.batches = Histogram(SECONDS), Histogram(PICTURES)
+        self.seconds = Histogram(SECONDS)
+        self.batches = Histogram(PICTURES)
 
     def request(self, route: str, status: int, seconds: float, reason: str) -> None:
         """One answer went out."""

@@ -24,7 +24,9 @@ class Batcher:
     """Asks an engine for many at once. `most`: pictures of one batch; `observe` hears the size of every batch."""
 
     def __init__(self, engine: Engine, *, most: int, observe: Callable[[int], None]) -> None:
-        self.engine, self.most, self._observe = engine, most, observe
+        self.engine = engine
+        self.most = most
+        self._observe = observe
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="nin-engine")
         self._waiting: deque[_Item] = deque()
         self._coming = 0  # requests whose pictures are being decoded

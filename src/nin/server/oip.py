@@ -54,7 +54,8 @@ def version_of(engine: Engine) -> str:
 def describe(name: str, engine: Engine) -> dict[str, Any]:
     """The model's metadata. Pictures may have any size; -1 stands for what varies."""
     height, width = (int(side) for side in _map_size(engine))
-    classes, channels = len(engine.classes), engine.preprocess.channels
+    classes = len(engine.classes)
+    channels = engine.preprocess.channels
     return {
         "name": name,
         "versions": [version_of(engine)],
@@ -97,7 +98,8 @@ def read_infer(request: Request, preprocess: Preprocess, limits: Limits, names: 
     names: the outputs that the model has.
     """
     document, rest = read_body(request, limits.max_bytes)
-    inputs, name = document.get("inputs"), document.get("id")
+    inputs = document.get("inputs")
+    name = document.get("id")
     if name is not None and not isinstance(name, str):
         _no("id is not a string")
     if not isinstance(inputs, list) or len(inputs) != 1 or not isinstance(inputs[0], dict):
@@ -127,7 +129,8 @@ def _outputs(wanted: object, binary: object, names: tuple[str, ...]) -> tuple[Ou
 def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
     if "shared_memory_region" in parameters:
         _no("shared memory is not offered; take the outputs from the reply")
-    binary, classes = parameters.get("binary_data", binary), parameters.get("classification", 0)
+    binary = parameters.get("binary_data", binary)
+    classes = parameters.get("classification", 0)
     if not isinstance(binary, bool):
         _no("binary_data and binary_data_output are true or false")
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 0:
@@ -140,7 +143,9 @@ def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
 def _images(
     tensor: Mapping[str, Any], binary: bytes | bytearray | None, preprocess: Preprocess, limits: Limits
 ) -> np.ndarray:
-    kind, shape, data = (tensor.get("name"), tensor.get("datatype")), tensor.get("shape"), tensor.get("data")
+    kind = (tensor.get("name"), tensor.get("datatype"))
+    shape = tensor.get("shape")
+    data = tensor.get("data")
     if not isinstance(shape, list) or not all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in shape):
         _no("shape is not a list of whole numbers above 0")
     if binary is None and not isinstance(data, list | Numbers):
@@ -235,7 +240,8 @@ def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> Response
     arrays |= {} if answers.distances is None else {DISTANCE: answers.distances}
     if sum(arrays[output.name].size for output in asked.outputs) > NUMBERS:
         _no(f"the reply would have more than {NUMBERS:,} numbers; ask for fewer pictures or outputs")
-    outputs, tail = [], []
+    outputs = []
+    tail = []
     for output in asked.outputs:
         described, data, binary = _said(arrays[output.name], output.classes, engine.classes)
         if output.binary:

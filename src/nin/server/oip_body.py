@@ -26,7 +26,8 @@ ENCODINGS = {"gzip": 31, "x-gzip": 31, "deflate": 15}  # zlib's wbits
 LENGTH = "inference-header-content-length"
 _OTHER = re.compile(rb'(?:[^"\[NI]++|"[^"\\]*+(?:\\.[^"\\]*+)*+")*+', re.DOTALL)  # whole strings, and what is no list
 _RUN = re.compile(rb"[\[\]0-9,\s]*+")
-_SPACE, _ZERO = bytes.maketrans(b"[]", b"  "), bytes.maketrans(b"123456789", b"0" * 9)
+_SPACE = bytes.maketrans(b"[]", b"  ")
+_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,7 +116,8 @@ def _parse(body: bytes | bytearray, most: int) -> dict[str, Any]:
 
 def _long_lists(body: bytes | bytearray) -> list[tuple[int, int]]:
     """Where long lists of numbers begin and end; of lists inside lists the outermost that has nothing else in it."""
-    found, position = [], 0
+    found = []
+    position = 0
     for _ in range(LISTS):
         passed = _OTHER.match(body, position)
         start = passed.end() if passed else position
@@ -141,7 +143,9 @@ def _end_of_run(body: bytes | bytearray, start: int) -> int:
 
 def read_numbers(text: bytes | bytearray, start: int, end: int, most: int) -> Numbers:
     """A list of whole numbers in JSON; ValueError when it is none, Refused when it has more than `most` numbers."""
-    values, outline, count = [], [], 0
+    values = []
+    outline = []
+    count = 0
     for piece in _pieces(text, start, end):
         found = json.loads(b"[" + piece.removeprefix(b",").translate(_SPACE) + b"]")
         outline.append(piece.translate(_ZERO, b" \t\r\n").replace(b"000", b"0").replace(b"00", b"0"))
@@ -166,7 +170,8 @@ def _pieces(text: bytes | bytearray, start: int, end: int) -> Iterator[bytes]:
 
 def strings_in(data: bytes | bytearray) -> list[bytes]:
     """The elements of a binary BYTES tensor, each behind its length in four bytes, little-endian."""
-    found, position = [], 0
+    found = []
+    position = 0
     while position < len(data):
         if position + 4 > len(data):
             _no("the binary data of files ends within a length")

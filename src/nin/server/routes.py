@@ -1,50 +1,170 @@
-"""What a server answers, and where: the simple interface, the Open Inference Protocol, and what describes them."""
+"""What a server answers, and where: every address with its words, what it takes and what it replies, in one table.
 
+The simple interface, the Open Inference Protocol, and what describes them. handlers.py has an answer for every
+operation here; openapi.py makes the document of them.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-Takes = Literal["nothing", "picture", "json"]
+from nin.server import schemas
+from nin.server.metrics import KIND
+from nin.server.schemas import BOOLEAN, BYTES, FILE, JSON, STRING, Schema, array, component, object_schema, parameter
+
+TOP = 3  # classes shown by default, as nin predict shows them
+MOST_TOP = 1_000  # classes shown at most
+MOST_MAPS = 20  # classes shown at most with their maps
+
+
+@dataclass(frozen=True, eq=False)
+class Operation:
+    """What is done at an address, and its words. `reply`: the status of success -> OpenAPI's words for that answer.
+
+    takes: what the body is; query: the parameters beside `model`, which every picture's request may have.
+    """
+
+    summary: str
+    description: str
+    reply: Mapping[str, Any]
+    takes: Literal["nothing", "picture", "json"] = "nothing"
+    query: tuple[Schema, ...] = ()
+
+    @property
+    def queues(self) -> bool:
+        """Whether the engine is needed, so that there must be room in the queue."""
+        return self.takes != "nothing"
 
 
 @dataclass(frozen=True)
 class Route:
-    """One address. `path` may hold {model} and {version}; `name` is the method of the server that answers.
-
-    queue: the engine is needed, so there must be room in the queue.
-    """
+    """One address and what is done there. `path` may hold {model} and {version}."""
 
     method: Literal["GET", "POST"]
     path: str
-    name: str
-    takes: Takes = "nothing"
+    operation: Operation
 
-    @property
-    def queues(self) -> bool:
-        """Whether the engine is needed."""
-        return self.takes != "nothing"
 
+def _done(kind: str, schema: Schema) -> dict[str, Any]:
+    return {"200": {"description": "Done.", "content": {kind: {"schema": schema}}}}
+
+
+def _top(most: int) -> Schema:
+    numbers = {"type": "integer", "minimum": 1, "maximum": most, "default": TOP}
+    return parameter("query", "top", numbers, what="How many classes.")
+
+
+_MAPS = parameter(
+    "query",
+    "maps",
+    {"type": "integer", "minimum": 0, "maximum": 1, "default": 0},
+    what=f"1: with class maps; top is then at most {MOST_MAPS}.",
+)
+
+PREDICT = Operation(
+    "What is in a picture",
+    "Classes with probabilities, likeliest first. Under the model's own threshold, and for a picture "
+    'unlike those it was trained on, every entry also says "unknown": true. With maps=1 each entry has its class '
+    "map, laid over the picture, as PNG in base64.",
+    _done(JSON, array(component("class"), minItems=1)),
+    "picture",
+    (_top(MOST_TOP), _MAPS),
+)
+EXPLAIN = Operation(
+    "Where the network sees each class",
+    "One PNG: the picture beside the exact class maps of its likeliest classes, whose means are the logits.",
+    _done(schemas.PNG, FILE),
+    "picture",
+    (_top(MOST_MAPS),),
+)
+LIST_MODELS = Operation(
+    "The models that are served",
+    "The first one answers where no model is named.",
+    _done(JSON, array(component("model"), minItems=1)),
+)
+LIVE = Operation("Whether the server lives", "Always 200 while the process answers.", _done(JSON, schemas.STATUS))
+READY = Operation(
+    "Whether requests are welcome", "503 from the moment the server is asked to stop.", _done(JSON, schemas.STATUS)
+)
+METRICS = Operation(
+    "Counters for Prometheus",
+    "Answers, times, batches, queue, refusals, reloads, models.",
+    _done(KIND, STRING),
+)
+OPENAPI = Operation("This interface in OpenAPI 3.1", "What this page is made of.", _done(JSON, {"type": "object"}))
+DOCS = Operation("A page to read and try", "Works without any other server.", _done(schemas.PAGE, STRING))
+HOME = Operation(
+    "The way to the page",
+    "Leads to docs, relative to this address.",
+    {"307": {"description": "The page is at docs, beside this address.", "headers": {"Location": {"schema": STRING}}}},
+)
+OIP_SERVER = Operation(
+    "Open Inference Protocol: the server",
+    "The version is that of this interface.",
+    _done(JSON, object_schema("name version extensions", name=STRING, version=STRING, extensions=array(STRING))),
+)
+OIP_LIVE = Operation(
+    "Open Inference Protocol: live", "Always 200 while the process answers.", _done(JSON, schemas.LIVE)
+)
+OIP_READY = Operation(
+    "Open Inference Protocol: ready", "503 from the moment the server is asked to stop.", _done(JSON, schemas.LIVE)
+)
+OIP_MODEL = Operation(
+    "Open Inference Protocol: a model",
+    "Inputs and outputs; -1 stands for what varies.",
+    _done(
+        JSON,
+        object_schema(
+            "name versions platform inputs outputs",
+            name=STRING,
+            versions=array(STRING),
+            platform=STRING,
+            inputs=array(schemas.TENSOR),
+            outputs=array(schemas.TENSOR),
+        ),
+    ),
+)
+OIP_MODEL_READY = Operation(
+    "Open Inference Protocol: a model is ready",
+    "503 once the server is asked to stop.",
+    _done(JSON, object_schema("name ready", name=STRING, ready=BOOLEAN)),
+)
+OIP_INFER = Operation(
+    "Open Inference Protocol: answers",
+    "One input: pictures (UINT8, [N, height, width, channels], any size) or files (BYTES, [N], base64 of encoded "
+    "pictures). Outputs by name: probabilities, logits, class_maps, and of models that measure it distance; all "
+    "where none is named. Binary data of "
+    "tensors may follow the JSON, which is then as long as Inference-Header-Content-Length says.",
+    {
+        "200": {
+            "description": "Done.",
+            "content": {JSON: {"schema": component("answers")}, BYTES: {"schema": FILE}},
+        }
+    },
+    "json",
+)
 
 ROUTES = (
-    Route("POST", "/predict", "predict", "picture"),
-    Route("POST", "/explain", "explain", "picture"),
-    Route("GET", "/models", "list_models"),
-    Route("POST", "/models/{model}/predict", "predict", "picture"),
-    Route("POST", "/models/{model}/explain", "explain", "picture"),
-    Route("GET", "/healthz", "live"),
-    Route("GET", "/readyz", "is_ready"),
-    Route("GET", "/metrics", "show_metrics"),
-    Route("GET", "/openapi.json", "show_openapi"),
-    Route("GET", "/docs", "show_docs"),
-    Route("GET", "/", "home"),
-    Route("GET", "/v2", "oip_server"),
-    Route("GET", "/v2/health/live", "oip_live"),
-    Route("GET", "/v2/health/ready", "oip_ready"),
-    Route("GET", "/v2/models/{model}", "oip_model"),
-    Route("GET", "/v2/models/{model}/ready", "oip_model_ready"),
-    Route("POST", "/v2/models/{model}/infer", "oip_infer", "json"),
-    Route("GET", "/v2/models/{model}/versions/{version}", "oip_model"),
-    Route("GET", "/v2/models/{model}/versions/{version}/ready", "oip_model_ready"),
-    Route("POST", "/v2/models/{model}/versions/{version}/infer", "oip_infer", "json"),
+    Route("POST", "/predict", PREDICT),
+    Route("POST", "/explain", EXPLAIN),
+    Route("GET", "/models", LIST_MODELS),
+    Route("POST", "/models/{model}/predict", PREDICT),
+    Route("POST", "/models/{model}/explain", EXPLAIN),
+    Route("GET", "/healthz", LIVE),
+    Route("GET", "/readyz", READY),
+    Route("GET", "/metrics", METRICS),
+    Route("GET", "/openapi.json", OPENAPI),
+    Route("GET", "/docs", DOCS),
+    Route("GET", "/", HOME),
+    Route("GET", "/v2", OIP_SERVER),
+    Route("GET", "/v2/health/live", OIP_LIVE),
+    Route("GET", "/v2/health/ready", OIP_READY),
+    Route("GET", "/v2/models/{model}", OIP_MODEL),
+    Route("GET", "/v2/models/{model}/ready", OIP_MODEL_READY),
+    Route("POST", "/v2/models/{model}/infer", OIP_INFER),
+    Route("GET", "/v2/models/{model}/versions/{version}", OIP_MODEL),
+    Route("GET", "/v2/models/{model}/versions/{version}/ready", OIP_MODEL_READY),
+    Route("POST", "/v2/models/{model}/versions/{version}/infer", OIP_INFER),
 )
 
 

@@ -14,10 +14,10 @@ from nin.report.heat import overlay
 from nin.report.page import Example
 from nin.report.plots import explain_png, picture_png
 from nin.run.options import ServeOptions
-from nin.server.handlers import Allowance, Server
+from nin.server.handlers import Capacity, Server
 from nin.server.hot_models import Served, fingerprint
 from nin.server.lifetime import bind, is_loopback, run_server, url_of
-from nin.server.messages import Bounds
+from nin.server.messages import ClientLimits
 
 DEFAULTS = ServeOptions()
 
@@ -46,17 +46,16 @@ def serve(
     NAME=MODEL; the first one answers where a request names none. `begun` hears the address and a line on every model.
     Raises ModelError, UsageError or NinError in one line before anything is answered, NinError when a request was lost.
     """
-    models, options = chosen("model", models, tuple[str, ...]), with_choices(options, {}, ServeOptions)
+    models = chosen("model", models, tuple[str, ...])
+    options = with_choices(options, {}, ServeOptions)
     if not is_loopback(options.host) and not options.public:
         raise UsageError(
             f"--host {escape_name(options.host)} lets others reach the server without a password; "
             "add --public to confirm"
         )
     served = _open(models, options)
-    bounds = Bounds(body_bytes=options.max_body * 2**20)
-    server = Server(
-        served, Drawn(), Allowance(options.queue, options.max_batch, bounds=bounds, origins=options.origins)
-    )
+    limits = ClientLimits(body_bytes=options.max_body * 2**20)
+    server = Server(served, Drawn(), Capacity(options.queue, options.max_batch, limits=limits, origins=options.origins))
     listener = bind(options.host, options.port)
     url = url_of(listener)
     lines = [f"{one.name}: {len(one.engine.classes)} classes, {one.engine.in_words()}" for one in served]

@@ -19,12 +19,11 @@ import time
 from collections import deque
 from contextlib import suppress
 from email.utils import formatdate
-from http import HTTPStatus
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 import httptools
 
-from nin.server.messages import Application, Bounds, Request, Response, error, locate, without_offer
+from nin.server.messages import Application, ClientLimits, M, Received, Response, error, head_of, locate, without_offer
 
 State = Literal["idle", "head", "body", "work", "send", "linger"]
 LOG = logging.getLogger("nin.serve")
@@ -39,12 +38,13 @@ class _Stop(Exception):
     """Ends the reading of a request that is refused."""
 
 
-class Site:
+class Site(Generic[M]):
     """The connections of one server and what they may take together."""
 
-    def __init__(self, application: Application, bounds: Bounds) -> None:
-        self.application, self.bounds = application, bounds
-        self.connections: dict[Connection, None] = {}  # the one that has been in its state longest first
+    def __init__(self, application: Application[M], limits: ClientLimits) -> None:
+        self.application = application
+        self.limits = limits
+        self.connections: dict[Connection[M], None] = {}  # the one that has been in its state longest first
         self.held = 0  # bytes of bodies
         self.draining = False
         self._date: tuple[int, bytes] = (0, b"")
@@ -58,9 +58,8 @@ class Site:
 
     def make_room(self) -> None:
         """Close the connection that has kept waiting longest when there are too many; busy ones are left alone."""
-        if len(self.connections) > self.bounds.connections:
-            waiting = (c for c in self.connections if c.state in ("idle", "head", "body", "linger"))
-            oldest = next(waiting, None)
+        if len(self.connections) > self.limits.connections:
+            oldest = next((c for c in self.connections if c.state in ("idle", "head", "body", "linger")), None)
             if oldest is not None:
                 oldest.abort()
 
@@ -74,23 +73,23 @@ class Site:
 
     def close_silent(self, seconds: float) -> None:
         """Close every connection on which nothing has come for so long, nor is anything under way."""
-        now = time.monotonic() + self.bounds.idle
+        now = time.monotonic() + self.limits.idle
         for connection in [c for c in self.connections if c.state == "idle" and now - c.deadline >= seconds]:
             connection.abort()
 
 
-class Connection(asyncio.Protocol):
+class Connection(asyncio.Protocol, Generic[M]):
     """One client. Requests of one connection are answered one after the other, in order."""
 
     transport: asyncio.Transport
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site[M]) -> None:
         self.site = site
         self.parser: Any = httptools.HttpRequestParser(self)
         self.state: State = "idle"
         self.deadline = 0.0
-        self.draft: Request | None = None  # being received
-        self.waiting: deque[Request] = deque()  # complete, to be answered
+        self.draft: Received[M] | None = None  # being received
+        self.waiting: deque[Received[M]] = deque()  # complete, to be answered
         self.task: asyncio.Task[None] | None = None
         self.last = False  # nothing more is read
         self.ended = False  # the other side has said that nothing more comes
@@ -116,7 +115,8 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> bool:
         if self.state == "linger" or not (self.waiting or self.task):
             return False
-        self.last, self.ended, self.draft = True, True, None
+        self.last = self.ended = True
+        self.draft = None
         return True  # half closed: the answers under way are still sent
 
     def resume_writing(self) -> None:
@@ -164,30 +164,31 @@ class Connection(asyncio.Protocol):
                     self.last = True
                     return
                 head = without_offer(self.draft)
-                self.parser, data = httptools.HttpRequestParser(self), head + data[stopped.args[0] :]
+                self.parser = httptools.HttpRequestParser(self)
+                data = head + data[stopped.args[0] :]
 
     def _expect_bounded(self) -> None:
         """What is not yet a whole head or body has its limit too."""
-        bounds = self.site.bounds
+        limits = self.site.limits
         if self.draft is None:
             return
-        if not self.draft.method and self._raw > bounds.head_bytes:
-            raise self._stop(431, f"the head is longer than {bounds.head_bytes:,} bytes")
-        if self._raw > bounds.head_bytes + self._most() + DISCARDED:
+        if not self.draft.method and self._raw > limits.head_bytes:
+            raise self._stop(431, f"the head is longer than {limits.head_bytes:,} bytes")
+        if self._raw > limits.head_bytes + self._most() + DISCARDED:
             self._drop(self._too_large())
 
     def _most(self) -> int:
-        return (self.draft and self.draft.most) or self.site.bounds.body_bytes
+        return (self.draft and self.draft.most) or self.site.limits.body_bytes
 
     # What the parser calls
 
     def on_message_begin(self) -> None:
-        if len(self.waiting) >= self.site.bounds.pipelined:
+        if len(self.waiting) >= self.site.limits.pipelined:
             raise self._stop(429, "too many requests were sent before the first was answered")
         if self._completed:
             self._raw = 0
         self._chunks = 0
-        self.draft = Request()
+        self.draft = Received()
 
     def on_url(self, url: bytes) -> None:
         assert self.draft is not None
@@ -196,14 +197,17 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         if self.draft is None or self.draft.method:  # a trailer
             return
-        if len(self.draft.headers) >= self.site.bounds.headers:
-            raise self._stop(431, f"there are more than {self.site.bounds.headers} headers")
-        known, word, said = self.draft.headers, name.decode("latin-1").lower(), value.decode("latin-1")
-        known[word] = f"{known[word]}, {said}" if word in LISTS and word in known else said
+        if len(self.draft.headers) >= self.site.limits.headers:
+            raise self._stop(431, f"there are more than {self.site.limits.headers} headers")
+        headers = self.draft.headers
+        field = name.decode("latin-1").lower()
+        said = value.decode("latin-1")
+        headers[field] = f"{headers[field]}, {said}" if field in LISTS and field in headers else said
 
     def on_headers_complete(self) -> None:
         assert self.draft is not None
-        draft, bounds = self.draft, self.site.bounds
+        draft = self.draft
+        limits = self.site.limits
         draft.method = self.parser.get_method().decode("ascii")
         version = self.parser.get_http_version()
         draft.old = version == "1.0"
@@ -212,8 +216,8 @@ class Connection(asyncio.Protocol):
             return
         if version not in ("1.0", "1.1"):
             raise self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken")
-        if len(draft.target) + sum(len(n) + len(v) + 4 for n, v in draft.headers.items()) > bounds.head_bytes:
-            raise self._stop(431, f"the head is longer than {bounds.head_bytes:,} bytes")
+        if len(draft.target) + sum(len(n) + len(v) + 4 for n, v in draft.headers.items()) > limits.head_bytes:
+            raise self._stop(431, f"the head is longer than {limits.head_bytes:,} bytes")
         if version == "1.1" and "host" not in draft.headers:
             raise self._stop(400, "the request names no host")
         if draft.headers.get("transfer-encoding", "chunked").lower() != "chunked":
@@ -222,10 +226,12 @@ class Connection(asyncio.Protocol):
             draft.keep = False  # RFC 9112, 6.1: its framing may have been misread on the way
         if not locate(draft):
             raise self._stop(400, "the address is not readable")
-        refusal = self.site.application.look(draft)
+        checked = self.site.application.check(draft)
+        draft.match = checked.match
+        refusal = checked.refusal
         if (draft.length or 0) > self._most():
             self._drop(self._too_large())
-        if refusal is None and self.site.held + (draft.length or 0) > bounds.held_bytes:
+        if refusal is None and self.site.held + (draft.length or 0) > limits.held_bytes:
             refusal = error(503, "too much is being received; try again", "memory")
         if refusal is not None:
             if draft.length is None or draft.length > DISCARDED or "expect" in draft.headers:
@@ -249,8 +255,8 @@ class Connection(asyncio.Protocol):
 
     def on_chunk_header(self) -> None:
         self._chunks += 1
-        if self._chunks > self.site.bounds.chunks:
-            raise self._stop(413, f"the body comes in more than {self.site.bounds.chunks:,} parts")
+        if self._chunks > self.site.limits.chunks:
+            raise self._stop(413, f"the body comes in more than {self.site.limits.chunks:,} parts")
 
     def on_body(self, data: bytes) -> None:
         draft = self.draft
@@ -260,7 +266,7 @@ class Connection(asyncio.Protocol):
             self._drop(self._too_large())
         self._held += len(data)
         self.site.held += len(data)
-        if self.site.held > self.site.bounds.held_bytes:
+        if self.site.held > self.site.limits.held_bytes:
             self._drop(error(503, "too much is being received; try again", "memory"))
         draft.body += data
 
@@ -269,7 +275,9 @@ class Connection(asyncio.Protocol):
         if self._offers():
             return
         self.waiting.append(self.draft)
-        self.draft, self._raw, self._completed = None, 0, True
+        self.draft = None
+        self._raw = 0
+        self._completed = True
 
     # Answers
 
@@ -291,39 +299,32 @@ class Connection(asyncio.Protocol):
         elif self.state in ("work", "send"):
             self._enter("idle")  # stopping or not: this client has been told that the connection stays
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: Received[M]) -> None:
         try:
-            response = await self.site.application.handle(request)
+            assert request.match is not None  # else `check` had refused it
+            response = await self.site.application.handle(request, request.match)
         except Exception:
             LOG.exception("an answer failed")
             response = error(500, UNWELL)
         self.task = None
         self._send(request, response)
 
-    def _send(self, request: Request, response: Response) -> None:
+    def _send(self, request: Received[M], response: Response) -> None:
         """Write the answer to `request`, whose body is then let go, and go on."""
         self._release(len(request.body))
         if not request.keep:
             self.waiting.clear()
         self.last = self.last or not request.keep or self.site.draining
-        bodiless = request.method == "HEAD"
         close = self.last and not self.waiting
         said = "close" if close else "keep-alive" if request.old else ""
         more = self.site.application.added(request) + response.headers
-        self.transport.write(self._head(response, more, said) + (b"" if bodiless else response.body))
-        self.site.application.answered(request, response, time.monotonic() - request.began)
+        head = head_of(response, more, said, self.site.date())
+        self.transport.write(head if request.method == "HEAD" else head + response.body)
+        self.site.application.answered(request, request.match, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
             self._enter("send")
         else:
             self._next()
-
-    def _head(self, response: Response, more: tuple[tuple[str, str], ...], connection: str) -> bytes:
-        lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-        lines += [f"Content-Type: {response.kind}", f"Content-Length: {len(response.body)}"]
-        lines += [f"{name}: {value}" for name, value in more]
-        lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
-        lines += [f"Connection: {connection}"] if connection else []
-        return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", self.site.date(), b"\r\n\r\n"))
 
     def _finish(self) -> None:
         """Say that nothing more comes, and read on for a while: closing at once could destroy the answer on its way."""
@@ -341,7 +342,7 @@ class Connection(asyncio.Protocol):
 
     def _stop(self, status: int, why: str) -> _Stop:
         """To be raised inside the parser: the request under way is refused and the connection ends with that."""
-        request = self.draft or Request()
+        request = self.draft or Received()
         request.refusal = error(status, why)
         self.draft = request
         return _Stop()
@@ -353,28 +354,29 @@ class Connection(asyncio.Protocol):
 
     def _broken(self, refusal: Response | None) -> None:
         """Answer what is complete, then refuse the request under way, then close."""
-        request = self.draft or Request()
+        request = self.draft or Received()
         request.refusal = refusal or request.refusal or error(500, UNWELL)
         request.keep = False
-        self.last, self.draft = True, None
+        self.last = True
+        self.draft = None
         self.waiting.append(request)
         if self.task is None and self.state != "send":
             self._next()
 
     def expire(self) -> None:
         """The deadline of the present state has passed."""
-        bounds = self.site.bounds
+        limits = self.site.limits
         if self.state == "head":
-            self._broken(error(408, f"the head did not come within {bounds.head:g} s", "slow"))
+            self._broken(error(408, f"the head did not come within {limits.head:g} s", "slow"))
         elif self.state == "body":
-            self._broken(error(408, f"the body did not come within {bounds.body:g} s", "slow"))
+            self._broken(error(408, f"the body did not come within {limits.body:g} s", "slow"))
         elif self.state == "work" and self.task is not None:
             self.task.cancel()
             self.task = None
             self.waiting.clear()
-            late = Request(keep=False)
+            late: Received[M] = Received(keep=False)
             self._release(self._held)
-            self._send(late, error(503, f"there was no answer within {bounds.work:g} s", "late"))
+            self._send(late, error(503, f"there was no answer within {limits.work:g} s", "late"))
         else:
             self.abort()
 
@@ -388,8 +390,8 @@ class Connection(asyncio.Protocol):
         self.transport.abort()
 
     def _enter(self, state: State) -> None:
-        seconds = LINGER if state == "linger" else getattr(self.site.bounds, state)
-        self.state, self.deadline = state, time.monotonic() + seconds
+        self.state = state
+        self.deadline = time.monotonic() + (LINGER if state == "linger" else getattr(self.site.limits, state))
         self.site.connections.pop(self, None)
         self.site.connections[self] = None
 
