@@ -23,12 +23,12 @@ def preprocess(name):
     """How a trained network sees pictures: a function from a file's path or bytes to a tensor (1, C, H, W)."""
     from nin.bundle.folder import read_bundle
     from nin.bundle.shipped import find_model
-    from nin.training.inputs import to_input
+    from nin.training.tensors import to_tensor
 
     steps = read_bundle(find_model(name)).preprocess
 
     def look(picture):
-        return to_input(steps.load(picture if isinstance(picture, bytes) else _Path(picture))[None], steps, "cpu")
+        return to_tensor(steps.load(picture if isinstance(picture, bytes) else _Path(picture))[None], steps, "cpu")
 
     return look
 

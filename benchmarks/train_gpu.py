@@ -70,7 +70,7 @@ def contestant(name: str, who: str, machine: hardware.Hardware) -> tuple[Callabl
     for _ in range(5):
         made.step(batch)
     if who.endswith("bare"):
-        (recording,) = made.does_steps.learn.recordings.values()
+        (recording,) = made.stepper.learn.recordings.values()
         return recording.again, len(batch)
     return partial(made.step, batch), len(batch)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from nin.report.page import Example, Report
-from nin.training.evaluation import Evaluation, evaluate_probabilities, softmax, truths
+from nin.training.evaluation import Evaluation, evaluate_probabilities, result_warnings, softmax
 
 ANIMALS = ("cat", "dog", "owl", "고양이", "사슴")
 HOSTILE = (
@@ -78,7 +78,7 @@ def report(classes: tuple[str, ...] = ANIMALS, n: int = 240, side: int = 32) -> 
         history=history(),
         evaluation=evaluation,
         split="validation",
-        warnings=truths(evaluation, shared_pictures=3),
+        warnings=result_warnings(evaluation, shared_pictures=3),
         mistakes=tuple(example(logits[i], int(labels[i]), int(i), side) for i in wrong),
         examples=tuple(example(logits[i], int(labels[i]), int(i), side) for i in range(3)),
         facts={

@@ -16,7 +16,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
-from nin.training.inputs import to_input
+from nin.training.tensors import to_tensor
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -37,7 +37,7 @@ def make_bundle(
     for parameter in network.parameters():
         if parameter.ndim == 1:
             parameter.data.add_(torch.randn(parameter.shape) * 0.1)
-    x = to_input(np.stack([preprocess.resize(cut) for cut in cuts(32, preprocess.channels)]), preprocess, "cpu")
+    x = to_tensor(np.stack([preprocess.resize(cut) for cut in cuts(32, preprocess.channels)]), preprocess, "cpu")
     with torch.no_grad():
         for _ in range(30):
             network.train()(x)
@@ -63,7 +63,7 @@ def make_bundle(
 
 def known(network: NIN, preprocess: Preprocess) -> Likeness:
     """What the network knows of 96 cuts of photographs, dealt out to its classes."""
-    x = to_input(np.stack([preprocess.resize(cut) for cut in cuts(96, preprocess.channels)]), preprocess, "cpu")
+    x = to_tensor(np.stack([preprocess.resize(cut) for cut in cuts(96, preprocess.channels)]), preprocess, "cpu")
     with torch.no_grad():
         features = network.forward_features(x).mean((2, 3)).numpy()
     likeness = fit_likeness(features, np.arange(96) % network.num_classes, network.num_classes)

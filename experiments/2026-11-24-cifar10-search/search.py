@@ -29,10 +29,10 @@ from nin.data.sources import open_source
 from nin.network.architecture import NIN, nin, nin_large
 from nin.network.config import NINConfig
 from nin.training import hardware
-from nin.training.inputs import to_input
 from nin.training.loop import Trainer
 from nin.training.recipes import Recipe
 from nin.training.state import Pictures
+from nin.training.tensors import to_tensor
 
 HERE = Path(__file__).resolve().parent
 HELD_OUT = 5_000  # the last of the training pictures
@@ -135,7 +135,7 @@ def run(name: str, folder: Path, minutes: float, threads: int, seed: int) -> dic
     network = replace(variant.network, in_channels=len(mean))
     model = NIN(network, generator=torch.Generator().manual_seed(seed))
     for prepare in variant.prepare:
-        prepare(model, to_input(train.images[:10_000], preprocess, "cpu"))
+        prepare(model, to_tensor(train.images[:10_000], preprocess, "cpu"))
     recipe = replace(variant.recipe, max_seconds=60 * minutes, seed=seed)
     if variant.small:  # before the trainer makes its copies; it is looked up when the hook is called
         model.register_forward_pre_hook(lambda model, x: shrink(model, x, variant.small, trainer.progress()))

@@ -14,7 +14,7 @@ from nin.engine.exporter import Exporter
 from nin.engine.onnx_file import Graph, Port, from_bytes, to_bytes
 from nin.network.architecture import configure, nin
 from nin.network.config import BlockConfig, NINConfig
-from nin.training.inputs import to_input
+from nin.training.tensors import to_tensor
 from small_models import cuts, make_bundle, preprocess
 
 
@@ -64,7 +64,7 @@ def test_distances_are_those_of_torchs_features_by_hand_on_every_path(name, tmp_
     images = np.concatenate([np.stack([how.resize(cut) for cut in cuts(5, how.channels)]), noise])
     runner = TorchRunner(bundle, "cpu")
     with torch.no_grad():
-        features = runner.model.forward_features(to_input(images, how, "cpu")).mean((2, 3)).double().numpy()
+        features = runner.model.forward_features(to_tensor(images, how, "cpu")).mean((2, 3)).double().numpy()
     off = (features[:, None] - known.means) @ (known.directions.astype(float) * known.scales)
     right = np.sqrt((off**2).sum(2)).min(1)
     expected = runner.run(images)

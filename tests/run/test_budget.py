@@ -75,7 +75,7 @@ def test_the_steps_that_are_timed_change_nothing_and_stop_when_they_cost_too_muc
         validation = type("V", (), {"images": np.zeros(4), "__len__": lambda _: 8})()
         recipe, data = type("R", (), {"seed": 0}), np.arange(6)
         hardware, model = type("H", (), {"device": "cpu"}), type("M", (), {"train": lambda *_: None})()
-        team = type("T", (), {"clock": staticmethod(lambda _: 2.0)})
+        team = type("T", (), {"broadcast_seconds": staticmethod(lambda _: 2.0)})
 
         def step(self, rows):
             timed.append(rows)

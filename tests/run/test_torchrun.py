@@ -19,7 +19,7 @@ from PIL import Image
 import nin
 from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
-from nin.training.inputs import to_input
+from nin.training.tensors import to_tensor
 
 QUICK = ("--width", "0.1", "--batch-size", "7", "--threads", "1", "--device", "cpu", "--precision", "float32")
 TRAINER = """
@@ -163,7 +163,7 @@ def test_ranks_know_their_training_pictures_too(tmp_path):
     for row, label in enumerate(("cat", "dog")):
         pictures = [classifier.preprocess.load(p) for p in sorted((tmp_path / "photos/train" / label).iterdir())]
         with torch.inference_mode():
-            x = to_input(np.stack(pictures), classifier.preprocess, "cpu")
+            x = to_tensor(np.stack(pictures), classifier.preprocess, "cpu")
             features = classifier.model.forward_both(x)[1].numpy()
         np.testing.assert_allclose(known.means[row], features.mean(0), rtol=1e-4, atol=1e-5)
 

@@ -100,9 +100,9 @@ def test_an_epoch_equals_momentum_as_cuda_convnet_defines_it(author_trainer):
 
 
 def test_a_small_last_batch_is_shared_by_threads_without_losing_a_picture(author_trainer, monkeypatch):
-    monkeypatch.setattr(cpu, "FEWEST", 1)  # eight parts of batches of eight
+    monkeypatch.setattr(cpu, "LEAST_PLAIN", 1)  # eight micro-batches of batches of eight
     alone, shared = author_trainer(count=45), author_trainer(count=45, threads=2)
-    assert [cpu.CpuSteps(trainer.state).parts for trainer in (alone, shared)] == [1, 8]
+    assert [cpu.CpuSteps(trainer.state).micro_batches for trainer in (alone, shared)] == [1, 8]
     for trainer in (alone, shared):
         list(trainer.epochs())
     for left, right in zip(alone.model.parameters(), shared.model.parameters(), strict=True):

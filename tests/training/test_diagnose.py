@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from nin.training.guard import Cause, History, Look, Probe, ProbedLayer, diagnose
+from nin.training.guard import Cause, EarlierProbe, History, Probe, ProbedLayer, diagnose
 
-LAYERS = tuple(ProbedLayer(name, dead=0.1, spread=0.5, pull=0.1) for name in "abc")
-HEALTHY = Probe(loss=2.3, input_spread=1.0, logit_spread=0.5, logit_size=1.0, layers=LAYERS, trained=6)
+LAYERS = tuple(ProbedLayer(name, dead=0.1, std=0.5, pull=0.1) for name in "abc")
+HEALTHY = Probe(loss=2.3, input_std=1.0, logit_std=0.5, logit_size=1.0, layers=LAYERS, trained=6)
 BEGIN = History(
-    losses=(), looks=(), chance=2.3, classes=10, rate=0.1, travel=0.0, fade=25, reach=1.0, unseen=False, last=False,
+    losses=(), probes=(), chance=2.3, classes=10, rate=0.1, travel=0.0, fade=25, reach=1.0, unseen=False, last=False,
     related=lambda: None,
 )  # fmt: skip
 
@@ -20,26 +20,25 @@ def layers(index: int, **changes: float) -> tuple[ProbedLayer, ...]:
     return tuple(replace(layer, **changes) if place == index else layer for place, layer in enumerate(LAYERS))
 
 
-def silent(*dead: int, spread: float = 0.5) -> Probe:
+def silent(*dead: int, std: float = 0.5) -> Probe:
     """No layer is pulled, all pictures get the same logits, and these layers are dead."""
     shut = tuple(
-        replace(layer, pull=0.0, spread=spread, dead=1.0 if place in dead else 0.1)
-        for place, layer in enumerate(LAYERS)
+        replace(layer, pull=0.0, std=std, dead=1.0 if place in dead else 0.1) for place, layer in enumerate(LAYERS)
     )
-    return replace(HEALTHY, logit_spread=0.0, layers=shut)
+    return replace(HEALTHY, logit_std=0.0, layers=shut)
 
 
 def after(*losses: float, looks: tuple[tuple[float, float, float], ...] = ((0, 0.5, 0.1),), **changes) -> History:
     """So many steps later, each at the full rate."""
     told = {"travel": float(len(losses)), **changes}
     return replace(
-        BEGIN, losses=tuple(losses), looks=tuple(Look(int(s), spread, dead) for s, spread, dead in looks), **told
+        BEGIN, losses=tuple(losses), probes=tuple(EarlierProbe(int(s), std, dead) for s, std, dead in looks), **told
     )
 
 
 FLAT, RISEN = (2.3,) * 50, (2.3,) * 25
 DEAD = {"layers": layers(1, dead=0.62)}
-FADED = ((0, 0.5, 0.1), (25, 0.12, 0.4))  # looks of a run whose logits lose what they had to say
+FADED = ((0, 0.5, 0.1), (25, 0.12, 0.4))  # probes of a run whose logits lose what they had to say
 STUCK = ((0, 0.5e-7, 0.1), (25, 0.5e-7, 0.1))
 LOST = ((0, 0.5, 0.1), (25, 0.0, 1.0))
 UNRELATED = {"related": lambda: False}
@@ -50,8 +49,8 @@ CASES = {  # what is seen and what came before -> the cause, and whether it is s
     # the data
     "one class": (HEALTHY, replace(BEGIN, classes=1), Cause.ONE_CLASS),
     "two classes": (HEALTHY, replace(BEGIN, classes=2), None),
-    "alike": (replace(HEALTHY, input_spread=0.99e-6), BEGIN, Cause.ALIKE),
-    "hardly alike": (replace(HEALTHY, input_spread=1e-6), BEGIN, None),
+    "alike": (replace(HEALTHY, input_std=0.99e-6), BEGIN, Cause.ALIKE),
+    "hardly alike": (replace(HEALTHY, input_std=1e-6), BEGIN, None),
     "frozen": (replace(HEALTHY, trained=0), BEGIN, Cause.FROZEN),
     "one is trained": (replace(HEALTHY, trained=1), BEGIN, None),
     "the data come first": (replace(HEALTHY, broken="b", trained=0), replace(BEGIN, classes=1), Cause.ONE_CLASS),
@@ -74,8 +73,8 @@ CASES = {  # what is seen and what came before -> the cause, and whether it is s
     # no gradient
     "dead from the first layer on": (silent(0, 1, 2), BEGIN, Cause.WEIGHTS_SMALL),
     "the last ReLU is dead": (silent(2), BEGIN, Cause.LAST_RELU),
-    "the last ReLU is dead, and blind before": (silent(2, spread=0.0099), BEGIN, Cause.WEIGHTS_SMALL),
-    "the last ReLU is dead, and just sees": (silent(2, spread=0.01), BEGIN, Cause.LAST_RELU),
+    "the last ReLU is dead, and blind before": (silent(2, std=0.0099), BEGIN, Cause.WEIGHTS_SMALL),
+    "the last ReLU is dead, and just sees": (silent(2, std=0.01), BEGIN, Cause.LAST_RELU),
     "silent, but nothing is dead": (silent(), BEGIN, (Cause.WEIGHTS_SMALL, False)),
     "silent, but pulled": (replace(silent(2), layers=layers(2, dead=1.0)), BEGIN, (Cause.WEIGHTS_SMALL, False)),
     "dead, and it was not": (silent(1, 2), after(*FLAT, looks=LOST), Cause.RATE_HIGH),
@@ -100,51 +99,51 @@ CASES = {  # what is seen and what came before -> the cause, and whether it is s
     "the last layer's units die": (replace(HEALTHY, layers=layers(2, dead=1.0)), after(*RISEN, *[2.7] * 25), None),
     "it died for less than a window": (replace(HEALTHY, **DEAD), after(*[2.7] * 24), None),
     "it learns meanwhile": (replace(HEALTHY, **DEAD), after(*[2.7] * 25, *[2.19] * 25), None),
-    "nobody looked before": (replace(HEALTHY, **DEAD), after(*RISEN, *[2.7] * 25, looks=()), None),
+    "nothing was checked before": (replace(HEALTHY, **DEAD), after(*RISEN, *[2.7] * 25, looks=()), None),
     "it had little to say": (
         replace(HEALTHY, **DEAD), after(*RISEN, *[2.7] * 25, looks=((0, 0.9e-3, 0.1),)), Cause.WEIGHTS_SMALL,
     ),
     "units die and the logits fade": (
-        replace(HEALTHY, logit_spread=0.16, **DEAD), after(*FLAT, looks=FADED), Cause.RATE_HIGH,
+        replace(HEALTHY, logit_std=0.16, **DEAD), after(*FLAT, looks=FADED), Cause.RATE_HIGH,
     ),
     "half of the units live": (
-        replace(HEALTHY, logit_spread=0.16, layers=layers(1, dead=0.59)), after(*FLAT, looks=FADED), None,
+        replace(HEALTHY, logit_std=0.16, layers=layers(1, dead=0.59)), after(*FLAT, looks=FADED), None,
     ),
-    "the logits keep a third": (replace(HEALTHY, logit_spread=0.17, **DEAD), after(*FLAT, looks=FADED), None),
+    "the logits keep a third": (replace(HEALTHY, logit_std=0.17, **DEAD), after(*FLAT, looks=FADED), None),
     "the logits come back": (
-        replace(HEALTHY, logit_spread=0.16, **DEAD), after(*FLAT, looks=(FADED[0], (25, 0.10, 0.4))), None,
+        replace(HEALTHY, logit_std=0.16, **DEAD), after(*FLAT, looks=(FADED[0], (25, 0.10, 0.4))), None,
     ),
     "too early to say that they fade": (
-        replace(HEALTHY, logit_spread=0.16, **DEAD), after(*FLAT[1:], looks=FADED), None,
+        replace(HEALTHY, logit_std=0.16, **DEAD), after(*FLAT[1:], looks=FADED), None,
     ),
     "too slow to say that they fade": (
-        replace(HEALTHY, logit_spread=0.16, **DEAD), after(*FLAT, looks=FADED, travel=4.9), None,
+        replace(HEALTHY, logit_std=0.16, **DEAD), after(*FLAT, looks=FADED, travel=4.9), None,
     ),
-    "slow, but it is the last look": (
-        replace(HEALTHY, logit_spread=0.16, **DEAD), after(*FLAT, looks=FADED, travel=4.9, last=True), Cause.RATE_HIGH,
+    "slow, but it is the last check": (
+        replace(HEALTHY, logit_std=0.16, **DEAD), after(*FLAT, looks=FADED, travel=4.9, last=True), Cause.RATE_HIGH,
     ),
     # weights too small
-    "blind": (replace(HEALTHY, layers=layers(1, spread=0.0099)), BEGIN, (Cause.WEIGHTS_SMALL, False)),
-    "it just sees": (replace(HEALTHY, layers=layers(1, spread=0.01)), BEGIN, None),
+    "blind": (replace(HEALTHY, layers=layers(1, std=0.0099)), BEGIN, (Cause.WEIGHTS_SMALL, False)),
+    "it just sees": (replace(HEALTHY, layers=layers(1, std=0.01)), BEGIN, None),
     "blind to dim pictures": (
-        replace(HEALTHY, input_spread=0.5, layers=layers(1, spread=0.0051)), BEGIN, None,
+        replace(HEALTHY, input_std=0.5, layers=layers(1, std=0.0051)), BEGIN, None,
     ),
-    "one layer is never blind": (replace(HEALTHY, layers=(replace(LAYERS[0], spread=1e-9),)), BEGIN, None),
-    "faint": (replace(HEALTHY, logit_spread=0.9e-7), BEGIN, (Cause.WEIGHTS_SMALL, False)),
-    "not faint": (replace(HEALTHY, logit_spread=1e-7), BEGIN, None),
-    "faint and stuck": (replace(HEALTHY, logit_spread=0.75e-7), after(*FLAT, looks=STUCK), Cause.WEIGHTS_SMALL),
-    "faint and growing": (replace(HEALTHY, logit_spread=0.76e-7), after(*FLAT, looks=STUCK), None),
-    "faint, but learning": (replace(HEALTHY, logit_spread=0.5e-7), after(*[2.19] * 50, looks=STUCK), None),
+    "one layer is never blind": (replace(HEALTHY, layers=(replace(LAYERS[0], std=1e-9),)), BEGIN, None),
+    "faint": (replace(HEALTHY, logit_std=0.9e-7), BEGIN, (Cause.WEIGHTS_SMALL, False)),
+    "not faint": (replace(HEALTHY, logit_std=1e-7), BEGIN, None),
+    "faint and stuck": (replace(HEALTHY, logit_std=0.75e-7), after(*FLAT, looks=STUCK), Cause.WEIGHTS_SMALL),
+    "faint and growing": (replace(HEALTHY, logit_std=0.76e-7), after(*FLAT, looks=STUCK), None),
+    "faint, but learning": (replace(HEALTHY, logit_std=0.5e-7), after(*[2.19] * 50, looks=STUCK), None),
     "the last ReLU is dying": (
-        replace(HEALTHY, logit_spread=0.5e-7, layers=layers(2, dead=0.5)),
+        replace(HEALTHY, logit_std=0.5e-7, layers=layers(2, dead=0.5)),
         after(*FLAT, looks=((0, 1e-7, 0.1), STUCK[1])), Cause.LAST_RELU,
     ),
     "half of the last layer lives": (
-        replace(HEALTHY, logit_spread=0.5e-7, layers=layers(2, dead=0.49)),
+        replace(HEALTHY, logit_std=0.5e-7, layers=layers(2, dead=0.49)),
         after(*FLAT, looks=((0, 1e-7, 0.1), STUCK[1])), Cause.WEIGHTS_SMALL,
     ),
     "the last layer was faint at first": (
-        replace(HEALTHY, logit_spread=0.5e-7, layers=layers(2, dead=0.5)),
+        replace(HEALTHY, logit_std=0.5e-7, layers=layers(2, dead=0.5)),
         after(*FLAT, looks=((0, 0.9e-7, 0.1), STUCK[1])), Cause.WEIGHTS_SMALL,
     ),
     # the rate
@@ -156,8 +155,8 @@ CASES = {  # what is seen and what came before -> the cause, and whether it is s
     # the labels
     "labels of others": (HEALTHY, after(*FLAT, *FLAT, **UNRELATED), Cause.LABELS),
     "labels of others, too early": (HEALTHY, after(*FLAT, *FLAT[1:], **UNRELATED), None),
-    "labels of others, last look": (HEALTHY, after(*FLAT, **UNRELATED, last=True), Cause.LABELS),
-    "labels of others, last look, too early": (HEALTHY, after(*FLAT[1:], **UNRELATED, last=True), None),
+    "labels of others, last check": (HEALTHY, after(*FLAT, **UNRELATED, last=True), Cause.LABELS),
+    "labels of others, last check, too early": (HEALTHY, after(*FLAT[1:], **UNRELATED, last=True), None),
     "labels of others, too slow": (HEALTHY, after(*FLAT, *FLAT, **UNRELATED, travel=4.9), None),
     "labels of others, slow enough": (HEALTHY, after(*FLAT, *FLAT, **UNRELATED, travel=5.0), Cause.LABELS),
     "labels that may be right": (HEALTHY, after(*FLAT, *FLAT), None),

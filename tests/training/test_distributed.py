@@ -40,7 +40,7 @@ def test_impossible_settings_are_refused_in_one_line(changes, text):
 
 @pytest.mark.parametrize(("count", "world"), [(8, 2), (7, 3), (5, 5), (64, 6)])
 def test_parts_cover_a_batch_once_and_evenly(count, world):
-    parts = [list(range(count))[Team(Rank(rank, world)).part(count)] for rank in range(world)]
+    parts = [list(range(count))[Team(Rank(rank, world)).shard(count)] for rank in range(world)]
     assert [row for part in parts for row in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
 
@@ -48,7 +48,7 @@ def test_parts_cover_a_batch_once_and_evenly(count, world):
 class Echo(Team):
     """Rank 0 of two ranks that see the same pictures: every sum is twice its own."""
 
-    def add_up(self, *tensors: torch.Tensor) -> None:
+    def all_reduce(self, *tensors: torch.Tensor) -> None:
         for tensor in tensors:
             tensor.mul_(2)
 
@@ -81,17 +81,17 @@ def test_shared_normalisation_equals_torch_on_the_whole_batch():
 def test_norms_are_shared_in_place_and_a_process_alone_keeps_its_own():
     model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
     names, weights = list(model.state_dict()), list(model.parameters())
-    ALONE.share_norms(model)
+    ALONE.share_batch_norms(model)
     assert type(model[1][0]) is nn.BatchNorm2d
-    Echo(Rank(0, 2)).share_norms(model)
+    Echo(Rank(0, 2)).share_batch_norms(model)
     assert type(model[1][0]) is SharedBatchNorm
     assert list(model.state_dict()) == names and all(a is b for a, b in zip(model.parameters(), weights, strict=True))
 
 
 def test_a_process_alone_needs_nobody():
     ones = torch.ones(2)
-    ALONE.add_up(ones)
-    assert ones.tolist() == [1, 1] and ALONE.say("a") == "a" and ALONE.clock(2.5) == 2.5
-    assert ALONE.anybody(True) and not ALONE.anybody(False) and ALONE.spread({}, "b") == ({}, "b")
+    ALONE.all_reduce(ones)
+    assert ones.tolist() == [1, 1] and ALONE.broadcast_text("a") == "a" and ALONE.broadcast_seconds(2.5) == 2.5
+    assert ALONE.any_rank(True) and not ALONE.any_rank(False) and ALONE.broadcast_arrays({}, "b") == ({}, "b")
     with distributed.joined() as team:
         assert team.world == 1

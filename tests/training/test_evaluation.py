@@ -18,8 +18,8 @@ from nin.training.evaluation import (
     fit_temperature,
     fit_unknown_threshold,
     fit_unlike_threshold,
+    result_warnings,
     softmax,
-    truths,
     wilson_interval,
 )
 
@@ -291,10 +291,10 @@ def test_numbers_go_through_json() -> None:
 
 
 def answers(confusion: list[list[int]], labels: tuple[str, ...] = ("cat", "dog", "owl")) -> tuple[str, ...]:
-    """The truths about answers with this confusion matrix."""
+    """The result_warnings about answers with this confusion matrix."""
     counts = np.array(confusion)
     true, given_ = (np.repeat(index.ravel(), counts.ravel()) for index in np.indices(counts.shape))
-    return truths(evaluate_probabilities(np.eye(len(labels))[given_], true, labels))
+    return result_warnings(evaluate_probabilities(np.eye(len(labels))[given_], true, labels))
 
 
 def test_a_good_result_needs_no_words() -> None:
@@ -321,7 +321,7 @@ def test_truths_name_what_is_wrong() -> None:
     (few,) = answers([[30, 0, 0], [0, 30, 0], [0, 0, 30]])
     assert "only 90 pictures" in few and "96% to 100%" in few
     well = evaluate_probabilities(np.eye(2)[[0, 1] * 100], [0, 1] * 100, ("a", "b"))
-    (shared,) = truths(well, shared_pictures=12)
+    (shared,) = result_warnings(well, shared_pictures=12)
     assert shared.startswith("12 of the 200 pictures")
 
 
@@ -349,8 +349,8 @@ def test_beyond_chance_is_counted_over_every_way_to_deal_the_answers_out(confusi
 
 def test_what_is_advised_is_what_the_run_allows() -> None:
     eaten = evaluate_probabilities(np.eye(2)[[0] * 150], [0] * 75 + [1] * 75, ("a", "b"))
-    assert any(line.endswith("; train longer or with a smaller learning rate") for line in truths(eaten))
-    told = truths(eaten, advice="give it more time")
+    assert any(line.endswith("; train longer or with a smaller learning rate") for line in result_warnings(eaten))
+    told = result_warnings(eaten, advice="give it more time")
     assert any(line.endswith("; give it more time") for line in told) and "train longer" not in " ".join(told)
 
 

@@ -22,8 +22,8 @@ def make_both(make_trainer, monkeypatch):
     def make(memory: int = 10**9, **changes):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (memory, memory))
         ours, plain = make_trainer(**changes), make_trainer(**changes)
-        ours.does_steps = gpu.GpuSteps(ours.state)
-        monkeypatch.setattr(ours, "step", lambda batch: ours.does_steps.step(batch, ours.state.learning_rate()))
+        ours.stepper = gpu.GpuSteps(ours.state)
+        monkeypatch.setattr(ours, "step", lambda batch: ours.stepper.step(batch, ours.state.learning_rate()))
         return ours, plain
 
     return make
@@ -42,7 +42,7 @@ def make_both(make_trainer, monkeypatch):
 )
 def test_steps_of_a_gpu_learn_what_steps_of_a_cpu_learn(make_both, memory, changes):
     ours, plain = make_both(memory, augmentation=VARIED, dropout=0.0, **changes)
-    assert (ours.does_steps._images is None) is (memory == 0)
+    assert (ours.stepper._images is None) is (memory == 0)
     for mine, theirs in zip(ours.epochs(), plain.epochs(), strict=True):
         assert mine.train_loss == pytest.approx(theirs.train_loss, rel=1e-4)
         assert mine.lr == pytest.approx(theirs.lr, rel=1e-6)
@@ -54,7 +54,7 @@ def test_steps_of_a_gpu_learn_what_steps_of_a_cpu_learn(make_both, memory, chang
 def test_mixed_pictures_are_prepared_batch_by_batch(make_both):
     mixed = Augmentation(shift=0.1, cutmix=0.9)
     ours, plain = make_both(augmentation=mixed, dropout=0.0)
-    assert ours.does_steps._images is None
+    assert ours.stepper._images is None
     losses, others = ([epoch.train_loss for epoch in trainer.epochs()] for trainer in (ours, plain))
     assert losses == pytest.approx(others, rel=1e-4)
 
@@ -67,13 +67,13 @@ def test_without_a_compiler_a_long_run_is_not_compiled(make_both, monkeypatch):
     monkeypatch.setattr(gpu, "COMPILED", 1)
     monkeypatch.setattr(torch, "compile", lambda model, **_: Broken())
     ours, plain = make_both(dropout=0.0)
-    assert isinstance(ours.does_steps._model, Broken)
+    assert isinstance(ours.stepper._model, Broken)
     with pytest.warns(
         RuntimeWarning, match=r"^the network is not compiled \(no compiler is there\); it trains more slowly$"
     ):
         losses = [epoch.train_loss for epoch in ours.epochs()]
     assert losses == pytest.approx([epoch.train_loss for epoch in plain.epochs()], rel=1e-4)
-    assert ours.does_steps._model is ours.model
+    assert ours.stepper._model is ours.model
 
 
 def test_what_overflows_leaves_the_weights_as_they_are(make_both):
@@ -94,4 +94,4 @@ def test_a_restored_trainer_records_anew(make_both, tmp_path):
     checkpoint.save(tmp_path, ours, {})
     (tensors, position, _), _ = checkpoint.newest(tmp_path)
     checkpoint.restore(ours, tensors, position)
-    assert ours.does_steps is None and ours.position.epoch == 1
+    assert ours.stepper is None and ours.position.epoch == 1

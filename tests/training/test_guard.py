@@ -145,7 +145,7 @@ def test_pictures_that_happen_to_be_alike_among_the_first_are_no_alarm(digits):
     watch = Watch(trainer.state, lambda found: pytest.fail(str(found)))
     pictures = trainer.state.pictures
     trainer.state.pictures = lambda rows: pictures(rows if len(rows) > 16 else np.zeros_like(rows))
-    watch.begin()
+    watch.before_first_step()
     assert trainer.position.looks
 
 
@@ -168,13 +168,13 @@ def test_the_probe_sees_what_a_slow_second_implementation_sees():
     loss.backward()
     logits = at.detach().numpy().mean((2, 3))
     assert facts.loss == pytest.approx(loss.item())
-    assert facts.logit_spread == pytest.approx(np.sqrt(logits.var(0).mean()), rel=1e-5)
+    assert facts.logit_std == pytest.approx(np.sqrt(logits.var(0).mean()), rel=1e-5)
     assert facts.logit_size == pytest.approx(np.sqrt((logits**2).mean()), rel=1e-5)
     convolutions = [conv for block in twin.blocks for conv in block.convolutions]
     for seen, out, conv in zip(facts.layers, layers, convolutions, strict=True):
         dead = [all((out[:, c] == 0).ravel()) for c in range(out.shape[1])]
         assert seen.dead == pytest.approx(np.mean(dead))
-        assert seen.spread == pytest.approx(np.sqrt(out.var(0).mean() / (out**2).mean()), rel=1e-4)
+        assert seen.std == pytest.approx(np.sqrt(out.var(0).mean() / (out**2).mean()), rel=1e-4)
         assert seen.pull == pytest.approx(float(conv.weight.grad.norm() / conv.weight.detach().norm()), rel=1e-4)
     names = [f"blocks.{b}.{layer}" for b in range(5) for layer in ("spatial", "pointwise.0")]
     assert [layer.name for layer in facts.layers] == [*names, "blocks.4.pointwise.1"]
@@ -197,7 +197,7 @@ def test_a_probe_changes_nothing(make_trainer):
     ("stop_at", "how"), [(2, {}), (26, {"optimizer": "muon", "lr": 0.02}), (30, {"norm": None})], ids=str
 )
 def test_a_watched_run_gives_the_bits_of_an_unwatched_one_interrupted_or_not(make_trainer, tmp_path, how, stop_at):
-    """Labels that nothing tells, so that every look is taken."""
+    """Labels that nothing tells, so that every check is made."""
 
     def make():
         trainer = make_trainer(epochs=12, **how)
@@ -224,7 +224,7 @@ def test_a_watched_run_gives_the_bits_of_an_unwatched_one_interrupted_or_not(mak
 
 @pytest.mark.parametrize(("shut", "pictures", "found"), [(1, 20, 1), (0, 20, None), (1, 8, None)])
 def test_a_class_that_its_relu_has_shut_is_seen_once_it_stays_so(make_trainer, shut, pictures, found):
-    """The other class learns, so the loss falls and no look is taken; 4 pictures of a class are too few to say."""
+    """The other class learns, so the loss falls and no check is made; 4 pictures of a class are too few to say."""
     whole = make_trainer(epochs=45, lr=0.003)
     config = replace(whole.model.config, last_activation=True)
     model = NIN(config, generator=torch.Generator().manual_seed(0))

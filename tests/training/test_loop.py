@@ -13,10 +13,10 @@ from nin.data.randomness import order
 from nin.errors import NinError, UsageError
 from nin.training import checkpoint
 from nin.training.hardware import Hardware
-from nin.training.inputs import to_input
 from nin.training.loop import train_epochs
 from nin.training.optimizers import class_weights, weighted_targets
 from nin.training.recipes import Recipe, default_recipe
+from nin.training.tensors import to_tensor
 from reference import slow_loss
 
 
@@ -72,7 +72,7 @@ def test_it_learns_and_yields_one_epoch_at_a_time(make_trainer):
     assert epochs[-1].val_accuracy > 0.9 and trainer.finished
     with torch.no_grad():
         trainer.model.eval()
-        x = to_input(trainer.validation.images, trainer.preprocess, "cpu")
+        x = to_tensor(trainer.validation.images, trainer.preprocess, "cpu")
         logits = trainer.model(x)
     y = torch.from_numpy(trainer.validation.labels)
     assert epochs[-1].val_loss == pytest.approx(float(F.cross_entropy(logits, y)), abs=1e-5)
@@ -90,10 +90,10 @@ def test_muon_turns_every_convolution_but_the_last_and_learns(make_trainer):
         assert float(weight.detach().norm()) == pytest.approx(len(weight) ** 0.5, rel=0.1)
 
 
-def test_to_input_equals_the_torch_free_preprocessing(make_trainer):
+def test_to_tensor_equals_the_torch_free_preprocessing(make_trainer):
     trainer = make_trainer()
     images = trainer.data.images[:5]
-    ours = to_input(images, trainer.preprocess, "cpu").numpy()
+    ours = to_tensor(images, trainer.preprocess, "cpu").numpy()
     np.testing.assert_allclose(ours, trainer.preprocess.normalise(images), rtol=0, atol=1e-6)
 
 

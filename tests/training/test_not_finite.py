@@ -33,10 +33,10 @@ class Saboteur:
         elif self.place == "momentum":
             self._put(state["momentum_buffer"] for state in trainer.optimizer.state.values())
         elif self.place == "gradient":
-            real = trainer.state.team.add_up
+            real = trainer.state.team.all_reduce
             trainer.state.team = Tampered(trainer.team, lambda tensors: (real(*tensors), self._put(tensors[:-1])))
         elif self.place == "loss":
-            real = trainer.state.team.add_up
+            real = trainer.state.team.all_reduce
             trainer.state.team = Tampered(
                 trainer.team, lambda tensors: (real(*tensors), tensors[-1].__setitem__(0, self.value))
             )
@@ -58,11 +58,11 @@ class Saboteur:
 class Tampered:
     """A team whose sums come out otherwise."""
 
-    def __init__(self, team, add_up) -> None:
-        self._team, self._add_up = team, add_up
+    def __init__(self, team, all_reduce) -> None:
+        self._team, self._all_reduce = team, all_reduce
 
-    def add_up(self, *tensors) -> None:
-        self._add_up(tensors)
+    def all_reduce(self, *tensors) -> None:
+        self._all_reduce(tensors)
 
     def __getattr__(self, name):
         return getattr(self._team, name)

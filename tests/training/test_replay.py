@@ -37,8 +37,8 @@ def test_recorded_steps_learn_what_launched_ones_learn(on_gpu, monkeypatch, opti
     words = {"count": 80, "optimizer": optimizer, "norm": norm, "dropout": dropout}
     ours = on_gpu(**words)
     epochs = list(ours.epochs())
-    assert [len(each.recordings) for each in (ours.does_steps.learn, ours.does_steps.update)] == [1, 1]
-    assert all([*ours.does_steps.learn.recordings.values(), *ours.does_steps.update.recordings.values()])
+    assert [len(each.recordings) for each in (ours.stepper.learn, ours.stepper.update)] == [1, 1]
+    assert all([*ours.stepper.learn.recordings.values(), *ours.stepper.update.recordings.values()])
     monkeypatch.setattr(replay, "LAUNCHED", 10**9)
     plain = on_gpu(**words)
     for epoch, other in zip(epochs, plain.epochs(), strict=True):
@@ -57,7 +57,7 @@ def test_a_gpu_learns_what_a_cpu_learns(make_trainer, on_gpu, monkeypatch, kept)
     for epoch, other in zip(ours.epochs(), plain.epochs(), strict=True):
         assert epoch.train_loss == pytest.approx(other.train_loss, rel=3e-2)
         assert epoch.lr == pytest.approx(other.lr, rel=1e-5)
-    assert (ours.does_steps._images is not None) is kept
+    assert (ours.stepper._images is not None) is kept
 
 
 def test_a_compiled_network_learns_the_same(on_gpu, monkeypatch):
@@ -66,14 +66,14 @@ def test_a_compiled_network_learns_the_same(on_gpu, monkeypatch):
     monkeypatch.setattr(gpu, "COMPILED", 1)
     trainer = on_gpu(**words)
     assert [epoch.train_loss for epoch in trainer.epochs()] == pytest.approx(plain, rel=1e-2)
-    assert trainer.does_steps._model is not trainer.model and all(trainer.does_steps.learn.recordings.values())
+    assert trainer.stepper._model is not trainer.model and all(trainer.stepper.learn.recordings.values())
 
 
 def test_a_small_last_batch_has_its_own_recording(on_gpu):
     trainer = on_gpu(files=20)
     list(trainer.epochs())
-    assert sorted(shapes[0][0] for shapes in trainer.does_steps.learn.recordings) == [4, 8]
-    assert all(trainer.does_steps.learn.recordings.values())
+    assert sorted(shapes[0][0] for shapes in trainer.stepper.learn.recordings) == [4, 8]
+    assert all(trainer.stepper.learn.recordings.values())
 
 
 def test_dropout_follows_the_seed_of_the_step(on_gpu):
@@ -83,7 +83,7 @@ def test_dropout_follows_the_seed_of_the_step(on_gpu):
     rows, losses = torch.arange(8, device="cuda"), []
     for seed in (1, 2, 1):
         torch.cuda.manual_seed(seed)
-        losses.append(trainer.does_steps.learn(rows)[0].item())
+        losses.append(trainer.stepper.learn(rows)[0].item())
     assert losses[0] == pytest.approx(losses[2], rel=1e-5) and losses[0] != pytest.approx(losses[1], rel=1e-3)
 
 
@@ -93,8 +93,8 @@ def test_a_network_that_cannot_be_recorded_trains_all_the_same(on_gpu, monkeypat
         monkeypatch.setattr(replay.Waits, "__exit__", lambda self, *error: torch.cuda.set_sync_debug_mode("default"))
     trainer = on_gpu(kind=Curious, count=80)
     losses = [epoch.train_loss for epoch in trainer.epochs()]
-    assert losses[-1] < losses[0] and list(trainer.does_steps.learn.recordings.values()) == [None]
-    assert all(trainer.does_steps.update.recordings.values())
+    assert losses[-1] < losses[0] and list(trainer.stepper.learn.recordings.values()) == [None]
+    assert all(trainer.stepper.update.recordings.values())
     assert torch.rand(3, device="cuda").std() > 0
 
 

@@ -20,7 +20,7 @@ from nin.errors import UsageError
 BATCHES = (1, 8, 32, 128)
 ROUNDS = 5  # every form in turn, so that a busy moment does not fall on one alone
 ROUND_SECONDS = 0.2
-LATENCIES = 200  # single pictures, whose percentiles are told
+LATENCIES = 200  # single pictures, whose percentiles are given
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def bench(models: Sequence[str], *, data: str | Path | None = None, threads: int
     found = []
     for number, (model, runner) in enumerate(forms):
         evaluation = measured[number].evaluation if measured else None
-        spread = {f"p{part}": float(np.percentile(latencies[number], part)) for part in (50, 95, 99)}
+        percentiles = {f"p{share}": float(np.percentile(latencies[number], share)) for share in (50, 95, 99)}
         accuracy, n = (None, 0) if evaluation is None else (evaluation.accuracy, evaluation.n)
         notes = (*measured[number].warnings, *measured[number].notes) if measured else ()
-        found.append(Bench(model, runner.in_words(), _bytes(model), spread, rates[number], accuracy, n, notes))
+        found.append(Bench(model, runner.in_words(), _bytes(model), percentiles, rates[number], accuracy, n, notes))
     return found
 
 

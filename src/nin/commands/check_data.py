@@ -1,4 +1,4 @@
-"""`nin data check`: a data set looked through before training (torch-free)."""
+"""`nin data check`: a data set checked before training (torch-free)."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def check(path: str | Path, *, divide: str | None = None, follow_links: bool = False) -> "Check":
-    """Look through a data set before training, read as `train` reads it with these choices: see nin.data.check."""
+    """Check a data set before training, read as `train` reads it with these choices: see nin.data.check."""
     from nin.data.check import check_source
 
     return check_source(path_of("path", path), reading=reading_of(divide, follow_links))

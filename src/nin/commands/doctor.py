@@ -18,7 +18,7 @@ LEAST_FREE = 2 * 2**30  # bytes on the disk of the present folder
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: its name, what was found, whether it will do, and what to do if not."""
+    """One thing that was checked: its name, what was found, whether it will do, and what to do if not."""
 
     name: str
     value: str
@@ -27,7 +27,7 @@ class Finding:
 
 
 def doctor() -> tuple[Finding, ...]:
-    """Look at interpreter, packages, processor, disk and cache; changes nothing, connects to nothing."""
+    """Check interpreter, packages, processor, disk and cache; changes nothing, connects to nothing."""
     return (
         Finding("nin", __version__, True),
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", True),

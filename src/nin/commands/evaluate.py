@@ -1,4 +1,4 @@
-"""`nin evaluate`: measuring on the pictures that a network was not trained on, and what to say of the others."""
+"""`nin evaluate`: measuring on the pictures that a network was not trained on, and a warning about the others."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -25,8 +25,8 @@ from nin.run.seen import Seen, digests, seen_by
 if TYPE_CHECKING:
     from nin.training.evaluation import Evaluation
 
-UNKNOWN = "whether the model was trained on these pictures cannot be told: its run folder is not here"
-STREAMED = "which of these pictures the model was trained on cannot be told: its run streamed them"
+UNKNOWN = "whether the model was trained on these pictures is not known: its run folder is not here"
+STREAMED = "which of these pictures the model was trained on is not known: its run streamed them"
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Measured:
     """An evaluation, the split it was made on, what is to be known of it, and what computed.
 
     split: train, validation or test, or unseen for pictures of which some were held out and some are new.
-    training_pictures: how many of those measured the model was trained on; None where that cannot be told.
+    training_pictures: how many of those measured the model was trained on; None where that is not known.
     """
 
     evaluation: "Evaluation"
@@ -108,8 +108,8 @@ def measure_on(
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The pictures to measure on, what they are called, what is to be said of them; how many are training pictures,
-    None where that cannot be told."""
+    """The pictures to measure on, their split's name, notes and warnings about them; how many are training pictures,
+    None where that is not known."""
 
     decoded: Decoded
     split: str
@@ -179,7 +179,9 @@ def _known_part(source: Source, split: str | None, seen: Seen, decode: "partial[
             decoded = _take(decoded, part, np.flatnonzero(~again), decode) if again.any() else decoded
             if len(decoded.labels):
                 left = len(source.splits["train"]) - len(part)
-                return Chosen(decoded, "validation", (_told(len(decoded.labels), 0, left, int(again.sum())),), (), 0)
+                return Chosen(
+                    decoded, "validation", (_measured_on(len(decoded.labels), 0, left, int(again.sum())),), (), 0
+                )
     whole = source.splits.get("train") or next(iter(source.splits.values()))
     decoded = decode(whole)
     expect_every_class(source, next(name for name, each in source.splits.items() if each is whole), decoded.kept)
@@ -196,11 +198,11 @@ def _known_part(source: Source, split: str | None, seen: Seen, decode: "partial[
         return _whole(source, "train", seen, decoded)
     new = int((wanted & ~either).sum())
     name = "unseen" if new else "validation" if (wanted & held["validation"]).any() else "test"
-    told = _told(int(wanted.sum()) - new, new, int(trained.sum()), 0)
-    return Chosen(_take(decoded, whole, np.flatnonzero(wanted), decode), name, (told,), (), 0)
+    note = _measured_on(int(wanted.sum()) - new, new, int(trained.sum()), 0)
+    return Chosen(_take(decoded, whole, np.flatnonzero(wanted), decode), name, (note,), (), 0)
 
 
-def _told(held: int, new: int, trained: int, twice: int) -> str:
+def _measured_on(held: int, new: int, trained: int, twice: int) -> str:
     """Which pictures are measured, in words."""
     one = "the picture" if held == 1 else f"the {held:,} pictures"
     which = f"{one} that nin train held out"

@@ -71,7 +71,7 @@ def export_bundle(bundle: Bundle, options: ExportOptions) -> Export:
         made = exporter.pt2(pt2.program(runner.model, bundle.preprocess, temperature, bundle.likeness), pt2.run_program)
     else:
         made = exporter.standard() if options.standard else exporter.onnx()
-    said = {
+    facts = {
         "file": path.name,
         "format": "onnx-standard" if options.standard else options.format,
         "sha256_of_file": hashlib.sha256(made.data).hexdigest(),
@@ -84,14 +84,14 @@ def export_bundle(bundle: Bundle, options: ExportOptions) -> Export:
     }
     if own != bundle.preprocess.size:
         trained, now = (" x ".join(map(str, size)) for size in (own, bundle.preprocess.size))
-        said["note"] = f"the model was trained on {trained} pixels; how good it is at {now} is not known"
+        facts["note"] = f"the model was trained on {trained} pixels; how good it is at {now} is not known"
     write_bytes(path, made.data)
     try:
-        write_bytes(certificate, seal_json(said))
+        write_bytes(certificate, seal_json(facts))
     except BaseException:
         remove(path)  # a file without its proof is not done
         raise
-    return Export(path, certificate, said["format"], len(made.data), said)
+    return Export(path, certificate, facts["format"], len(made.data), facts)
 
 
 def _sized(bundle: Bundle, side: int | None) -> Bundle:
@@ -158,13 +158,13 @@ def _material(bundle: Bundle, options: ExportOptions) -> Material:
 
 def _source(bundle: Bundle, options: ExportOptions) -> Source | None:
     """The data set to prove with, divided as the run that made the model divided it; None where there is none left."""
-    recorded = bundle.folder.parent / "args.yaml"
-    said = yaml.safe_load(recorded.read_text(encoding="utf-8")) if recorded.is_file() else {}
-    chosen = said.get("options", {})
-    if options.data is None and said.get("data", "") is None:  # the demo
+    arguments = bundle.folder.parent / "args.yaml"
+    recorded = yaml.safe_load(arguments.read_text(encoding="utf-8")) if arguments.is_file() else {}
+    chosen = recorded.get("options", {})
+    if options.data is None and recorded.get("data", "") is None:  # the demo
         return open_digits(chosen.get("seed", 0))
-    path = options.data or Path(said.get("data", ""))
-    if options.data is None and not (said and path.exists()):
+    path = options.data or Path(recorded.get("data", ""))
+    if options.data is None and not (recorded and path.exists()):
         return None
     divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
     return open_source(path, **divided, reading=Reading(chosen.get("divide"), bool(chosen.get("follow_links"))))

@@ -14,7 +14,7 @@ from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.training import hardware
 from nin.training.evaluation import softmax
-from nin.training.inputs import to_input
+from nin.training.tensors import to_tensor
 
 
 class TorchRunner:
@@ -35,7 +35,7 @@ class TorchRunner:
     def run(self, images: np.ndarray) -> Answers:
         """Answers for (N, H, W, C) uint8 of the network's own size; ModelError when a number is not finite."""
         with hardware.threads_used(self.threads), torch.inference_mode():
-            x = to_input(np.asarray(images), self.preprocess, self.hardware.device)
+            x = to_tensor(np.asarray(images), self.preprocess, self.hardware.device)
             maps, features = self.model.forward_both(x.contiguous(memory_format=torch.channels_last))
             logits = self.model.gap(maps).float().cpu().numpy()
             maps, features = maps.float().cpu(), features.float().cpu()

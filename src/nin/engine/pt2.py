@@ -11,7 +11,7 @@ from nin.bundle.likeness import Likeness
 from nin.data.preprocess import Preprocess
 from nin.engine.engine import Answers
 from nin.network.architecture import NIN
-from nin.training.inputs import normalised
+from nin.training.tensors import normalised
 
 
 class Whole(nn.Module):

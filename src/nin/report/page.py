@@ -155,7 +155,7 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
     def line(key: str, label: str, colour: str, dashed: bool = False) -> Curve:
         return Curve(label, epochs, [row.get(key) for row in history], colour, dashed)
 
-    def told(*lines: Curve) -> str:
+    def ends_of(*lines: Curve) -> str:
         ends = [f"{o.label} from {p[0][1]:.3g} to {p[-1][1]:.3g}" for o in lines if (p := o.points())]
         return "; ".join(ends) or "no values"
 
@@ -165,12 +165,12 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
     best = max(hits[1].points(), key=lambda point: point[1], default=None)
     peak = f"best validation accuracy {percent(best[1])} at epoch {best[0]:g}" if best else ""
     charts = (
-        ("Loss", line_chart(f"Loss over {len(history)} epochs: {told(*losses)}", losses)),
+        ("Loss", line_chart(f"Loss over {len(history)} epochs: {ends_of(*losses)}", losses)),
         (
             "Accuracy",
-            line_chart(f"Accuracy over {len(history)} epochs: {told(*hits)}; {peak}", hits, share=True, mark=best),
+            line_chart(f"Accuracy over {len(history)} epochs: {ends_of(*hits)}; {peak}", hits, share=True, mark=best),
         ),
-        ("Learning rate", line_chart(f"Learning rate over {len(history)} epochs: {told(rate)}", [rate])),
+        ("Learning rate", line_chart(f"Learning rate over {len(history)} epochs: {ends_of(rate)}", [rate])),
     )
     legend = tag(
         "p", tag("span", "validation", class_="key accent"), tag("span", "train", class_="key warm"), class_="legend"

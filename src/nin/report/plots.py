@@ -46,15 +46,15 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     across = min(8, math.ceil(math.sqrt(len(shown))))
     tile = 128
     gap = 12
-    said = [fonts.wrapped(caption, 13, tile, 2) for _, caption in shown]
-    line = 6 + 17 * max(map(len, said))
+    wrapped = [fonts.wrapped(caption, 13, tile, 2) for _, caption in shown]
+    line = 6 + 17 * max(map(len, wrapped))
     down = math.ceil(len(shown) / across)
     sheet = Image.new("RGB", (gap + across * (tile + gap), gap + down * (tile + line + gap)), "white")
     for place, (picture, _) in enumerate(shown):
         x, y = gap + place % across * (tile + gap), gap + place // across * (tile + line + gap)
         image = Image.fromarray(sized(picture, tile))
         sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
-        for n, words in enumerate(said[place]):
+        for n, words in enumerate(wrapped[place]):
             fonts.write(sheet, (x, y + tile + 3 + 17 * n), words, 13, INK, tile)
     return encoded(sheet, "JPEG", quality=90, subsampling=0)
 

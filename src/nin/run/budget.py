@@ -35,10 +35,10 @@ def within_budget(run: Run, listener: Listener) -> Run:
     before = run.trainer
     recipe = run.plan.recipe
     spent = 0.0
-    for _ in range(2):  # fewer epochs vary the pictures less, which may take less time
+    for _ in range(2):  # for fewer epochs pictures are augmented less, which may take less time
         start = time.perf_counter()
         epoch = _epoch_seconds(_new(run, recipe, copy.deepcopy(before.model)), SHARE * budget)
-        spent += before.team.clock(time.perf_counter() - start)
+        spent += before.team.broadcast_seconds(time.perf_counter() - start)
         epochs = min(run.plan.recipe.epochs, max(1, int((PLANNED * budget - spent) / epoch)))
         options = replace(run.options, epochs=epochs)
         planned = make_recipe(len(before.data), run.plan.preprocess.channels, options)
@@ -76,11 +76,11 @@ def _epoch_seconds(trainer: Trainer, most: float) -> float:
                 break
             start = time.perf_counter()
             trainer.step(np.take(rows, range(step * size, (step + 1) * size), mode="wrap"))
-            times.append(trainer.team.clock(time.perf_counter() - start))
+            times.append(trainer.team.broadcast_seconds(time.perf_counter() - start))
     start = time.perf_counter()
     some = trainer.validation.images[:EVALUATION_BATCH]
     trainer.logits(some, fast=True)
-    validation = trainer.team.clock(time.perf_counter() - start) * len(trainer.validation) / len(some)
+    validation = trainer.team.broadcast_seconds(time.perf_counter() - start) * len(trainer.validation) / len(some)
     return trainer.state.steps * float(np.median(times[1:])) + validation
 
 

@@ -22,9 +22,9 @@ from nin.training.evaluation import (
     fit_unlike_threshold,
     softmax,
 )
-from nin.training.inputs import to_input
 from nin.training.loop import EVALUATION_BATCH
 from nin.training.state import Pictures
+from nin.training.tensors import to_tensor
 
 ENOUGH = 5_000  # pictures that statistics of features are taken from; ours
 
@@ -81,9 +81,9 @@ def _some(labels: np.ndarray) -> np.ndarray:
     """At most ENOUGH rows and one for every class, spread evenly over the classes, in order."""
     if len(labels) <= ENOUGH:
         return np.arange(len(labels))
-    by_class = np.argsort(labels, kind="stable")
-    spread = by_class[np.linspace(0, len(labels) - 1, ENOUGH).astype(np.int64)]
-    return np.unique(np.concatenate([spread, np.unique(labels, return_index=True)[1]]))
+    by_class = np.argsort(labels, kind="stable")  # rows, class after class: an even step through them takes of all
+    even = by_class[np.linspace(0, len(labels) - 1, ENOUGH).astype(np.int64)]
+    return np.unique(np.concatenate([even, np.unique(labels, return_index=True)[1]]))
 
 
 def mean_features(model: NIN, preprocess: Preprocess, device: str, images: Images, rows: np.ndarray) -> np.ndarray:
@@ -91,11 +91,11 @@ def mean_features(model: NIN, preprocess: Preprocess, device: str, images: Image
     was_training = model.training
     model.eval()
     expect(images, rows)
-    parts = []
+    found = []
     with torch.inference_mode():
         for start in range(0, len(rows), EVALUATION_BATCH):
-            x = to_input(images[rows[start : start + EVALUATION_BATCH]], preprocess, device)
-            _, features = model.forward_both(x.contiguous(memory_format=torch.channels_last))
-            parts.append(features.float().cpu().numpy())
+            x = to_tensor(images[rows[start : start + EVALUATION_BATCH]], preprocess, device)  # (B, C, H, W)
+            _, features = model.forward_both(x.contiguous(memory_format=torch.channels_last))  # (B, F)
+            found.append(features.float().cpu().numpy())
     model.train(was_training)
-    return np.concatenate(parts)
+    return np.concatenate(found)

@@ -23,7 +23,7 @@ from nin.run import record
 from nin.run.budget import within_budget
 from nin.run.options import Listener, TrainOptions
 from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
-from nin.run.restart import StartAgain, heed, start_again
+from nin.run.restart import StartAgain, react, start_again
 from nin.run.run import Run, RunResult, first_batch
 from nin.run.run_folder import quote
 from nin.run.seen import digests
@@ -51,7 +51,7 @@ def start(
     for note in source.notes:
         listener.note(note)
     chosen = {option(name): value for name, value in record.chosen_options(options).items()}
-    team.same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
+    team.check_same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     with hardware.applied(machine):
         return _begin(folder, source, options, machine, listener, team, begin, network)
@@ -193,7 +193,7 @@ def _prepare(
     model = NIN(plan.network, generator=generator)
     trainer = Trainer(model, data["train"], held_out["validation"], plan.preprocess, plan.recipe, machine, team)
     streamed = isinstance(decoded["train"].images, StreamedImages)
-    team.same({"--stream": streamed})
+    team.check_same({"--stream": streamed})
     shared = None
     parts = source.splits
     if not streamed:
@@ -219,17 +219,17 @@ def _train(run: Run, listener: Listener) -> RunResult:
     """Train to the end, or to the user's wish to stop; save after every epoch."""
     trainer = run.trainer
     first = run.trainer.team.first
-    replaced = 0
+    replaced = 0  # unreadable streamed pictures noted so far
     about = record.checkpoint_about(run)
-    found = partial(heed, run, listener=listener)
-    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=found):
+    on_finding = partial(react, run, listener=listener)
+    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=on_finding):
         if first:
             checkpoint.save(run.folder, trainer, about)
             record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
-        replaced = _tell_replaced(run, replaced, listener)
+        replaced = _note_replaced(run, replaced, listener)
     if not trainer.finished:
-        trainer.team.close()  # nobody leaves while another still waits for the answer that all stop
+        trainer.team.close()  # no rank leaves while another still waits for the answer that all stop
         if first:
             checkpoint.save(run.folder, trainer, about)
         at = trainer.position
@@ -241,11 +241,11 @@ def _train(run: Run, listener: Listener) -> RunResult:
     return RunResult(**record.finish(run, listener))
 
 
-def _tell_replaced(run: Run, told: int, listener: Listener) -> int:
-    """Note how many unreadable streamed pictures others stand in for, when they are more than `told`; their number."""
+def _note_replaced(run: Run, noted: int, listener: Listener) -> int:
+    """Note how many unreadable streamed pictures were replaced, when more than `noted`; returns their number."""
     images = run.trainer.data.images
     unreadable = images.unreadable if isinstance(images, StreamedImages) else {}
-    if len(unreadable) > told:
+    if len(unreadable) > noted:
         name, reason = unreadable[min(unreadable)]
         listener.note(
             f"{len(unreadable):,} unreadable pictures of train replaced by others of their class, for instance "

@@ -34,7 +34,7 @@ RecipeName = Literal["default", "author", "author-augmented", "author-caffe"]
 
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
-    """What `nin train` lets a user choose. None means: decided from the data, said aloud, recorded in args.yaml."""
+    """What `nin train` lets a user choose. None means: chosen from the data, printed and saved in args.yaml."""
 
     out: Path | None = None
     """Run folder; by default runs/<name of the data>."""
@@ -73,7 +73,7 @@ class TrainOptions:
     weight_decay: float | None = None
     """L2 penalty on the weights."""
     label_smoothing: float | None = None
-    """Share of the target spread over all classes."""
+    """Share of the target given to all classes alike."""
     flip: Flip = "auto"
     """Mirror training pictures left-right; auto: for colour pictures only."""
     mirror: bool = False
@@ -93,7 +93,7 @@ class TrainOptions:
     stream: bool = False
     """Decode training pictures when they are needed, with no cache file, however many there are."""
     strict: bool = False
-    """End on a dead start instead of mending it and starting again."""
+    """End on a dead start instead of repairing it and starting again."""
     overwrite: bool = False
     """Replace an earlier run in the same folder."""
 
@@ -138,7 +138,7 @@ class ImportOptions:
     mean: str | None = None
     """Mean to subtract, RGB, of values from 0 to 1, such as 0.49,0.48,0.45."""
     std: str | None = None
-    """Spread to divide by, RGB, of values from 0 to 1."""
+    """Standard deviation to divide by, RGB, of values from 0 to 1."""
     colours: Colours | None = None
     """Order in which the weights read colours."""
     whiten: Path | None = None
@@ -261,7 +261,7 @@ def seconds(text: str) -> float:
 
 
 class Listener:
-    """Hears of a run's progress; the command line prints it, the default keeps silent."""
+    """Is told of a run's progress; the command line prints it, the default keeps silent."""
 
     def note(self, text: str) -> None:
         """One line the user should know."""
@@ -282,7 +282,7 @@ class Listener:
         """One epoch of `epochs` is done."""
 
     def should_stop(self) -> bool:
-        """True when the user asked to stop; looked at after every step."""
+        """True when the user asked to stop; asked after every step."""
         return False
 
 

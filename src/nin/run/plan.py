@@ -46,7 +46,7 @@ class Plan:
 
 
 def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None, own: NINConfig | None = None) -> Plan:
-    """Decide everything that the options leave open by looking at a sample of the training pictures.
+    """Decide everything that the options leave open, from a sample of the training pictures.
 
     begin: the model to begin with; its network is taken over as far as it suits these pictures. own: the network in the
     place of one that has a name, which must suit them; they get its channels.
@@ -152,7 +152,7 @@ def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
 
 
 def _author_recipe(options: TrainOptions) -> Recipe:
-    """The author's recipe for one of his networks."""
+    """The author's recipe for one of the author's networks."""
     variant = options.recipe.removeprefix("author").removeprefix("-")
     made_for = {"": AUTHORS, "augmented": AUGMENTED, "caffe": {"nin-author-cifar10": caffe_cifar10}}[variant]
     if options.network not in made_for:
@@ -196,7 +196,7 @@ def decode(
         size = int(np.prod(decoded.images.shape, dtype=np.int64)) / 1e9
         listener.note(
             f"{name} is streamed ({size:,.1f} GB decoded): every epoch decodes its pictures anew, unreadable ones are "
-            "found on the way, pictures that are in two splits are not looked for; nin data check finds both"
+            "found on the way, pictures that are in two splits are not searched for; nin data check finds both"
         )
     if name == "train":
         expect_every_class(source, name, decoded.kept)
@@ -229,14 +229,14 @@ def whitened(plan: Plan, train: Images, options: TrainOptions, listener: Listene
             f"fitting ZCA on {pictures:,} of {len(train):,} training pictures: takes {fit_memory(count) / 1e9:.1f} GB "
             f"of memory for the moment, {4e-6 * count**2:,.0f} MB in the model"
         )
-        tensors = fit_zca(_spread_out(train, pictures, listener), LESS).tensors()
-    tensors, text = team.spread(tensors, str(pictures))
+        tensors = fit_zca(_evenly(train, pictures, listener), LESS).tensors()
+    tensors, text = team.broadcast_arrays(tensors, str(pictures))
     zca = Zca(tensors[MEAN], tensors[MATRIX], int(text))
     return replace(plan, preprocess=replace(pre, normalisation="gcn-zca", zca=zca))
 
 
-def _spread_out(images: Images, count: int, listener: Listener) -> Iterator[np.ndarray]:
-    """`count` pictures evenly spread over all, in blocks (n, H, W, C) uint8."""
+def _evenly(images: Images, count: int, listener: Listener) -> Iterator[np.ndarray]:
+    """`count` pictures, evenly taken from all, in blocks (n, H, W, C) uint8."""
     rows = np.arange(count) * len(images) // count
     expect(images, rows)
     for start in range(0, count, BLOCK):

@@ -28,9 +28,9 @@ from nin.run.run import Run
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
 from nin.training import checkpoint, hardware
-from nin.training.evaluation import Evaluation, truths
-from nin.training.inputs import to_input
+from nin.training.evaluation import Evaluation, result_warnings
 from nin.training.state import Epoch, Pictures
+from nin.training.tensors import to_tensor
 from nin.version import __version__
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
@@ -200,14 +200,14 @@ def finish(run: Run, listener: Listener) -> dict[str, Any]:
 
 
 def _warnings(run: Run, evaluations: dict[str, Evaluation], split: str) -> tuple[str, ...]:
-    """What is to be said of the result, and of the validation pictures where the result is of others."""
+    """Warnings about the result, and about the validation pictures where the result is of others."""
     shared = run.shared or {}
-    told = truths(evaluations[split], shared_pictures=shared.get(split, 0), **advice(run))
+    warnings = result_warnings(evaluations[split], shared_pictures=shared.get(split, 0), **advice(run))
     twice = shared.get("validation", 0)
     if split == "validation" or not twice:
-        return told
+        return warnings
     return (
-        *told,
+        *warnings,
         f"{twice:,} of the {evaluations['validation'].n:,} validation pictures are also training pictures: confidences "
         "are set by these and look better than they are; remove the duplicates and train again",
     )
@@ -282,7 +282,7 @@ def _write_predictions(run: Run, probabilities: np.ndarray) -> None:
 def _pictures(run: Run, split: str, probabilities: np.ndarray) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
     """The most confident mistakes, and one picture of each of the first classes, with their class maps."""
     labels = run.held_out[split].labels
-    guesses = probabilities.argmax(1)
+    guesses = probabilities.argmax(1)  # (N,)
     sure = probabilities.max(1)
     wrong = np.flatnonzero(guesses != labels)
     mistakes = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
@@ -296,7 +296,7 @@ def _examples(run: Run, split: str, chosen: np.ndarray, probabilities: np.ndarra
     pictures = run.held_out[split]
     trainer = run.trainer
     trainer.model.eval()
-    seen = class_maps(trainer.model, to_input(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
+    seen = class_maps(trainer.model, to_tensor(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
     return tuple(
         Example(
             pixels=np.asarray(pictures.images[i]),
@@ -311,13 +311,13 @@ def _examples(run: Run, split: str, chosen: np.ndarray, probabilities: np.ndarra
 
 
 def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[str, list[tuple[str, str]]]:
-    """What the report says of data, network, training and machine."""
+    """The report's facts on data, network, training and machine."""
     words = about(run)
     recipe = run.plan.recipe
     environment = hardware.environment(run.trainer.hardware)
     height, width = run.plan.preprocess.size
     counts = ", ".join(f"{count:,} {name}" for name, count in words["pictures"].items())
-    vary = ", ".join(f"{k} {v:g}" for k, v in asdict(recipe.augmentation).items() if v) or "none"
+    augmentation = ", ".join(f"{k} {v:g}" for k, v in asdict(recipe.augmentation).items() if v) or "none"
     return {
         "Data": [
             ("source", words["data"] or "scikit-learn's handwritten digits"),
@@ -344,9 +344,9 @@ def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[
                 f"{recipe.optimizer}, learning rate {recipe.lr:g}, momentum {recipe.momentum:g}",
             ),
             ("batch", str(recipe.batch_size)),
-            ("augmentation", vary),
+            ("augmentation", augmentation),
             ("seed", str(recipe.seed)),
-            *([("unknown", told)] if (told := unknown_in_words(calibration)) else []),
+            *([("unknown", rule)] if (rule := unknown_in_words(calibration)) else []),
             *[("note", note) for note in run.trainer.position.notes],
         ],
         "Machine": [(key, str(value)) for key, value in environment.items()],
@@ -381,7 +381,7 @@ def train_on(run: Run) -> str | None:
 
 
 def demo_pictures(run: Run) -> None:
-    """Write one held-out digit of every class as a picture file, for the next commands to look at."""
+    """Write one held-out digit of every class as a picture file, for the next commands."""
     pictures = run.held_out["test"]
     folder = make_folder(run.folder / DEMO_PICTURES)
     for label, name in enumerate(run.source.classes):

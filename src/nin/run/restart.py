@@ -1,4 +1,4 @@
-"""What a run does about a dead start: tells it, mends it and begins again, or ends in one line."""
+"""What a run does about a dead start: notes it, repairs it and begins again, or ends in one line."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ from nin.training.loop import Trainer
 MOST_NOTES = 6  # findings after which a run ends rather than begin again: no start has needed more than three
 ADVICE = {
     Cause.ONE_CLASS: "give it pictures of at least two classes",
-    Cause.ALIKE: "look at the pictures with nin data check",
+    Cause.ALIKE: "check the pictures with nin data check",
     Cause.FROZEN: "let weights be trained",
     Cause.LAST_RELU: "begin without --from",
     Cause.WEIGHTS_SMALL: "choose another --network, and begin without --from",
@@ -32,41 +32,41 @@ ADVICE = {
 
 
 class StartAgain(Exception):
-    """A dead start that can be mended; `line` tells the user."""
+    """A dead start that can be repaired; `line` tells the user."""
 
-    def __init__(self, mended: Repair, line: str) -> None:
+    def __init__(self, repaired: Repair, line: str) -> None:
         super().__init__(line)
-        self.mended = mended
+        self.repaired = repaired
         self.line = line
 
 
-def heed(run: Run, found: Diagnosis, listener: Listener) -> None:
-    """Note what is no more than a fear; raise StartAgain for what can be mended, DataError or NinError for the rest."""
+def react(run: Run, found: Diagnosis, listener: Listener) -> None:
+    """Note what may still turn out well; raise StartAgain for what can be repaired, else DataError or NinError."""
     at = run.trainer.position
     options = run.options
     recipe = run.plan.recipe
-    strict = options.strict or options.recipe != "default"  # mended, it would not be the author's any more
+    strict = options.strict or options.recipe != "default"  # repaired, it would not be the author's any more
     if not found.sure or (found.cause is Cause.LABELS and not strict):
-        if not any(found.why in note for note in at.notes):  # later looks find the same
+        if not any(found.why in note for note in at.notes):  # later checks find the same
             _note(run, f"{found}; {ADVICE[found.cause]}" if found.sure else str(found), listener)
         return
     usual = make_recipe(
         len(run.trainer.data), run.plan.preprocess.channels, replace(options, lr=None, epochs=recipe.epochs)
     ).lr
-    mended = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=options.from_ is None)
-    if mended is None or len(at.notes) >= MOST_NOTES:
+    repaired = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=options.from_ is None)
+    if repaired is None or len(at.notes) >= MOST_NOTES:
         data = found.cause in (Cause.ONE_CLASS, Cause.ALIKE, Cause.LABELS)
         raise (DataError if data else NinError)(f"{found}; {ADVICE[found.cause]}")
     if strict:
         cause = "--strict" if options.strict else f"--recipe {options.recipe}"
-        raise NinError(f"{found}; start again {mended.how}, or leave out {cause}")
-    raise StartAgain(mended, f"{found}; starting again from step 0 {mended.how}")
+        raise NinError(f"{found}; start again {repaired.how}, or leave out {cause}")
+    raise StartAgain(repaired, f"{found}; starting again from step 0 {repaired.how}")
 
 
 def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
-    """The run at step 0 with what mends it, recorded in its folder; a resumed run goes on from there."""
+    """The run at step 0 with what repairs it, recorded in its folder; a resumed run goes on from there."""
     before = run.trainer
-    plan = replace(run.plan, network=again.mended.network, recipe=again.mended.recipe)
+    plan = replace(run.plan, network=again.repaired.network, recipe=again.repaired.recipe)
     trainer = Trainer(
         NIN(plan.network, generator=torch.Generator().manual_seed(plan.recipe.seed)),
         *(before.data, before.validation, plan.preprocess, plan.recipe, before.hardware, before.team),

@@ -13,14 +13,14 @@ from nin.data.splits import Arrays
 from nin.run.options import TrainOptions
 from nin.run.plan import Plan
 from nin.training.evaluation import Evaluation
-from nin.training.inputs import to_input
 from nin.training.loop import Trainer
 from nin.training.state import Pictures
+from nin.training.tensors import to_tensor
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run under way: what it is fed with and what it has been told."""
+    """A run under way: its pictures, its options, its plan and its trainer."""
 
     folder: Path
     source: Source
@@ -29,7 +29,7 @@ class Run:
     trainer: Trainer
     held_out: dict[str, Pictures]  # "validation" and, where the data has one, "test"
     kept: dict[str, np.ndarray]  # (N,) int64: where each held-out picture stands in its split
-    shared: dict[str, int] | None  # by split, held-out pictures that are training pictures too; None: not looked for
+    shared: dict[str, int] | None  # by split, held-out pictures that are training pictures too; None: not searched for
     digests: dict[str, np.ndarray]  # of the pictures of each split, but those of a streamed train
 
     def name(self, split: str, index: int) -> str:
@@ -57,10 +57,11 @@ class RunResult:
 
 
 def first_batch(run: Run, count: int = 64) -> Pictures:
-    """The first training pictures as the network sees them, augmented; (N, H, W, C) uint8 to look at, N <= `count`."""
+    """The first training pictures as the network sees them, augmented; (N, H, W, C) uint8 for people, N <= `count`."""
     recipe = run.plan.recipe
     pre = run.plan.preprocess
     data = run.trainer.data
     chosen = order(recipe.seed, 0, len(data))[:count]
-    x = augment(to_input(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
+    # (N, C, H, W), augmented as in the first epoch
+    x = augment(to_tensor(data.images[chosen], pre, "cpu"), chosen, recipe.augmentation, seed=recipe.seed, epoch=0)
     return Pictures(pre.show(x.numpy()), data.labels[chosen])

@@ -8,14 +8,14 @@ from nin.errors import UsageError
 from nin.run.options import TrainOptions
 
 
-def run_folder(data: Path | None, options: TrainOptions, *, look: bool = True) -> Path:
+def run_folder(data: Path | None, options: TrainOptions, *, check: bool = True) -> Path:
     """Where the run will lie; UsageError when it cannot lie there, or when an earlier run would be replaced unasked.
 
-    data: what it trains on; None for built-in pictures, whose run has its --out.
+    data: what it trains on; None for built-in pictures, whose run has its --out. check: False only names the folder.
     """
     name = data.resolve().name.split(".")[0] if data else ""
     folder = options.out or Path("runs") / (name or "data")
-    if not look:
+    if not check:
         return folder
     place = next(place for place in (folder, *folder.parents) if place.exists())
     if not place.is_dir():
@@ -25,13 +25,13 @@ def run_folder(data: Path | None, options: TrainOptions, *, look: bool = True) -
     if place == folder and any(each.name != ".lock" for each in folder.iterdir()) and not options.overwrite:
         begun = (folder / "args.yaml").is_file()
         whole = (folder / "summary.json").is_file()
-        found = "holds a finished run" if begun and whole else "is not empty"
+        state = "holds a finished run" if begun and whole else "is not empty"
         ways = "choose another --out, or replace it with --overwrite"
         if begun and whole and data:
             ways = f"train its network further: {further(data, folder)}; or {ways}"
         elif begun and not whole:
             ways = f"go on with it: nin train --resume {quote(folder)}; or {ways}"
-        raise UsageError(f"{folder} {found}; {ways}")
+        raise UsageError(f"{folder} {state}; {ways}")
     return folder
 
 

@@ -52,22 +52,23 @@ class Seen:
 
 
 def write_seen(folder: Path, pictures: Mapping[str, np.ndarray], fingerprint: str) -> None:
-    """Write the digests of a run's pictures, by split, into its folder: sorted, so that no order is told."""
+    """Write the digests of a run's pictures, by split, into its folder: sorted, so that the order stays private."""
     write_tensors(
         folder / SEEN, {name: np.unique(found) for name, found in pictures.items()}, {"fingerprint": fingerprint}
     )
 
 
 def seen_by(bundle: Bundle) -> Seen | None:
-    """What is known of the training of a model; None where its folder says nothing of it."""
-    said = bundle.provenance
+    """What is known of the training of a model; None where its folder records nothing of it."""
+    provenance = bundle.provenance
     folder = bundle.folder.resolve()
-    if not said.get("fingerprint"):
+    if not provenance.get("fingerprint"):
         return None
     pictures: dict[str, np.ndarray] = {}
     if folder.name == "model" and (folder.parent / SEEN).is_file():
         found, words = read_tensors(folder.parent / SEEN)
-        pictures = found if words.get("fingerprint") == said["fingerprint"] else {}
-    if not pictures and "holdout" not in said:
+        pictures = found if words.get("fingerprint") == provenance["fingerprint"] else {}
+    if not pictures and "holdout" not in provenance:
         return None
-    return Seen(pictures, str(said["fingerprint"]), int(said.get("recipe", {}).get("seed", 0)), said.get("holdout"))
+    seed = int(provenance.get("recipe", {}).get("seed", 0))
+    return Seen(pictures, str(provenance["fingerprint"]), seed, provenance.get("holdout"))

@@ -1,4 +1,4 @@
-"""Training as the command line and Python begin it: paths and options are looked at before torch is imported."""
+"""Training as the command line and Python begin it: paths and options are checked before torch is imported."""
 
 import os
 from collections.abc import Iterator
@@ -44,7 +44,7 @@ def train_run(
         source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
         begin = open_bundle(options.from_) if options.from_ else None
         again = team and team.place.restarts and _go_on(source, options, team)
-        folder = run_folder(source.path, options, look=not (again or (team and team.rank)))
+        folder = run_folder(source.path, options, check=not (again or (team and team.rank)))
         need("torch", "resvg_py")
         from nin.run.course import go_on, start
         from nin.training.distributed import ALONE
@@ -68,11 +68,11 @@ def _team() -> Iterator["Team | None"]:
 
 
 def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
-    """Whether torchrun has started a run again that has left a checkpoint: rank 0 looks, for all."""
+    """Whether torchrun has started a run again that has left a checkpoint: rank 0 decides for all."""
     from nin.run.course import begun
 
-    folder = run_folder(source.path, options, look=False)
-    return bool(team.say("yes" if team.first and begun(folder, source, options) else ""))
+    folder = run_folder(source.path, options, check=False)
+    return bool(team.broadcast_text("yes" if team.first and begun(folder, source, options) else ""))
 
 
 def resume_run(folder: str | Path, listener: Listener | None = None, *, data: str | Path | None = None) -> "RunResult":

@@ -1,6 +1,7 @@
-"""The author's training, exactly as his parameter files and solvers have it, as recipes; docs/fidelity.md has the rows.
+"""The author's training as recipes, exactly as the published parameter files and solvers have it.
 
-Rates are the effective ones: cuda-convnet multiplies each epsW by the cost's coefficient and divides the decay by it.
+docs/fidelity.md has the rows. Rates are the effective ones: cuda-convnet multiplies each epsW by the cost's
+coefficient and divides the decay by it.
 """
 
 from collections.abc import Callable
@@ -9,9 +10,11 @@ from dataclasses import replace
 from nin.data.augment import Augmentation
 from nin.training.recipes import Recipe
 
-FILE = 10_000  # pictures; one file of his CIFAR-10 data, whose last batch has 16 of them
+FILE = 10_000  # pictures; one file of the author's CIFAR-10 data, whose last batch has 16 of them
 EPOCHS = 260  # the author's README: 200 at the full rate, 30 at a tenth, 30 at a hundredth
-CROP = 4.5 / 32  # share of the side; whole pixels from -4 to 4, each as likely (author's provider: crop_border 4)
+CROP = (
+    4.5 / 32
+)  # share of the side; whole pixels from -4 to 4, each as likely (the author's data provider: crop_border 4)
 
 
 def author_cifar10_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Recipe:
@@ -19,7 +22,7 @@ def author_cifar10_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Rec
 
     Pictures in the order of their files, batches of 128 inside files of 10,000. `augment` adds the paper's
     translations and flips: zero-padded crops by up to 4 pixels, after whitening. Fewer `epochs` keep the shares of the
-    three rates. Source: the author's NIN/cifar-10_params and README; the augmentation: his CroppedCIFARDataProvider.
+    three rates. Source: the author's NIN/cifar-10_params and README; the augmentation: CroppedCIFARDataProvider there.
     """
     return Recipe(
         epochs,
@@ -48,19 +51,20 @@ def author_cifar100_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Re
 
 
 def author_svhn_recipe(*, epochs: int = EPOCHS) -> Recipe:
-    """As `author_cifar10`; he published no schedule for SVHN. Source: the author's NIN/svhn_params."""
+    """As `author_cifar10`; the author published no schedule for SVHN. Source: the author's NIN/svhn_params."""
     return author_cifar10_recipe(epochs=epochs)
 
 
 def author_mnist_recipe(*, epochs: int = EPOCHS) -> Recipe:
-    """As `author_cifar10`; he published no schedule for MNIST. Source: the author's NIN/mnist_params."""
+    """As `author_cifar10`; the author published no schedule for MNIST. Source: the author's NIN/mnist_params."""
     return author_cifar10_recipe(epochs=epochs)
 
 
 def author_imagenet_recipe(*, epochs: int = 22) -> Recipe:
     """SGD at 0.01 and 0.02 for biases, divided by ten after 200,000 and 400,000 of 450,000 batches of 64.
 
-    His crops of 224 out of 256 pixels are shifts by up to 16 of 256 here. Source: the author's Caffe solver.prototxt.
+    The author's crops of 224 out of 256 pixels are shifts by up to 16 of 256 here. Source: the author's solver.prototxt
+    for Caffe.
     """
     return Recipe(
         epochs,
@@ -79,7 +83,8 @@ def author_imagenet_recipe(*, epochs: int = 22) -> Recipe:
 def caffe_cifar10(*, epochs: int = 307) -> Recipe:
     """The author's second release: 120,000 batches of 128, the rate divided by ten after 100,000; last biases 0.01.
 
-    It goes with average pooling, inverted dropout and N(0, 0.05). Source: his Caffe model zoo entry, solver.prototxt.
+    It goes with average pooling, inverted dropout and N(0, 0.05). Source: solver.prototxt of the author's
+    entry in Caffe's model zoo.
     """
     recipe = author_cifar10_recipe(epochs=epochs)
     return replace(recipe, last_bias_rate=0.1, steps=(100 / 120,), files=50_000)

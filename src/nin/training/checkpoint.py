@@ -65,7 +65,7 @@ def newest(folder: Path) -> tuple[Saved, tuple[str, ...]]:
 
 
 def load_together(folder: Path, team: Team) -> tuple[Saved, tuple[str, ...]]:
-    """What `load` gives rank 0, on all ranks; the others need not see the folder."""
+    """What `newest` gives rank 0, on all ranks; the others need not see the folder."""
     if team.world == 1:
         return newest(folder)
     tensors: dict[str, np.ndarray] = {}
@@ -73,7 +73,7 @@ def load_together(folder: Path, team: Team) -> tuple[Saved, tuple[str, ...]]:
     if team.first:
         (tensors, position, about), notes = newest(folder)
         text = json.dumps([asdict(position), about, notes])
-    tensors, text = team.spread(tensors, text)
+    tensors, text = team.broadcast_arrays(tensors, text)
     raw, about, notes = json.loads(text)
     return (tensors, _position(raw), about), tuple(notes)
 

@@ -1,7 +1,7 @@
 """One run on many processes, as torchrun starts them: who is who, sums over all ranks, and what if one is lost.
 
-R ranks (processes), each with its part of every batch; C channels, (N, C, H, W) a rank's part. All ranks hold the same
-weights, see the same sums and so take the same decisions; rank 0 alone writes and prints.
+R ranks (processes), each with its shard of every batch; C channels, (N, C, H, W) a rank's shard. All ranks hold the
+same weights, see the same sums and so take the same decisions; rank 0 alone writes and prints.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ from nin.errors import Interrupted, NinError, UsageError
 
 JOIN_SECONDS = 120.0  # until every rank must have come to the master
 SILENCE_SECONDS = 1800.0  # until a rank that is connected but says nothing counts as lost; reading pictures takes long
-GRACE_SECONDS = 3.0  # until a rank that has lost another one must have said that it lives itself
+GRACE_SECONDS = 3.0  # until a rank that has lost another one must have written that it is alive
 
 
 @dataclass(frozen=True)
@@ -81,50 +81,52 @@ class Team:
         self.store = store  # torch.distributed's: texts that outlive a lost connection
         self.first = self.rank == 0
 
-    def part(self, count: int) -> slice:
-        """This rank's rows of a batch of `count`; parts differ by one row at most."""
+    def shard(self, count: int) -> slice:
+        """This rank's rows of a batch of `count`; shards differ by one row at most."""
         return slice(count * self.rank // self.world, count * (self.rank + 1) // self.world)
 
-    def add_up(self, *tensors: Tensor) -> None:
+    def all_reduce(self, *tensors: Tensor) -> None:
         """Sum tensors of one type and device over all ranks, in place, in one communication."""
         if self.world == 1:
             return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])  # one message costs less than many
         with self._watched():
             dist.all_reduce(flat)
         for tensor, total in zip(tensors, torch.split(flat, [tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view(tensor.shape))
 
-    def clock(self, seconds: float) -> float:
-        """Rank 0's seconds, the same for all."""
+    def broadcast_seconds(self, seconds: float) -> float:
+        """Rank 0's seconds, on all ranks."""
         return self._total(seconds if self.first else 0.0)
 
-    def anybody(self, asked: bool) -> bool:
-        """Whether any rank asks: the same answer for all."""
+    def any_rank(self, asked: bool) -> bool:
+        """Whether any rank asks, on all ranks."""
         return self._total(float(asked)) > 0
 
     def _total(self, number: float) -> float:
         total = torch.tensor([number], dtype=torch.float64)
-        self.add_up(total)
+        self.all_reduce(total)
         return float(total)
 
-    def say(self, text: str, rank: int = 0) -> str:
+    def broadcast_text(self, text: str, rank: int = 0) -> str:
         """The text that one rank has, on all ranks."""
         if self.world == 1:
             return text
-        data = torch.frombuffer(bytearray(text.encode() + b" "), dtype=torch.uint8)
+        data = torch.frombuffer(bytearray(text.encode() + b" "), dtype=torch.uint8)  # a buffer may not be empty
         return bytes(self._send(data, rank).numpy()).decode()[:-1]
 
-    def spread(self, arrays: Mapping[str, np.ndarray], text: str) -> tuple[dict[str, np.ndarray], str]:
-        """Rank 0's arrays and text, on all ranks; what the others give is not looked at."""
-        names = json.loads(self.say(json.dumps([[name, str(a.dtype), a.shape] for name, a in arrays.items()])))
+    def broadcast_arrays(self, arrays: Mapping[str, np.ndarray], text: str) -> tuple[dict[str, np.ndarray], str]:
+        """Rank 0's arrays and text, on all ranks; what the others give is ignored."""
+        names = json.loads(
+            self.broadcast_text(json.dumps([[name, str(a.dtype), a.shape] for name, a in arrays.items()]))
+        )
         found = dict(arrays) if self.first else {}
         if self.world > 1:
             for name, dtype, shape in names:
                 raw = np.frombuffer(arrays[name].tobytes(), np.uint8) if self.first else np.empty(0, np.uint8)
                 sent = self._send(torch.from_numpy(raw.copy()), 0).numpy()
                 found[name] = np.frombuffer(sent.tobytes(), dtype).reshape(shape)
-        return found, self.say(text)
+        return found, self.broadcast_text(text)
 
     def _send(self, data: Tensor, rank: int) -> Tensor:
         """(B,) bytes of one rank on all ranks."""
@@ -136,19 +138,19 @@ class Team:
                 dist.broadcast(data, rank)
         return data
 
-    def same(self, facts: Mapping[str, Any]) -> None:
+    def check_same(self, facts: Mapping[str, Any]) -> None:
         """Raise UsageError on every rank, naming rank and fact, unless all have the same facts (JSON-able)."""
         mine = json.dumps(facts)
-        told = [json.loads(self.say(mine, rank)) for rank in range(self.world)]
-        for rank, theirs in enumerate(told):
-            for name, value in told[0].items():
+        of_ranks = [json.loads(self.broadcast_text(mine, rank)) for rank in range(self.world)]
+        for rank, theirs in enumerate(of_ranks):
+            for name, value in of_ranks[0].items():
                 if theirs.get(name) != value:
                     raise UsageError(
                         f"rank {rank} has {name} {theirs.get(name)}, rank 0 has {value}; "
                         "start every rank with the same command, program and pictures"
                     )
 
-    def share_norms(self, module: nn.Module) -> None:
+    def share_batch_norms(self, module: nn.Module) -> None:
         """Let every batch normalisation in `module` take its statistics over all ranks; the weights stay the same."""
         if self.world == 1:
             return
@@ -156,7 +158,7 @@ class Team:
             if isinstance(child, nn.BatchNorm2d):
                 setattr(module, name, SharedBatchNorm(child, self))
             else:
-                self.share_norms(child)
+                self.share_batch_norms(child)
 
     def close(self) -> None:
         """Leave once every rank is done: a socket closed early takes the last sum from a slower rank."""
@@ -167,12 +169,12 @@ class Team:
             dist.destroy_process_group()
 
     def leave(self, error: BaseException) -> None:
-        """Tell the others why this rank leaves at once; settle which rank says so on the screen (`error.said`)."""
+        """Tell the others why this rank leaves at once; settle which rank prints it (`error.said`)."""
         assert self.store is not None
         known = error if isinstance(error, NinError) else None
         text = str(known or f"rank {self.rank} failed ({type(error).__name__})")
         with suppress(RuntimeError):
-            if self._word() is None:
+            if self._reason() is None:
                 self.store.set("word", json.dumps([text, known.exit_code if known else 1]))
             if known:
                 digest = hashlib.sha256(text.encode()).hexdigest()
@@ -193,15 +195,15 @@ class Team:
     def _lost(self, error: RuntimeError) -> NinError:
         assert self.store is not None
         if dist.is_initialized():
-            dist.destroy_process_group()  # closes the sockets: whoever waits for this rank hears of it too
+            dist.destroy_process_group()  # closes the sockets: a rank that waits for this one fails too
         go_on = "go on from the last checkpoint with the same torchrun and --resume RUN"
         absent = list(range(self.world))
         try:
             self.store.set(f"alive/{self.rank}", "")
             end = time.monotonic() + GRACE_SECONDS
             while absent and time.monotonic() < end:
-                if word := self._word():
-                    return word
+                if reason := self._reason():
+                    return reason
                 absent = [rank for rank in absent if not self.store.check([f"alive/{rank}"])]
                 time.sleep(0.05)
         except RuntimeError:
@@ -211,7 +213,7 @@ class Team:
         who = f"rank {absent[0]}" if len(absent) == 1 else f"one or more of the ranks {', '.join(map(str, absent))}"
         return NinError(f"{who} ended without a word (killed, or out of memory?); {go_on}")
 
-    def _word(self) -> NinError | None:
+    def _reason(self) -> NinError | None:
         """Why another rank left, if one did and said so."""
         assert self.store is not None
         if not self.store.check(["word"]):
@@ -273,7 +275,7 @@ def _meet(here: Rank) -> Any:
 
 
 class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the parts of all ranks: what one process does on the whole batch, value and gradient.
+    """Batch normalisation over the shards of all ranks: what one process does on the whole batch, value and gradient.
 
     Takes over weights and statistics of a plain one. Ours and not torch's SyncBatchNorm, which refuses tensors on CPUs:
     one sum over ranks in each direction, of 2C + 1 and of 2C numbers. Source: Ioffe and Szegedy 2015.
@@ -299,12 +301,12 @@ class SharedBatchNorm(nn.BatchNorm2d):
 class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: SharedBatchNorm) -> Tensor:
-        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)  # (C,) each, of this rank's shard
         count = torch.tensor([x.numel() / x.shape[1]], dtype=torch.float64, device=x.device)
         total = mean.double() * count  # in float64 the mean of squares minus the squared mean loses nothing
         squares = (variance.double() + mean.double() ** 2) * count
-        norm.team.add_up(total, squares, count)
-        mean = total / count
+        norm.team.all_reduce(total, squares, count)
+        mean = total / count  # (C,), of all shards
         variance = (squares / count - mean**2).clamp(min=0)
         assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
         assert norm.momentum is not None
@@ -322,11 +324,13 @@ class _Normalise(torch.autograd.Function):
         dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
             gradients[0], x, weight, mean, variance, None, None, False, eps, [True, True, True]
         )
-        all_weight, all_bias = dweight.clone(), dbias.clone()  # sums over this rank's pictures, then over all
-        ctx.norm.team.add_up(all_weight, all_bias)
-        spread = (variance + eps).rsqrt()
-        slope = weight * spread**2 * (all_weight / count).float()
-        level = weight * spread * (all_bias / count).float() - slope * mean
+        all_weight = dweight.clone()  # (C,): sums over this rank's pictures, then over all
+        all_bias = dbias.clone()
+        ctx.norm.team.all_reduce(all_weight, all_bias)
+        inverse_std = (variance + eps).rsqrt()
+        # torch's backward took mean and variance for constants; these two terms are their gradients
+        slope = weight * inverse_std**2 * (all_weight / count).float()
+        level = weight * inverse_std * (all_bias / count).float() - slope * mean
         shape = (1, -1, 1, 1)
         dx = dx - level.view(shape).to(dx.dtype)
         return dx.addcmul_(x, slope.view(shape).to(dx.dtype), value=-1), dweight, dbias, None

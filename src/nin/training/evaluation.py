@@ -20,7 +20,7 @@ LOST = 0.02  # share of the correct answers that "unknown" may cost for their pr
 LOST_UNLIKE = 0.01  # the same for their distance; ours (experiments/2026-11-30-unknown)
 HOTTEST = 20.0  # the highest temperature that is tried, times the likeliest class's mean lead; ours
 COLDEST = 0.01  # the lowest; ours
-EATER = 0.8  # share of the answers above which one class eats all; ours
+DOMINANT = 0.8  # share of the answers above which one class takes nearly all; ours
 LONGER = "train longer or with a smaller learning rate"
 FEW_PICTURES = 100  # under this the 95 % interval is wider than about 20 points; ours
 Floats = NDArray[np.float64]
@@ -100,13 +100,13 @@ def evaluate_probabilities(probabilities: ArrayLike, labels: ArrayLike, classes:
         raise DataError(
             f"a row of probabilities is off by {worst:.3g}; rows must be >= 0 and sum to 1 (softmax makes logits so)"
         )
-    predicted = p.argmax(axis=1)
-    confusion = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k).astype(np.int64)
+    predicted = p.argmax(axis=1)  # (N,)
+    confusion = np.bincount(y * k + predicted, minlength=k * k).reshape(k, k).astype(np.int64)  # (true, predicted)
     confusion.setflags(write=False)
     hits = predicted == y
     scores = _class_scores(confusion, classes)
     bins = _reliability(p.max(axis=1), hits)
-    likelihood = np.clip(p[np.arange(n), y], np.finfo(np.float64).eps, 1.0)
+    likelihood = np.clip(p[np.arange(n), y], np.finfo(np.float64).eps, 1.0)  # (N,), of the true classes
     return Evaluation(
         n=n,
         accuracy=float(hits.mean()),
@@ -141,9 +141,9 @@ def wilson_interval(hits: int, n: int, z: float = Z95) -> tuple[float, float]:
     if n < 1 or not 0 <= hits <= n:
         raise DataError(f"{hits} of {n} is no share; an interval needs at least one picture")
     share = hits / n
-    spread = z * z / n
-    centre = (share + spread / 2) / (1 + spread)
-    half = z / (1 + spread) * float(np.sqrt(share * (1 - share) / n + spread / (4 * n)))
+    shrink = z * z / n  # Wilson's z^2 / n: it draws the interval towards 1/2
+    centre = (share + shrink / 2) / (1 + shrink)
+    half = z / (1 + shrink) * float(np.sqrt(share * (1 - share) / n + shrink / (4 * n)))
     return (0.0 if hits == 0 else centre - half, 1.0 if hits == n else centre + half)
 
 
@@ -159,11 +159,11 @@ def fit_temperature(logits: ArrayLike, labels: ArrayLike) -> float:
     """
     z, y = _checked(logits, labels, "logits")
     z = z - z.max(axis=1, keepdims=True)
-    true = z[np.arange(len(y)), y]
+    true = z[np.arange(len(y)), y]  # (N,)
     scale = -float(z.mean())
     if scale == 0:
         return 1.0
-    second = float(np.sort(z, axis=1)[:, -2].mean())
+    second = float(np.sort(z, axis=1)[:, -2].mean())  # of the second likeliest classes
     target = (true.sum() + second / 2) / (len(y) + 1)
     z = z / scale
     true = true / scale
@@ -213,8 +213,8 @@ def _rank(correct: int, lost: float) -> int:
     return int(np.floor(lost * (correct + 1) + 1e-9))
 
 
-def truths(evaluation: Evaluation, *, shared_pictures: int = 0, advice: str = LONGER) -> tuple[str, ...]:
-    """What a fair friend would say about the result: one plain line per problem, worst first; none when all is well.
+def result_warnings(evaluation: Evaluation, *, shared_pictures: int = 0, advice: str = LONGER) -> tuple[str, ...]:
+    """What a reader must know of the result: one line for each problem, worst first; none when all is well.
 
     shared_pictures: how many of the measured pictures are also training pictures (same decoded pixels). advice: what
     to do where too little was learnt.
@@ -222,7 +222,7 @@ def truths(evaluation: Evaluation, *, shared_pictures: int = 0, advice: str = LO
     lines = (
         _shared(shared_pictures, evaluation.n),
         _at_chance(evaluation),
-        _one_eats_all(evaluation, advice),
+        _one_dominates(evaluation, advice),
         _never_predicted(evaluation),
         _absent(evaluation),
         _few(evaluation),
@@ -275,19 +275,20 @@ def beyond_chance(confusion: Ints) -> float:
     given = confusion.sum(0)
     n = int(confusion.sum())
     mean = float((true * given).sum()) / n
+    # (K true, K given): the centred cost matrix, whose squares are the variance
     centred = np.eye(len(confusion)) - given[:, None] / n - true[None] / n + mean / n
     variance = float((true[:, None] * given[None] * centred**2).sum()) / max(n - 1, 1)
     return (float(confusion.trace()) - mean) / variance**0.5 if variance > 1e-12 else 0.0
 
 
-def _one_eats_all(evaluation: Evaluation, advice: str) -> str:
+def _one_dominates(evaluation: Evaluation, advice: str) -> str:
     given = evaluation.confusion.sum(axis=0) / evaluation.n
-    eater = int(given.argmax())
-    score = evaluation.per_class[eater]
-    if given[eater] <= EATER or score.support / evaluation.n > EATER:
+    commonest = int(given.argmax())
+    score = evaluation.per_class[commonest]
+    if given[commonest] <= DOMINANT or score.support / evaluation.n > DOMINANT:
         return ""
     return (
-        f"{given[eater]:.0%} of the answers are {escape_name(score.label)}, which is the truth for only "
+        f"{given[commonest]:.0%} of the answers are {escape_name(score.label)}, which is the truth for only "
         f"{score.support / evaluation.n:.0%}; {advice}"
     )
 

@@ -1,6 +1,6 @@
 """Training steps on one GPU: pictures in its memory, everything recorded once and replayed, long runs compiled.
 
-N pictures, B of them in a batch, K classes.
+N pictures of H x W pixels and C channels, B of them in a batch, K classes.
 """
 
 import math
@@ -15,9 +15,9 @@ from torch.nn.utils import get_total_norm
 
 from nin.data.augment import draws, purposes, vary
 from nin.data.randomness import step_seed
-from nin.training.inputs import Normaliser
 from nin.training.replay import Replay
 from nin.training.state import State
+from nin.training.tensors import Normaliser
 
 SHARE = 4  # at most a fourth of the GPU's free memory is for pictures
 COMPILED = 50_000  # steps from which half a minute of compiling pays: ours, docs/log.md
@@ -26,8 +26,8 @@ COMPILED = 50_000  # steps from which half a minute of compiling pays: ours, doc
 class GpuSteps:
     """The steps of a run whose tensors do not change their places in memory from now on.
 
-    Pictures that fit are kept on the GPU, and a step is given their numbers only; others, and mixtures of pictures, are
-    prepared one batch after another.
+    Pictures that fit are kept on the GPU, and a step is given their row numbers only; others, and mixtures of pictures,
+    are prepared one batch after another.
     """
 
     def __init__(self, state: State) -> None:
@@ -36,7 +36,7 @@ class GpuSteps:
         for parameter in state.trained:
             parameter.grad = torch.zeros_like(parameter)
         for group in state.optimizer.param_groups:
-            group["lr"] = torch.zeros((), device=self._device)
+            group["lr"] = torch.zeros((), device=self._device)  # a recorded step reads it: no number in the graph
         self._rate = math.nan
         self._model = state.model
         if state.steps * state.recipe.epochs >= COMPILED:
@@ -57,9 +57,10 @@ class GpuSteps:
             self._rate = rate
             for group in state.optimizer.param_groups:
                 group["lr"].fill_(rate * group["scale"])
+        # dropout's, which a replay takes from the same generator
         torch.cuda.manual_seed(step_seed(state.recipe.seed, at.epoch, at.step))
         if self._images is None:
-            facts = self.learn(*state.varied(batch))
+            facts = self.learn(*state.augmented(batch))
         else:
             self._draw(at.epoch)
             facts = self.learn(torch.from_numpy(batch).to(self._device))
@@ -79,7 +80,7 @@ class GpuSteps:
         return torch.from_numpy(np.require(images, requirements=["C", "W"])).to(self._device)
 
     def _draw(self, epoch: int) -> None:
-        """Draw for all pictures what varies them in this epoch."""
+        """Draw the random numbers that augment all pictures in this epoch."""
         if epoch == self._epoch:
             return
         recipe = self.state.recipe
@@ -95,10 +96,10 @@ class GpuSteps:
     def _learn_rows(self, rows: Tensor) -> Tensor:
         """(B,) int64 -> as `_learn`, from the pictures that are kept here."""
         assert self._images is not None
-        x = self._normalise(self._images[rows])
+        x = self._normalise(self._images[rows])  # (B, C, H, W)
         labels = self._labels[rows]
         x = vary(x, self.state.recipe.augmentation, lambda purpose: self._draws[purpose][rows])
-        targets = F.one_hot(labels, self.state.classes).float()
+        targets = F.one_hot(labels, self.state.classes).float()  # (B, K)
         return self._learn(x.contiguous(memory_format=torch.channels_last), targets, labels)
 
     def _learn(self, x: Tensor, targets: Tensor, labels: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Device, threads, precision, memory layout and allocator: chosen by measurement, said aloud, recorded."""
+"""Device, threads, precision, memory layout and allocator: chosen by measurement, printed and recorded."""
 
 import ctypes
 import hashlib
@@ -94,7 +94,7 @@ def choose(device: str = "auto", threads: int | None = None, precision: str = "a
         precision = "bfloat16" if _bfloat16_wins(device) else "float32"
     if precision not in ("float32", "bfloat16"):
         raise UsageError(f"precision {precision!r} is unknown; use auto, float32 or bfloat16")
-    return Hardware(device, threads, team.say(precision), team.world)
+    return Hardware(device, threads, team.broadcast_text(precision), team.world)
 
 
 def default_threads(team: Team = ALONE) -> int:

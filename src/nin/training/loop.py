@@ -1,4 +1,7 @@
-"""The training loop: yields one Epoch at a time; writes nothing, prints nothing. N pictures, K classes."""
+"""The training loop: yields one Epoch at a time; writes nothing, prints nothing.
+
+N pictures of H x W pixels and C channels, B of them in a batch; K classes.
+"""
 
 import math
 import time
@@ -18,9 +21,9 @@ from nin.training.cpu import CpuSteps, rows_of
 from nin.training.distributed import ALONE, Team
 from nin.training.gpu import GpuSteps
 from nin.training.hardware import Hardware
-from nin.training.inputs import to_input
 from nin.training.recipes import Recipe
 from nin.training.state import Epoch, Pictures, Position, Progress, State, Steps
+from nin.training.tensors import to_tensor
 from nin.training.watch import OnDiagnosis, Watch
 
 EVALUATION_BATCH = 250
@@ -43,7 +46,7 @@ class Trainer:
     ) -> None:
         self.state = State(model, train, validation, preprocess, recipe, hardware, team)
         self.best: dict[str, torch.Tensor] = {}
-        self.does_steps: Steps | None = None  # from the first one on
+        self.stepper: Steps | None = None  # from the first one on
 
     @property
     def model(self) -> Any:
@@ -104,19 +107,19 @@ class Trainer:
     ) -> Iterator[Epoch]:
         """Train; yield after each epoch. Returns early, at the end of a step, when `should_stop()` says so.
 
-        on_finding: hears, and may raise, what keeps the first steps from learning; without it nobody looks.
+        on_finding: called with what keeps the first steps from learning, and may raise; without it nothing is checked.
         """
         watch = Watch(self.state, on_finding)
-        watch.begin()
+        watch.before_first_step()
         while not self.finished:
             with torch.random.fork_rng([torch.cuda.current_device()] if self.hardware.device == "cuda" else []):
                 whole = self._finish_epoch(on_step, should_stop, watch)
             if not whole:
                 return
-            done = self._close_epoch()
-            watch.close()
+            done = self._measure_epoch()
+            watch.after_epoch()
             yield done
-            if self.team.anybody(should_stop()):
+            if self.team.any_rank(should_stop()):
                 return
 
     def _finish_epoch(self, on_step: Callable[[Progress], None], should_stop: Callable[[], bool], watch: Watch) -> bool:
@@ -133,7 +136,7 @@ class Trainer:
             start = time.perf_counter()
             batch = batches[at.step]
             loss, correct = self.step(batch)
-            watch.hear(loss)
+            watch.after_step(loss)
             if not math.isfinite(loss):
                 raise NotFinite(
                     f"the training loss, its gradient or a weight became {loss} in epoch {at.epoch + 1}, step "
@@ -150,45 +153,45 @@ class Trainer:
             if recipe.max_seconds is not None and at.seconds >= recipe.max_seconds:
                 at.stopped = True
                 return at.seen > 0
-            if at.step < self.state.steps and self.team.anybody(should_stop()):
+            if at.step < self.state.steps and self.team.any_rank(should_stop()):
                 return False
         return True
 
     def step(self, batch: np.ndarray) -> tuple[float, int]:
         """The next optimizer step, on the pictures `batch` (B,) of all ranks; returns its loss and right answers."""
-        if self.does_steps is None:
+        if self.stepper is None:
             on_gpu = self.hardware.device == "cuda" and self.team.world == 1
-            self.does_steps = GpuSteps(self.state) if on_gpu else CpuSteps(self.state)
-        return self.does_steps.step(batch, self.state.learning_rate())
+            self.stepper = GpuSteps(self.state) if on_gpu else CpuSteps(self.state)
+        return self.stepper.step(batch, self.state.learning_rate())
 
     def restore(self, position: Position, best: dict[str, torch.Tensor]) -> None:
         """Go on from this position; weights and momentum were put in place before."""
         self.state.position = position
         self.best = best
-        self.does_steps = None  # what was recorded on a GPU used the momentum of before
+        self.stepper = None  # what was recorded on a GPU used the momentum of before
 
     def _elapsed(self, start: float) -> float:
         """Seconds since `start`; rank 0's where the clock decides."""
         elapsed = time.perf_counter() - start
-        return elapsed if self.recipe.max_seconds is None else self.team.clock(elapsed)
+        return elapsed if self.recipe.max_seconds is None else self.team.broadcast_seconds(elapsed)
 
     def logits(self, images: Images, *, fast: bool = False) -> np.ndarray:
-        """(N, H, W, C) uint8 -> (N, K) float32 as `predict_logits`; every rank does its part and gets the whole."""
-        part = self.team.part(len(images))
-        mine = predict_logits(self.model, images[part], self.preprocess, self.hardware, fast=fast)
+        """(N, H, W, C) uint8 -> (N, K) float32 as `predict_logits`; every rank computes its shard and gets all."""
+        shard = self.team.shard(len(images))
+        mine = predict_logits(self.model, images[shard], self.preprocess, self.hardware, fast=fast)
         if self.team.world == 1:
             return mine
         whole = torch.zeros(len(images), self.state.classes)
-        whole[part] = torch.from_numpy(mine)
-        self.team.add_up(whole)
+        whole[shard] = torch.from_numpy(mine)
+        self.team.all_reduce(whole)  # zeros where others computed: the sum is the whole
         return whole.numpy()
 
-    def _close_epoch(self) -> Epoch:
+    def _measure_epoch(self) -> Epoch:
         """Measure on the validation pictures and move the position to the next epoch."""
         at = self.position
         start = time.perf_counter()
-        logits = torch.from_numpy(self.logits(self.validation.images, fast=True))
-        labels = torch.from_numpy(self.validation.labels)
+        logits = torch.from_numpy(self.logits(self.validation.images, fast=True))  # (N, K)
+        labels = torch.from_numpy(self.validation.labels)  # (N,)
         val_loss = float(F.cross_entropy(logits, labels))
         at.seconds += self._elapsed(start)
         at.epoch += 1
@@ -210,11 +213,11 @@ class Trainer:
         at.correct = 0
         at.loss_sum = 0.0
         at.epoch_seconds = 0.0
-        self._watch(val_loss)
+        self._stop_early(val_loss)
         return done
 
-    def _watch(self, val_loss: float) -> None:
-        """Early stopping: remember the best epoch; give up after `patience` epochs without a better one."""
+    def _stop_early(self, val_loss: float) -> None:
+        """Remember the best epoch; stop after `patience` epochs without a better one."""
         at = self.position
         patience = self.recipe.patience
         if patience is None:
@@ -259,13 +262,13 @@ def predict_logits(
     was_training = model.training
     model.eval()
     expect(images, np.arange(len(images)))
-    parts = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
+    logits = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
     at_once = EVALUATION_BATCH
     if hardware.device == "cuda":
         at_once = max(at_once, GPU_PIXELS // math.prod(preprocess.size))
     with torch.inference_mode(), hardware.autocast if fast else nullcontext():
         for start in range(0, len(images), at_once):
-            x = to_input(images[start : start + at_once], preprocess, hardware.device)
-            parts.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
+            x = to_tensor(images[start : start + at_once], preprocess, hardware.device)  # (B, C, H, W)
+            logits.append(model(x.contiguous(memory_format=torch.channels_last)).float().cpu().numpy())
     model.train(was_training)
-    return np.concatenate(parts)
+    return np.concatenate(logits)

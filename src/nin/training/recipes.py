@@ -92,15 +92,15 @@ def default_recipe(count: int, *, flip: bool, colour: bool, epochs: int | None =
     """
     samples = SMALL_SAMPLES if count < SMALL else COLOUR_SAMPLES if colour else GREY_SAMPLES
     epochs = epochs or min(MOST, max(FEWEST, round(samples / count)))
-    vary = Augmentation(flip=flip, shift=0.1)
-    recipe = Recipe(epochs, augmentation=vary)
+    augmentation = Augmentation(flip=flip, shift=0.1)
+    recipe = Recipe(epochs, augmentation=augmentation)
     if count >= SMALL:
         recipe = replace(recipe, optimizer="muon", batch_size=256, lr=0.03, warmup=0.1)
-        return replace(recipe, lr=0.02, augmentation=replace(vary, erase=0.25)) if epochs >= LONG else recipe
+        return replace(recipe, lr=0.02, augmentation=replace(augmentation, erase=0.25)) if epochs >= LONG else recipe
     if epochs >= LONG:
-        vary = replace(vary, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
-    recipe = replace(recipe, optimizer="muon", lr=0.02, augmentation=vary)
+        augmentation = replace(augmentation, zoom=0.25, aspect=0.15, rotate=10, colour=0.2 if colour else 0.0)
+    recipe = replace(recipe, optimizer="muon", lr=0.02, augmentation=augmentation)
     if epochs >= LONG and colour and epochs * count >= MANY:
-        strong = replace(vary, zoom=0.3, widen=0.1, aspect=0.2, colour=0.3, cutmix=0.5)
+        strong = replace(augmentation, zoom=0.3, widen=0.1, aspect=0.2, colour=0.3, cutmix=0.5)
         recipe = replace(recipe, weight_decay=1e-3, augmentation=strong)
     return recipe

@@ -92,13 +92,13 @@ def _free_generator() -> None:
 
 
 class Waits:
-    """Whether anything within waited for the GPU, as asking it for a value does."""
+    """Finds out whether anything within waits for the GPU, as asking it for a value does."""
 
     seen = False
 
     def __enter__(self) -> "Waits":
         self._warnings = warnings.catch_warnings(record=True)
-        self._heard = self._warnings.__enter__()
+        self._caught = self._warnings.__enter__()
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         return self
@@ -106,4 +106,4 @@ class Waits:
     def __exit__(self, *error: object) -> None:
         torch.cuda.set_sync_debug_mode("default")
         self._warnings.__exit__(*error)  # type: ignore[arg-type]
-        self.seen = any("synchronizing CUDA operation" in str(heard.message) for heard in self._heard)
+        self.seen = any("synchronizing CUDA operation" in str(each.message) for each in self._caught)

@@ -1,4 +1,7 @@
-"""What a run is made of and where it stands: all that the next step depends on. N pictures, B in a batch, K classes."""
+"""What a run is made of and where it stands: all that the next step depends on.
+
+N pictures of H x W pixels and C channels, B of them in a batch, M of them a micro-batch or a rank's shard; K classes.
+"""
 
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -15,9 +18,9 @@ from nin.data.stream import Images
 from nin.errors import UsageError
 from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
-from nin.training.inputs import to_input
 from nin.training.optimizers import class_weights, optimizer_for, weighted_targets
 from nin.training.recipes import Recipe
+from nin.training.tensors import to_tensor
 
 SLACK = 0.1  # of a time budget: a run may be so late before the clock decides its learning rate
 
@@ -79,8 +82,8 @@ class Position:
     saves: int = 0  # checkpoints written so far
     history: list[Epoch] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)  # of the first steps, for the watch over them
-    looks: list[list[float]] = field(default_factory=list)  # what it saw: nin.training.guard.Look
-    notes: list[str] = field(default_factory=list)  # what was told of dead starts, and done about them
+    looks: list[list[float]] = field(default_factory=list)  # its checks: nin.training.guard.EarlierProbe
+    notes: list[str] = field(default_factory=list)  # what was found of dead starts, and done about them
 
 
 class Steps(Protocol):
@@ -121,7 +124,7 @@ class State:
         self.steps = len(self.batches(0))  # of an epoch
         self.position = Position()
         self.optimizer = optimizer_for(self.model, recipe, hardware)
-        team.share_norms(self.model)
+        team.share_batch_norms(self.model)
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         statistics = [held for held in self.model.buffers() if held.is_floating_point()]
         self.tensors = [*self.model.parameters(), *statistics]  # what a step may spoil
@@ -156,16 +159,16 @@ class State:
         return self.recipe.rate(self.progress())
 
     def pictures(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
-        """Training pictures `rows` (M,) as the network gets them, not varied (M, C, H, W), and their labels (M,)."""
-        x = to_input(self.data.images[rows], self.preprocess, self.hardware.device)
+        """Training pictures `rows` (M,) as the network gets them, not augmented (M, C, H, W), and their labels (M,)."""
+        x = to_tensor(self.data.images[rows], self.preprocess, self.hardware.device)
         return x, torch.from_numpy(self.data.labels[rows]).to(self.hardware.device)
 
-    def varied(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Training pictures `rows` (M,) as they are learnt from (M, C, H, W), their targets (M, K) and labels (M,)."""
+    def augmented(self, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Training pictures `rows` (M,), augmented (M, C, H, W), their targets (M, K) and labels (M,)."""
         recipe = self.recipe
         at = self.position
         x, labels = self.pictures(rows)
-        targets = F.one_hot(labels, self.classes).float()
+        targets = F.one_hot(labels, self.classes).float()  # (M, K)
         x = augment(x, rows, recipe.augmentation, seed=recipe.seed, epoch=at.epoch)
         x, targets = cutmix(x, targets, recipe.augmentation, seed=recipe.seed, epoch=at.epoch, step=at.step)
         return x.contiguous(memory_format=torch.channels_last), targets, labels
@@ -173,11 +176,14 @@ class State:
     def learn(
         self, model: nn.Module, share: float, x: torch.Tensor, targets: torch.Tensor, labels: torch.Tensor
     ) -> tuple[list[torch.Tensor], torch.Tensor]:
-        """Gradients of `share` times the mean loss of these pictures; that loss and the number of right answers."""
-        if not len(x):  # a file's last batch may have fewer pictures than there are parts
+        """Gradients of `share` times the mean loss of these pictures; (2,): that loss, the number of right answers.
+
+        x (M, C, H, W), targets (M, K), labels (M,). share: of the whole batch, so that micro-batches add up to it.
+        """
+        if not len(x):  # a file's last batch may have fewer pictures than there are micro-batches
             return [torch.zeros_like(p) for p in self.trained], torch.zeros(2)
         with self.hardware.autocast:
-            logits = model(x)
+            logits = model(x)  # (M, K)
         loss = share * F.cross_entropy(
             logits.float(), weighted_targets(targets, self.class_weights, self.recipe.label_smoothing)
         )

@@ -1,7 +1,7 @@
-"""The watch over the first steps of a run: when to look, with which pictures, and what has been until then.
+"""The watch over the first steps of a run: when the network is checked, on which pictures, and what came before.
 
-It looks before the first step and, until the loss falls, every WINDOW steps up to LAST. What a look needs to remember
-stands in the run's position, so that an interrupted run finds the same; a look draws no random number.
+It is checked before the first step and, until the loss falls, every WINDOW steps up to LAST. What a check needs to
+remember stands in the run's position, so that an interrupted run finds the same; a check draws no random number.
 N pictures, H x W pixels, C channels, K classes.
 """
 
@@ -17,11 +17,11 @@ from torch import Tensor
 
 from nin.data.randomness import order
 from nin.data.stream import Images
-from nin.training.guard import FADE, LEAST_PULL, WINDOW, Cause, Diagnosis, History, Look, Probe, diagnose, probe
+from nin.training.guard import FADE, LEAST_PULL, WINDOW, Cause, Diagnosis, EarlierProbe, History, Probe, diagnose, probe
 from nin.training.state import State
 
-LAST = 200  # steps; a run that has not started by then is looked at no more
-PROBED = 16  # pictures of a look: nine looks cost less than 1 % of 200 steps of 128; ours
+LAST = 200  # steps; a run that has not started by then is checked no more
+PROBED = 16  # pictures of a check: nine checks cost less than 1 % of 200 steps of 128; ours
 ASKED = 10  # classes, the commonest, on whose pictures `related` judges the labels
 MOST = 150  # pictures of each of them
 FEWEST = 100  # pictures without which nothing is judged
@@ -32,33 +32,33 @@ OnDiagnosis = Callable[[Diagnosis], None]
 
 
 class Watch:
-    """Looks at a run's first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
+    """Checks a run in its first steps and hands what it finds to `on_finding`, on all ranks alike; None: no watch."""
 
     def __init__(self, state: State, on_finding: OnDiagnosis | None) -> None:
         self.state = state
         self.on_finding = on_finding
         self._pictures: tuple[Tensor, Tensor] | None = None
 
-    def begin(self) -> None:
-        """Look before the first step of a run."""
+    def before_first_step(self) -> None:
+        """Check a run that has not begun yet."""
         if self.on_finding is not None and not self._done and not self.state.position.looks:
-            self._look()
+            self._check()
 
-    def hear(self, loss: float) -> None:
-        """The loss of the step just done; the position still stands before it."""
+    def after_step(self, loss: float) -> None:
+        """Remember the loss of the step just done, and check when it is time; the position still stands before it."""
         losses = self.state.position.losses
         step = self._done + 1
         if self.on_finding is None or step > LAST or len(losses) != step - 1:
             return  # a checkpoint of an older program may have begun without a watch
         losses.append(loss)
-        if math.isfinite(loss) and step % WINDOW and not self._ends(step):
+        if math.isfinite(loss) and step % WINDOW and not self._is_last(step):
             return
         history = self._history()
         if not history.falling or history.unseen:
-            self._look()
+            self._check()
 
-    def close(self) -> None:
-        """An epoch has ended: has a class been dead in all of them? What ReLU shut may open again, but not for ever."""
+    def after_epoch(self) -> None:
+        """Check whether a class has been dead in every epoch: what ReLU shut may open again, but not for ever."""
         at = self.state.position
         classes = self.state.classes
         if self.on_finding is None or self._done < LAST or len(at.history) < EPOCHS:
@@ -73,26 +73,26 @@ class Watch:
         at = self.state.position
         return at.epoch * self.state.steps + at.step
 
-    def _ends(self, step: int) -> bool:
-        """Whether no look comes after the one at this step."""
+    def _is_last(self, step: int) -> bool:
+        """Whether no check comes after the one at this step."""
         return step in (LAST, self.state.steps * self.state.recipe.epochs)
 
-    def _look(self) -> None:
+    def _check(self) -> None:
         state = self.state
         at = self.state.position
         if self._pictures is None:
             x, labels = state.pictures(order(state.recipe.seed, 0, len(state.data))[:PROBED])
-            if bool((x == x[:1]).all()):  # perhaps by chance
+            if bool((x == x[:1]).all()):  # perhaps by chance: take more of them
                 x, labels = state.pictures(np.linspace(0, len(state.data) - 1, MOST).astype(int))
             self._pictures = x, labels
         facts = probe(state.model, *self._pictures)
         found = diagnose(facts, self._history(facts))
         dead = max((layer.dead for layer in facts.layers[:-1]), default=0.0)
-        at.looks.append(list(Look(len(at.losses), facts.logit_spread, dead)))
-        text = state.team.say(json.dumps(None if found is None else asdict(found)))  # rank 0 decides for all
-        if (told := json.loads(text)) is not None:
+        at.looks.append(list(EarlierProbe(len(at.losses), facts.logit_std, dead)))
+        text = state.team.broadcast_text(json.dumps(None if found is None else asdict(found)))  # rank 0 decides for all
+        if (diagnosis := json.loads(text)) is not None:
             assert self.on_finding is not None
-            self.on_finding(Diagnosis(**{**told, "cause": Cause(told["cause"])}))
+            self.on_finding(Diagnosis(**{**diagnosis, "cause": Cause(diagnosis["cause"])}))
 
     def _history(self, facts: Probe | None = None) -> History:
         state = self.state
@@ -104,7 +104,7 @@ class Watch:
         rates = [recipe.rate(s / total) / recipe.lr for s in range(step)]
         return History(
             losses=tuple(at.losses),
-            looks=tuple(Look(int(s), spread, dead) for s, spread, dead in at.looks),
+            probes=tuple(EarlierProbe(int(s), std, dead) for s, std, dead in at.looks),
             chance=chance(counts, state.class_weights.cpu().numpy(), recipe.label_smoothing, recipe.balance),
             classes=int(np.count_nonzero(counts)),
             rate=recipe.lr,
@@ -112,7 +112,7 @@ class Watch:
             fade=FADE[recipe.optimizer],
             reach=math.inf if facts is None else self._reach(facts, total),
             unseen=self._unseen(),
-            last=self._ends(step),
+            last=self._is_last(step),
             related=lambda: self._related,
         )
 
@@ -164,8 +164,8 @@ def chance(counts: np.ndarray, weights: np.ndarray, smoothing: float, balance: s
 def related(images: Images, labels: np.ndarray) -> bool | None:
     """Whether simple features of pictures (N, H, W, C) tell their labels (N,) at all; None: too few pictures to say.
 
-    Ridge regression from means and spreads of GRID x GRID places, fitted on every second picture of the commonest
-    classes and judged on the others: right answers SURE standard deviations above guessing.
+    Ridge regression from means and standard deviations of GRID x GRID places, fitted on every second picture of the
+    commonest classes and judged on the others: right answers SURE standard deviations above guessing.
     """
     counts = np.bincount(labels)
     asked = np.argsort(-counts, kind="stable")[:ASKED]
@@ -176,10 +176,10 @@ def related(images: Images, labels: np.ndarray) -> bool | None:
     if len(judge) < FEWEST or len(chosen) < 2:
         return None
     known, asked_for = _features(images[fit]), _features(images[judge])
-    middle, spread = known.mean(0), known.std(0) + 1e-6
-    known, asked_for = (known - middle) / spread, (asked_for - middle) / spread
+    mean, std = known.mean(0), known.std(0) + 1e-6
+    known, asked_for = (known - mean) / std, (asked_for - mean) / std
     targets = (labels[fit][:, None] == asked[None]).astype(float)
-    gram = known @ known.T / known.shape[1]
+    gram = known @ known.T / known.shape[1]  # (fitted, fitted)
     solved = np.linalg.solve(gram + np.eye(len(fit)), targets - targets.mean(0))
     guesses = asked[(asked_for @ known.T / known.shape[1] @ solved + targets.mean(0)).argmax(1)]
     return bool((guesses == labels[judge]).mean() > beyond_guessing(labels[judge]))

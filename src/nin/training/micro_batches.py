@@ -1,8 +1,8 @@
-"""A training step on several threads: each part of the batch is computed by one thread from beginning to end.
+"""A training step on several threads: each micro-batch is computed by one thread from beginning to end.
 
 Threads that share every single operation wait for each other after every single operation, and all wait for the one
-whose core has something else to do. Parts are taken by whichever thread is free, and summed in their own order, so that
-the result does not depend on who computed what. Normalisation sees one part at a time.
+whose core has something else to do. Micro-batches are taken by whichever thread is free, and their gradients are summed
+in a fixed order, so that the result does not depend on who computed what. Normalisation sees one micro-batch at a time.
 """
 
 import copy
@@ -14,40 +14,43 @@ from torch import Tensor, nn
 
 from nin.network.layers import Dropout
 
-LEAST = 64  # pictures that a normalisation should see at once; ours: docs/log.md
-FEWEST = 16  # pictures of a part where nothing is normalised: smaller ones cost more than they gain; ours: docs/log.md
-EACH = (4, 2, 1)  # parts for each thread, the more the better a busy neighbour is borne; ours: docs/log.md
+LEAST_NORMALISED = 64  # pictures that a normalisation should see at once; ours: docs/log.md
+LEAST_PLAIN = (
+    16  # pictures where nothing is normalised: smaller micro-batches cost more than they gain; ours: docs/log.md
+)
+PER_THREAD = (4, 2, 1)  # micro-batches; the more, the better a busy neighbour is borne; ours: docs/log.md
 Work = Callable[[nn.Module, int], tuple[list[Tensor], Tensor]]
 
 
-def part_count(batch: int, threads: int, *, least: int = LEAST) -> int:
-    """Into how many equal parts to split a batch; 1 when it is too small or there is one thread only."""
-    counts = (threads * each for each in EACH)
+def micro_batch_count(batch: int, threads: int, *, least: int = LEAST_NORMALISED) -> int:
+    """Into how many equal micro-batches to split a batch; 1 when it is too small or there is one thread only."""
+    counts = (threads * each for each in PER_THREAD)
     return next((n for n in counts if batch % n == 0 and batch // n >= least), 1) if threads > 1 else 1
 
 
-class Parts:
-    """Copies of `model` that share its weights but not its running statistics, one for each part of a batch.
+class MicroBatches:
+    """Copies of `model` that share its weights but not its running statistics, one for each micro-batch.
 
-    One part needs no copy: then the model itself does the work, and its dropout is torch's default generator's.
+    One micro-batch needs no copy: then the model itself does the work, and its dropout is torch's default generator's.
     """
 
     def __init__(self, model: nn.Module, count: int, threads: int) -> None:
         self.model = model
         self.parameters = [p for p in model.parameters() if p.requires_grad]
-        shared = {id(p): p for p in model.parameters()}
+        shared = {id(p): p for p in model.parameters()}  # deepcopy's memo: what is in it is shared, not copied
         self.copies = [copy.deepcopy(model, dict(shared)).train() for _ in range(count)] if count > 1 else []
         self.generators = [torch.Generator() for _ in self.copies]
         for replica, generator in zip(self.copies, self.generators, strict=True):
             for module in replica.modules():
                 if isinstance(module, Dropout):
                     module.generator = generator
-        self._pool = ThreadPoolExecutor(threads, "part", initializer=torch.set_num_threads, initargs=(1,))
+        # one thread each: a thread of the pool that divided its operations would wait for the others again
+        self._pool = ThreadPoolExecutor(threads, "micro-batch", initializer=torch.set_num_threads, initargs=(1,))
 
     def run(self, work: Work, seeds: Sequence[int]) -> tuple[list[Tensor], Tensor]:
-        """Gradients and facts that `work(copy, index)` gives for every part, summed in the order of the parts.
+        """The sums, in the order of the micro-batches, of the gradients and facts that `work(copy, index)` gives.
 
-        seeds: of each part's dropout. Afterwards the model's running statistics are the means of the copies'.
+        seeds: of each micro-batch's dropout. Afterwards the model's running statistics are the means of the copies'.
         """
         if not self.copies:
             cuda = [torch.cuda.current_device()] if self.parameters[0].is_cuda else []

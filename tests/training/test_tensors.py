@@ -10,9 +10,9 @@ from nin.data import whiten
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import fit_zca
 from nin.errors import ModelError
-from nin.training import checkpoint, inputs, state
-from nin.training.inputs import to_input
+from nin.training import checkpoint, state, tensors
 from nin.training.loop import Trainer, predict_logits
+from nin.training.tensors import to_tensor
 
 KINDS = ("standard", "gcn", "gcn-zca", "lcn")
 
@@ -35,7 +35,7 @@ def test_both_ways_give_the_same_numbers(kind, channels):
     images[3] = 7  # one colour
     images[4], images[4, 0, 0, 0] = 7, 8  # nearly one colour
     pre = policy(kind, images)
-    found = to_input(images, pre, "cpu")
+    found = to_tensor(images, pre, "cpu")
     assert found.dtype == torch.float32
     np.testing.assert_allclose(found.numpy(), pre.normalise(images), rtol=1e-5, atol=1e-5)
 
@@ -44,8 +44,8 @@ def test_both_ways_give_the_same_numbers(kind, channels):
 def test_single_pixels_and_no_pictures(kind):
     images = np.arange(6, dtype=np.uint8).reshape(6, 1, 1, 1)
     pre = policy(kind, images)
-    np.testing.assert_allclose(to_input(images, pre, "cpu").numpy(), pre.normalise(images), atol=1e-5)
-    assert to_input(images[:0], pre, "cpu").shape == pre.normalise(images[:0]).shape == (0, 1, 1, 1)
+    np.testing.assert_allclose(to_tensor(images, pre, "cpu").numpy(), pre.normalise(images), atol=1e-5)
+    assert to_tensor(images[:0], pre, "cpu").shape == pre.normalise(images[:0]).shape == (0, 1, 1, 1)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -54,14 +54,14 @@ def test_half_precision_begins_after_it(kind):
     images = scenes(20, 6, 6, 3)
     pre = policy(kind, images)
     with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16):
-        found = to_input(images, pre, "cpu")
-    np.testing.assert_array_equal(found.numpy(), to_input(images, pre, "cpu").numpy())
+        found = to_tensor(images, pre, "cpu")
+    np.testing.assert_array_equal(found.numpy(), to_tensor(images, pre, "cpu").numpy())
 
 
 def test_a_picture_far_from_those_seen_is_treated_alike():
     pre = policy("gcn-zca", scenes(30, 8, 8, 3))
     strange = np.random.default_rng(5).integers(0, 2, (10, 8, 8, 3)).astype(np.uint8) * 255
-    np.testing.assert_allclose(to_input(strange, pre, "cpu").numpy(), pre.normalise(strange), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(to_tensor(strange, pre, "cpu").numpy(), pre.normalise(strange), rtol=1e-4, atol=1e-4)
 
 
 def whitened(make_trainer, **changes) -> Trainer:
@@ -85,7 +85,7 @@ def test_pictures_are_whitened_first_and_varied_then(make_trainer, monkeypatch):
 def test_measuring_and_training_use_the_same_whitening(make_trainer):
     """The matrix may first be asked for while measuring, in inference mode; training takes it all the same."""
     trainer = whitened(make_trainer)
-    inputs._normaliser.cache_clear()
+    tensors._normaliser.cache_clear()
     images = trainer.validation.images
     before = predict_logits(trainer.model, images, trainer.preprocess, trainer.hardware)
     with torch.no_grad():

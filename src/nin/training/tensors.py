@@ -1,4 +1,4 @@
-"""Pictures to what a network takes, on its device: the twin of `Preprocess.normalise`, the same numbers to 1e-5.
+"""Pictures to a network's input tensors, on its device: the twin of `Preprocess.normalise`, the same numbers to 1e-5.
 
 N pictures, C channels, H x W pixels. Source of the mathematics: nin.data.whiten.
 """
@@ -14,7 +14,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.whiten import CIFAR, MIN_DIVISOR, SVHN, THRESHOLD, WINDOW, Contrast, window
 
 
-def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
+def to_tensor(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
     """(N, H, W, C) uint8 -> (N, C, H, W) float32 on the device, normalised there; equals `preprocess.normalise`.
 
     In float32 throughout, also where the network computes in bfloat16.
@@ -23,7 +23,7 @@ def to_input(images: np.ndarray, preprocess: Preprocess, device: str) -> Tensor:
 
 
 def normalised(images: Tensor, preprocess: Preprocess) -> Tensor:
-    """(N, H, W, C) uint8 on any device -> (N, C, H, W) float32 there, as `to_input`."""
+    """(N, H, W, C) uint8 on any device -> (N, C, H, W) float32 there, as `to_tensor`."""
     return _normaliser(preprocess, images.device)(images)
 
 
