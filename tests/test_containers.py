@@ -93,7 +93,7 @@ def test_the_program_knows_the_words_of_the_server():
     words = [*json.loads(start), *json.loads(models)]
     assert words.pop(0) == "nin"
     command, bound, _ = app.parse_args(words, print_error=False, exit_on_error=False)
-    assert command.__name__ == "serve"
+    assert command.__name__ == "_serve"
     assert bound.arguments["options"].host == "0.0.0.0" and bound.arguments["options"].port == 8000
 
 

@@ -84,7 +84,7 @@ def run(default_bundle, monkeypatch):
                 (answer,) = worker(pa.Table.from_pylist([row])).to_pylist()
                 yield answer
 
-        monkeypatch.setattr(batching, "joined", joined)
+        monkeypatch.setattr(batching, "joined_cluster", joined)
         monkeypatch.setattr(batching, "finished_rows", finished_rows)
         return batching.answer(work, told=told, **options)
 
@@ -171,7 +171,8 @@ def test_unknown_by_probability_and_by_distance(run, photos, tmp_path):
     far = float(np.median(knows.run(np.stack([knows.preprocess.load(file) for file in files.values()])).distances))
     model = make_bundle(tmp_path / "model", *words, beyond=far).folder
     run(photos, tmp_path / "out", model=model)
-    wanted = {name: load(model).predict(file) for name, file in files.items()}
+    classifier = load(model)
+    wanted = {name: list(classifier.predict(file)) for name, file in files.items()}
     assert {row["path"]: row["unknown"] for row in table(tmp_path / "out")} == {
         name: answer.unknown for name, (answer,) in wanted.items()
     }

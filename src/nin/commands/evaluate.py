@@ -13,8 +13,9 @@ from nin.bundle.shipped import find_model
 from nin.choices import chosen, path_of
 from nin.commands.classifier import Classifier, classifier
 from nin.data.cache import Decoded, decode_split, noted_in_words
+from nin.data.images import skippable
 from nin.data.preprocess import Preprocess
-from nin.data.reading import AS_FOUND, Reading, reading_of, skippable
+from nin.data.reading import AS_FOUND, Reading, reading_of
 from nin.data.sources import Source, Split, open_source
 from nin.data.splits import expect_every_class, known_classes
 from nin.data.stream import StreamedImages

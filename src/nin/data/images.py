@@ -15,20 +15,16 @@ import re
 import stat
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from PIL.AvifImagePlugin import AvifImageFile
-from PIL.BmpImagePlugin import BmpImageFile
-from PIL.GifImagePlugin import GifImageFile
 from PIL.ImageFile import ImageFile
-from PIL.JpegImagePlugin import JpegImageFile
-from PIL.PngImagePlugin import PngImageFile
-from PIL.WebPImagePlugin import WebPImageFile
 
 from nin.artifacts import escape_name
 from nin.data.codecs.headers import Header, RefusedFile, exif_orientation
@@ -41,13 +37,14 @@ NO_END = "a JPEG without its end marker, whose pixels are all there"
 ADVICE = "remove it"
 
 # One class per format instead of Image.open: that would also try MPO, and warn about the large JPEGs we shrink.
-_DECODERS: dict[str, type[ImageFile]] = {
-    "JPEG": JpegImageFile,
-    "PNG": PngImageFile,
-    "WebP": WebPImageFile,
-    "BMP": BmpImageFile,
-    "GIF": GifImageFile,
-    "AVIF": AvifImageFile,
+# Each is imported when a picture of its format comes: a prediction begins sooner.
+_DECODERS = {
+    "JPEG": ("PIL.JpegImagePlugin", "JpegImageFile"),
+    "PNG": ("PIL.PngImagePlugin", "PngImageFile"),
+    "WebP": ("PIL.WebPImagePlugin", "WebPImageFile"),
+    "BMP": ("PIL.BmpImagePlugin", "BmpImageFile"),
+    "GIF": ("PIL.GifImagePlugin", "GifImageFile"),
+    "AVIF": ("PIL.AvifImagePlugin", "AvifImageFile"),
 }
 _DECODER_ERRORS = (
     *(OSError, EOFError, SyntaxError, ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError),
@@ -96,6 +93,17 @@ class PictureError(DataError):
         self.name = name
         self.reason = reason
         self.dispensable = dispensable
+
+
+@contextmanager
+def skippable() -> Iterator[None]:
+    """Of an unreadable picture say that it can be left out; for commands that have this choice."""
+    try:
+        yield
+    except PictureError as error:
+        if error.dispensable:
+            error.add_way("pass --skip-unreadable")
+        raise
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,6 +244,13 @@ def _as_bytes(data: bytes) -> bytes:
     return data[:12] + header + zlib.crc32(header).to_bytes(4, "big") + data[33:]
 
 
+def _decoder(format: str) -> type[ImageFile]:
+    """The class of Pillow that reads a format."""
+    module, name = _DECODERS[format]
+    decoder: type[ImageFile] = getattr(import_module(module), name)
+    return decoder
+
+
 def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False) -> ImageFile:
     """The loaded image; a JPEG as small as `near` permits; of 16-bit colour the high bytes, or the low ones."""
     size = header.width, header.height
@@ -245,7 +260,7 @@ def _load(header: Header, near: int | None, limits: Limits, *, low: bool = False
     if pixels > cap:
         raise _too_large(size, cap, limits)
     try:
-        image = _DECODERS[header.format](BytesIO(header.data))
+        image = _decoder(header.format)(BytesIO(header.data))
         if (image.size != size and header.format != "AVIF") or image.width * image.height > cap:
             raise RefusedFile(f"damaged {header.format} (two different sizes)")
         if header.format == "JPEG" and near is not None:

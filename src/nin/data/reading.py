@@ -1,13 +1,10 @@
 """How a user wants a data set to be read where it can be read in more than one way."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 from nin.choices import chosen
 from nin.data.formats.split_names import SPLIT_WORDS
-from nin.data.images import PictureError
 from nin.errors import UsageError
 
 
@@ -59,14 +56,3 @@ def reading_of(divide: str | None, follow_links: bool) -> Reading:
     """How a command with the options --divide and --follow-links wants the data to be read; UsageError otherwise."""
     divide, follow_links = chosen("divide", divide, str | None), chosen("follow_links", follow_links, bool)
     return Reading(divide, follow_links, offered=True)
-
-
-@contextmanager
-def skippable() -> Iterator[None]:
-    """Of an unreadable picture say that it can be left out; for commands that have this choice."""
-    try:
-        yield
-    except PictureError as error:
-        if error.dispensable:
-            error.add_way("pass --skip-unreadable")
-        raise

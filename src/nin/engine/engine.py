@@ -23,10 +23,8 @@ from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.engine.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
-from nin.engine.onnx_file import Graph, from_bytes, to_bytes
+from nin.engine.onnx_file import OPSET, Graph, from_bytes, to_bytes
 from nin.engine.runtimes import Runtime, open_session
-from nin.engine.standard import OPSET as STANDARD
-from nin.engine.standard import from_uint8
 from nin.errors import ArtifactError, ModelError, UsageError
 from nin.version import __version__
 
@@ -202,7 +200,11 @@ def _facts_and_graph(model: str | Path) -> tuple[ModelFacts, Graph]:
     path = path_of("model", model)
     if path.suffix == ".onnx" and path.is_file():
         facts, graph = read_exported(path)
-        return facts, from_uint8(graph) if graph.opset == STANDARD else without_resizing(graph)
+        if graph.opset == OPSET:
+            return facts, without_resizing(graph)
+        from nin.engine.standard import from_uint8
+
+        return facts, from_uint8(graph)
     bundle = read_bundle(find_model(model))
     return facts_of_bundle(bundle), core(bundle)
 

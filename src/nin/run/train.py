@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from nin.bundle.folder import open_bundle
 from nin.choices import path_of, with_choices
-from nin.data.reading import skippable
 from nin.errors import UsageError
 from nin.extras import need
 from nin.run.options import Listener, TrainOptions
@@ -38,6 +37,7 @@ def train_run(
     if own and (options.from_ or options.width != 1.0):
         other = "--from" if options.from_ else "--width"
         raise UsageError(f"--network is a NINConfig, which leaves nothing to {other}; leave one of them out")
+    from nin.data.images import skippable
     from nin.data.sources import open_source
 
     with _team() as team, skippable():

@@ -15,7 +15,6 @@ from io import BytesIO
 
 import numpy as np
 from PIL import Image
-from PIL.TiffImagePlugin import TiffImageFile
 
 from nin.data.codecs.headers import Header, RefusedFile
 
@@ -260,6 +259,8 @@ def _by_libtiff(data: bytes, layout: TiffLayout, parts: tuple[tuple[int, int], .
     tables = b"".join(struct.pack(f"<{len(array)}I", *array) for array in arrays)
     at = start + len(tables)
     whole = b"II*\0" + struct.pack("<I", at) + body + tables + struct.pack("<H", len(entries)) + directory + bytes(4)
+    from PIL.TiffImagePlugin import TiffImageFile  # some 20 ms, for compressed TIFF alone
+
     image = TiffImageFile(BytesIO(whole))
     image.load()
     return np.asarray(image).reshape(height, layout.row_bytes)
