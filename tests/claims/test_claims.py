@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nin.claims.all_claims import all_claims
-from nin.claims.claim import VERDICTS
+from nin.claims.claim import VERDICTS, Sentence
 from nin.claims.claims_page import page_html
 from nin.claims.maps import effective_rank, explained
 from nin.claims.measure import claims
@@ -150,9 +150,29 @@ def test_every_answer_is_told_in_both_languages_with_its_numbers(answers):
     assert [number for number, answer in answers.items() if answer.claim.struck] == [25]
 
 
+@pytest.mark.parametrize(
+    ("difference", "english", "korean"),
+    [(0.0, "are identical", "완전히"), (4e-16, "agree to 15 decimals", "소수점 아래 15자리까지"),
+     (0.0009, "agree to 3 decimals", "소수점 아래 3자리까지"), (2.0, "agree to 0 decimals", "소수점 아래 0자리까지")],
+)  # fmt: skip
+def test_a_difference_is_told_in_decimals(difference, english, korean):
+    told = [Sentence(language).vformat("{d:agree}", (), {"d": difference}) for language in ("en", "ko")]
+    assert told == [english, korean]
+
+
+def test_numbers_are_told_in_whole_words(answers):
+    for answer in answers.values():
+        for language in ("en", "ko"):
+            assert not re.search(r"\de[+-]\d", answer.measured(language))
+        assert not re.search(r"[\d}] %", answer.claim.claim["ko"] + answer.claim.measured["ko"])
+    assert Sentence("en").vformat("{n:seed|seeds}", (), {"n": 1}) == "1 seed"
+    assert Sentence("en").vformat("{n:seed|seeds}", (), {"n": 1200}) == "1,200 seeds"
+    assert Sentence("en").vformat("{n:zero}, {m:zero}", (), {"n": 0.0, "m": -3e-16}) == "exactly 0, 0 to 15 decimals"
+
+
 @pytest.mark.parametrize("languages", [("en",), ("ko",), ("en", "ko")])
 def test_the_page_holds_every_claim_and_fetches_nothing(answers, languages):
-    about = {"machine": "<b>", "seeds": 1, "train": 1294, "test": 359}
+    about = {"machine": "<b>", "cores": 2, "seeds": 1, "train": 1294, "test": 359}
     page = page_html(list(answers.values()), languages, about)
     assert page.startswith(f'<!doctype html>\n<html lang="{languages[0]}">')
     assert page.count("<section") == 26 and page.count("<s>") == len(languages)

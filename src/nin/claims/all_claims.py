@@ -40,10 +40,11 @@ MEASURES: tuple[Callable[[Workbench], Measurement], ...] = (
 
 
 def words() -> dict[str, Any]:
-    """What claims.toml says."""
+    """The content of claims.toml."""
     return tomllib.loads(resources.files("nin.claims").joinpath("claims.toml").read_text(encoding="utf-8"))
 
 
 def all_claims() -> tuple[Claim, ...]:
     """All claims, each with its words and its measurement."""
-    return tuple(Claim(**said, measure=measure) for said, measure in zip(words()["claims"], MEASURES, strict=True))
+    pairs = zip(words()["claims"], MEASURES, strict=True)
+    return tuple(Claim(**sentences, measure=measure) for sentences, measure in pairs)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from nin.claims.all_claims import words
-from nin.claims.claim import VERDICTS, Answer, Language, Verdict
+from nin.claims.claim import VERDICTS, Answer, Language, Sentence, Verdict
 from nin.report.markup import Markup, join, tag
 from nin.report.page import whole_page
 from nin.report.svg import Curve, line_chart
@@ -15,27 +15,36 @@ MARKS: dict[Verdict, str] = {"holds": "right", "holds in part": "", "does not ho
 def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: dict[str, Any]) -> str:
     """The whole page as HTML: nothing fetched, no script.
 
-    about: what was measured where: machine (in words), seeds, train and test (numbers of pictures).
+    about: machine (the name of its processor), cores, seeds, train and test (numbers of pictures).
     """
-    first, page = languages[0], words()["page"]
-    about = {**about, "seconds": sum(answer.seconds for answer in answers)}
+    first = languages[0]
+    page = words()["page"]
+    about = {**about, "claims": len(answers), "seconds": sum(answer.seconds for answer in answers)}
+    titles = {language: _filled(page["title"][language], language, about) for language in languages}
+    notes = {language: _filled(page["note"][language], language, about) for language in languages}
     header = tag(
         "header",
         tag("p", "Network in Network", class_="brow"),
-        *(tag("p", page["title"][language], class_="lead", lang=language) for language in languages),
-        *(tag("p", page["note"][language].format_map(about), class_="note", lang=language) for language in languages),
+        *(tag("p", titles[language], class_="lead", lang=language) for language in languages),
+        *(tag("p", notes[language], class_="note", lang=language) for language in languages),
     )
     sections = (_claim(answer, languages, page) for answer in answers)
-    return whole_page(page["title"][first], header, *sections, lang=first)
+    return whole_page(titles[first], header, *sections, lang=first)
+
+
+def _filled(text: str, language: Language, about: dict[str, Any]) -> str:
+    return Sentence(language).vformat(text, (), about)
 
 
 def _claim(answer: Answer, languages: Sequence[Language], page: dict[str, Any]) -> Markup:
-    claim, found = answer.claim, answer.finding
+    claim = answer.claim
+    found = answer.finding
     anchor = f"claim-{claim.number}"
     content = []
     for language in languages:
         sentence = tag("s", claim.claim[language]) if claim.struck else claim.claim[language]
-        verdict = VERDICTS[language][found.verdict] + (f" ({page['struck'][language]})" if claim.struck else "")
+        told = VERDICTS[language][found.verdict]
+        verdict = told[0].upper() + told[1:] + (f" ({page['struck'][language]})" if claim.struck else "")
         content += [
             tag("h2", f"{claim.number}. ", sentence, lang=language, id=anchor if language == languages[0] else None),
             tag("p", tag("strong", verdict, class_=MARKS[found.verdict] or None), ". ", answer.measured(language),
@@ -46,9 +55,9 @@ def _claim(answer: Answer, languages: Sequence[Language], page: dict[str, Any]) 
 
 def _sweep(answer: Answer, names: dict[str, str]) -> Markup:
     found = answer.finding
-    across, up = (names.get(axis, axis) for axis in found.axes)
     if not found.curve:
         return join()
+    across, up = (names.get(axis, axis) for axis in found.axes)
     points = sorted(found.curve)
     values = [y for _, y in points]
     line = Curve(up, [x for x, _ in points], values, "accent")

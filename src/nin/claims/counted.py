@@ -1,4 +1,4 @@
-"""Claims about cost: counted from the networks themselves, layer by layer."""
+"""Claims about cost, counted layer by layer from the networks themselves."""
 
 import time
 from typing import Any
@@ -17,8 +17,8 @@ CLASSIC = ("lenet5", "alexnet", "vgg16")
 
 def fewer_parameters(_: Any) -> Measurement:
     """Claim 5: the author's second spatial layer with and without a 1x1 before it; a branch of an Inception module."""
-    ours = nn.Conv2d(96, 192, 5), nn.Conv2d(192, 192, 5)
-    with_1x1, without = (sum(p.numel() for p in layer.parameters()) for layer in ours)
+    layers = [nn.Conv2d(maps, 192, 5) for maps in (96, 192)]  # after the 1x1, and on the maps before it
+    with_1x1, without = (sum(p.numel() for p in layer.parameters()) for layer in layers)
     direct, reduced = (anatomy(branch, (192, 28, 28)).macs for branch in inception_branches())
     numbers = {
         "with_1x1": with_1x1,
@@ -93,7 +93,7 @@ def converted(_: Any) -> Measurement:
 
 
 def _timed(call: Any) -> tuple[float, Any]:
-    """Seconds of the best of three calls, and what the last gave."""
+    """Seconds of the fastest of three calls, and the result of the last."""
     best = float("inf")
     for _ in range(3):
         start = time.perf_counter()

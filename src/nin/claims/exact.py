@@ -1,4 +1,4 @@
-"""Claims that are identities: computed in full, in float64 where exactness is the point.
+"""Claims that are identities: both sides computed in full, in float64.
 
 (N, C, H, W) maps. Pictures and weights are random unless a claim names its own.
 """
@@ -13,23 +13,26 @@ from torch import Tensor, nn
 from nin.claims.claim import Measurement, judged
 from nin.network.layers import MLPConv
 
-EXACT = 1e-11  # largest difference in float64 that rounding explains here
+EXACT = 1e-11  # rounding in float64 stays below it in every claim here
 
 
 def linear_or_not(_: Any) -> Measurement:
-    """Claim 1: superposition, and two crossed edges whose exclusive-or no linear filter can tell."""
+    """Claim 1: superposition, and two crossed edges whose exclusive-or no linear filter can learn."""
     layer = _mlpconv(16, 16)
-    errors = [superposition_error(function, (2, 3, 9, 9)) for function in (layer.spatial, layer)]
-    filter_right, mlp_right = (100 * exclusive_or(hidden) for hidden in (0, 16))
+    linear_error = superposition_error(layer.spatial, (2, 3, 9, 9))
+    mlpconv_error = superposition_error(layer, (2, 3, 9, 9))
+    filter_right = 100 * exclusive_or(0)
+    mlp_right = 100 * exclusive_or(16)
     return Measurement(
-        judged(errors[0] < EXACT and errors[1] > 0.01 and filter_right < 80 and mlp_right > 99),
-        {"filter": errors[0], "mlpconv": errors[1], "filter_right": filter_right, "mlpconv_right": mlp_right},
+        judged(linear_error < EXACT and mlpconv_error > 0.01 and filter_right < 80 and mlp_right > 99),
+        {"filter": linear_error, "mlpconv": mlpconv_error, "filter_right": filter_right, "mlpconv_right": mlp_right},
     )
 
 
 def slid_perceptron(_: Any) -> Measurement:
     """Claim 3: an explicit perceptron on every unfolded patch against the mlpconv layer."""
-    layer, x = _mlpconv(24, 16, 8), _random(2, 3, 12, 10)
+    layer = _mlpconv(24, 16, 8)
+    x = _random(2, 3, 12, 10)
     with torch.no_grad():
         expected = layer(x)
         values = F.unfold(x, 3, padding=1).movedim(1, 2)  # (N, H * W, 27): one row a patch
@@ -42,12 +45,15 @@ def slid_perceptron(_: Any) -> Measurement:
 
 def pointwise_is_linear(_: Any) -> Measurement:
     """Claim 18: nn.Linear over the channels against a 1x1 convolution, values and gradients."""
-    convolution, linear = _pointwise(32, 10), nn.Linear(32, 10).double()
+    convolution = _pointwise(32, 10)
+    linear = nn.Linear(32, 10).double()
     with torch.no_grad():
         linear.weight.copy_(convolution.weight.flatten(1))
         linear.bias.copy_(_bias(convolution))
-    x, direction = _random(2, 32, 7, 5).requires_grad_(), _random(2, 10, 7, 5, seed=3)
-    one, other = convolution(x), linear(x.movedim(1, -1)).movedim(-1, 1)
+    x = _random(2, 32, 7, 5).requires_grad_()
+    direction = _random(2, 10, 7, 5, seed=3)  # any gradient of the outputs: all of both layers takes part
+    one = convolution(x)
+    other = linear(x.movedim(1, -1)).movedim(-1, 1)
     gradients = [
         torch.autograd.grad(out, [x, *layer.parameters()], direction)
         for out, layer in ((one, convolution), (other, linear))
@@ -71,14 +77,16 @@ def four_to_two(_: Any) -> Measurement:
 
 def flattened(_: Any) -> Measurement:
     """Claim 20: weights of a fully connected layer on 192 flattened maps of 8x8, and the convolution that it equals."""
-    shared, x = _pointwise(192, 10), _random(2, 192, 8, 8)
+    shared = _pointwise(192, 10)
+    x = _random(2, 192, 8, 8)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         full = nn.Linear(192 * 8 * 8, 10).double()
     with torch.no_grad():
         as_convolution = F.conv2d(x, full.weight.view(10, 192, 8, 8), full.bias)[:, :, 0, 0]
         error = float((as_convolution - full(x.flatten(1))).abs().max())
-    many, few = full.weight.numel(), shared.weight.numel()
+    many = full.weight.numel()
+    few = shared.weight.numel()
     return Measurement(
         judged(error < EXACT and many == 64 * few), {"full": many, "pointwise": few, "difference": error}
     )
@@ -92,21 +100,25 @@ def maps_for_filters(_: Any) -> Measurement:
 
 
 def up_and_down(_: Any) -> Measurement:
-    """Claim 23: 32 maps become fewer and more, and what each keeps of them."""
+    """Claim 23: 32 maps become 8 and 128; the rank says how much of them is left."""
     maps = _random(1, 32, 6, 6).flatten(2)[0]  # (C, pixels)
-    fewer, more = (int(torch.linalg.matrix_rank(_random(width, 32, seed=width) @ maps)) for width in (8, 128))
-    return Measurement(judged((fewer, more) == (8, 32)), {"rank_of_8": fewer, "rank_of_128": more})
+    ranks = {width: int(torch.linalg.matrix_rank(_random(width, 32, seed=width) @ maps)) for width in (8, 128)}
+    return Measurement(judged(ranks == {8: 8, 128: 32}), {"rank_of_8": ranks[8], "rank_of_128": ranks[128]})
 
 
 def activated(_: Any) -> Measurement:
     """Claim 24: a 1x1 convolution with and without ReLU, and two of them folded into one."""
-    first, second, x = _pointwise(8, 12), _pointwise(12, 6), _random(2, 8, 5, 5)
-    bare, bent = (superposition_error(nn.Sequential(first, *more), (2, 8, 5, 5)) for more in ((), (nn.ReLU(),)))
+    first = _pointwise(8, 12)
+    second = _pointwise(12, 6)
+    x = _random(2, 8, 5, 5)
+    bare = superposition_error(first, (2, 8, 5, 5))
+    bent = superposition_error(nn.Sequential(first, nn.ReLU()), (2, 8, 5, 5))
     with torch.no_grad():
         weights = [layer.weight.flatten(1) for layer in (first, second)]
         bias = weights[1] @ _bias(first) + _bias(second)
         folded = F.conv2d(x, (weights[1] @ weights[0])[:, :, None, None], bias)
-        same, other = (float((second(y) - folded).abs().max()) for y in (first(x), F.relu(first(x))))
+        same = float((second(first(x)) - folded).abs().max())
+        other = float((second(F.relu(first(x))) - folded).abs().max())
     return Measurement(
         judged(max(bare, same) < EXACT and min(bent, other) > 0.01),
         {"bare": bare, "relu": bent, "folded": same, "folded_with_relu": other},
@@ -114,22 +126,26 @@ def activated(_: Any) -> Measurement:
 
 
 def collapsed_error() -> float:
-    """How far conv, 1x1, 1x1 without activations between them are from the one convolution they fold into."""
-    layer, x = _mlpconv(24, 16, 8), _random(2, 3, 12, 10)
+    """Largest difference between conv, 1x1, 1x1 without activations and the one convolution that they fold into."""
+    layer = _mlpconv(24, 16, 8)
+    x = _random(2, 3, 12, 10)
     with torch.no_grad():
         out = x
         for convolution in layer.convolutions:
             out = convolution(out)
-        weight, bias = layer.spatial.weight.flatten(1), _bias(layer.convolutions[0])
-        for _, after in pairwise(layer.convolutions):
-            weight, bias = after.weight.flatten(1) @ weight, after.weight.flatten(1) @ bias + _bias(after)
+        weight = layer.spatial.weight.flatten(1)
+        bias = _bias(layer.convolutions[0])
+        for _, after in pairwise(layer.convolutions):  # W2 (W1 x + b1) + b2 = (W2 W1) x + (W2 b1 + b2)
+            weight = after.weight.flatten(1) @ weight
+            bias = after.weight.flatten(1) @ bias + _bias(after)
         folded = F.conv2d(x, weight.view(-1, 3, 3, 3), bias, padding=1)
     return float((out - folded).abs().max())
 
 
 def superposition_error(function: nn.Module, shape: tuple[int, ...]) -> float:
-    """|f(a + b) - f(a) - f(b) + f(0)| relative to |f(a + b)|: zero for whatever is linear but for a constant."""
-    a, b = _random(*shape, seed=1), _random(*shape, seed=2)
+    """|f(a + b) - f(a) - f(b) + f(0)| relative to |f(a + b)|: zero where f is linear plus a constant."""
+    a = _random(*shape, seed=1)
+    b = _random(*shape, seed=2)
     with torch.no_grad():
         whole = function(a + b)
         rest = whole - function(a) - function(b) + function(torch.zeros_like(a))
@@ -137,9 +153,9 @@ def superposition_error(function: nn.Module, shape: tuple[int, ...]) -> float:
 
 
 def exclusive_or(hidden: int) -> float:
-    """Share of new patches told right after training: is exactly one of two edges in this noisy patch of 5 x 5?
+    """Accuracy (0 to 1) on new noisy patches of 5 x 5, after training: does a patch show exactly one of two edges?
 
-    hidden: units of the perceptron's hidden layer; 0 makes it a linear filter.
+    hidden: units in the perceptron's hidden layer; 0 makes it a linear filter.
     """
     generator = torch.Generator().manual_seed(0)
     rows = torch.linspace(-1, 1, 5).sign().expand(5, 5)

@@ -1,4 +1,4 @@
-"""Claims about learning: networks of the bench trained there and then, the same pictures, epochs and recipe for all."""
+"""Claims about learning: small networks trained on the same pictures with the same recipe and as many epochs."""
 
 from dataclasses import replace
 
@@ -13,18 +13,20 @@ from nin.network.architecture import NIN
 
 FEW = 300  # training pictures where overfitting is the question
 LONGER = 12  # epochs, where the difference is a small one
-NOISE = 1.0  # percentage points; smaller differences say nothing here (about one standard error of 359 test pictures)
+NOISE = 1.0  # percentage points; smaller differences mean nothing here (about one standard error of 359 test pictures)
 
 
 def more_maps(bench: Workbench) -> Measurement:
     """Claim 2: plain convolutions with more maps against mlpconv layers of as many parameters."""
-    numbers, gains = {}, []
+    numbers: dict[str, float] = {}
+    gains = []
     for size, width in (("small", 6), ("medium", 12), ("large", 20)):
         ours = chain(*[(width, width)] * 3)
         budget = cost(ours)[0]
         plain = min((chain(*[(w,)] * 3) for w in range(width, 4 * width)), key=lambda c: abs(cost(c)[0] - budget))
         numbers[f"{size}_parameters"] = float(budget)
-        numbers[f"{size}_filters"], numbers[f"{size}_mlpconv"] = (bench.mean(network(c)) for c in (plain, ours))
+        numbers[f"{size}_filters"] = bench.mean(network(plain))
+        numbers[f"{size}_mlpconv"] = bench.mean(network(ours))
         gains.append((float(budget), numbers[f"{size}_mlpconv"] - numbers[f"{size}_filters"]))
     numbers["twice_the_maps"] = cost(chain(*[(40,)] * 3))[0] / cost(chain(*[(20,)] * 3))[0]
     dearer = numbers["twice_the_maps"] > 3
@@ -44,8 +46,8 @@ def straight(generator: torch.Generator) -> NIN:
 
 def inner_activations(bench: Workbench) -> Measurement:
     """Claim 4: the same network without the ReLUs inside its micro networks."""
-    builds = straight, network(replace(STANDARD, norm=None))
-    without, complete = (bench.means(build, epochs=LONGER)[1] for build in builds)
+    without = bench.means(straight, epochs=LONGER)[1]
+    complete = bench.means(network(replace(STANDARD, norm=None)), epochs=LONGER)[1]
     numbers = {"with_relu": complete, "without_relu": without, "folded": collapsed_error()}
     return Measurement(judged(complete > without + NOISE), numbers)
 
@@ -61,7 +63,7 @@ def stacked(bench: Workbench) -> Measurement:
 
 
 def gap_classifies(bench: Workbench) -> Measurement:
-    """Claim 8: global average pooling with nothing behind it, and a fully connected head on the same features."""
+    """Claim 8: global average pooling as the last layer, and a fully connected head on the same features."""
     trained = bench.standard()
 
     def frozen(generator: torch.Generator) -> nn.Module:
@@ -87,7 +89,7 @@ def heads(bench: Workbench) -> dict[str, float]:
 
 
 def overfits_less(bench: Workbench) -> Measurement:
-    """Claim 9: the distance between training and test accuracy of three heads, few pictures."""
+    """Claim 9: training accuracy minus test accuracy of three heads, trained on few pictures."""
     found = bench.shared("heads", heads)
     gaps = {f"{name}_gap": found[f"{name}_train"] - found[name] for name in ("gap", "fc", "dropout")}
     return Measurement(judged(gaps["gap_gap"] < gaps["fc_gap"] - NOISE), {**found, **gaps, "pictures": FEW})
@@ -98,7 +100,8 @@ def dropout_places(bench: Workbench) -> Measurement:
     found = bench.shared("heads", heads)
     masked = tuple(replace(block, dropout=0.2) for block in STANDARD.blocks[:-1])
     between = bench.means(network(replace(STANDARD, blocks=(*masked, STANDARD.blocks[-1]))), placed("train", FEW), 40)
-    gain, gap = found["dropout"] - found["fc"], found["gap"]
+    gain = found["dropout"] - found["fc"]
+    gap = found["gap"]
     numbers = {"fc": found["fc"], "dropout": found["dropout"], "gain": gain, "gap": gap, "between": between[1]}
     fine = gap > max(found["dropout"], found["fc"]) - NOISE
     return Measurement(judged(gain > 0 and fine, gain > 0 or fine), {**numbers, "pictures": FEW})
@@ -106,7 +109,9 @@ def dropout_places(bench: Workbench) -> Measurement:
 
 def channel_reduction(bench: Workbench) -> Measurement:
     """Claim 14: how far the 1x1 layer may reduce 24 maps before accuracy suffers, and what that saves."""
-    numbers, points, whole = {}, [], cost(chain((24, 24), (24, 24), (24, 24)))[1]
+    numbers = {}
+    points = []
+    whole = cost(chain((24, 24), (24, 24), (24, 24)))[1]
     for width in (24, 12, 6, 3, 1):
         config = chain((24, width), (24, width), (24, 24))
         points.append((float(width), bench.mean(network(config))))
@@ -121,6 +126,7 @@ def deeper_for_the_same(bench: Workbench) -> Measurement:
     wide = chain((32, 32), (32, 32))
     deep = [chain((16, 8), (w, 8), (w, 8), (w, 16)) for w in range(8, 96, 4)]
     fitting = max((c for c in deep if cost(c)[1] <= cost(wide)[1]), key=lambda c: cost(c)[1])
-    two, four = bench.mean(network(wide)), bench.mean(network(fitting))
+    two = bench.mean(network(wide))
+    four = bench.mean(network(fitting))
     numbers = {"two": two, "four": four, "macs_two": float(cost(wide)[1]), "macs_four": float(cost(fitting)[1])}
     return Measurement(judged(four > two - NOISE, partly=True), numbers)  # it is deeper; the rest is whether that pays

@@ -1,4 +1,4 @@
-"""Claims about what the maps hold: fewer maps of shared meaning, merged units, and maps that say where a class is.
+"""Claims about what the maps mean: fewer independent maps, merged units, and class maps that show where a class is.
 
 (C, H, W) maps, K classes. "Variance" is over the places of all pictures, after subtracting each map's mean.
 """
@@ -34,18 +34,17 @@ def condensed(bench: Workbench) -> Measurement:
     for place, (before, after) in enumerate(_around_pointwise(bench), 1):
         picks = np.random.default_rng(0)
         some = [explained(before, before[picks.choice(len(before), len(after), replace=False)]) for _ in range(5)]
-        numbers[f"c2_{place}"], numbers[f"c3_{place}"] = len(before), len(after)
-        numbers[f"kept_{place}"], numbers[f"random_{place}"] = (
-            100 * explained(before, after),
-            100 * float(np.mean(some)),
-        )
+        numbers[f"c2_{place}"] = len(before)
+        numbers[f"c3_{place}"] = len(after)
+        numbers[f"kept_{place}"] = 100 * explained(before, after)
+        numbers[f"random_{place}"] = 100 * float(np.mean(some))
     better = [numbers[f"kept_{place}"] > numbers[f"random_{place}"] + NOISE for place in (1, 2)]
     more = [numbers[f"kept_{place}"] > 100 * numbers[f"c3_{place}"] / numbers[f"c2_{place}"] for place in (1, 2)]
     return Measurement(judged(all(better), all(more)), numbers)
 
 
 def merged_units(bench: Workbench) -> Measurement:
-    """Claim 25: half of the first layer's maps merged by correlation, or at random: what is left of the accuracy."""
+    """Claim 25: half of the first layer's maps merged by correlation, or at random, and the accuracy after that."""
     model = bench.standard().model
     assert isinstance(model, NIN)
     before = bench.accuracy(model, placed("test", seed=1))
@@ -57,15 +56,14 @@ def merged_units(bench: Workbench) -> Measurement:
 
 
 def confidence_maps(bench: Workbench) -> Measurement:
-    """Claim 26: is the peak of the true class's map on the digit; other sizes of picture and places of the digit."""
+    """Claim 26: how often the true class's map peaks on the digit; accuracy at other picture sizes and positions."""
     model = bench.standard().model
     assert isinstance(model, NIN)
     side = 3 * SIDE // 2
-    found, wide = placed("test", seed=1), placed("test", side=side, seed=1)
     numbers = {
-        "pointing": points_at_digit(model, wide),
+        "pointing": points_at_digit(model, placed("test", side=side, seed=1)),
         "chance": 100 * (DIGIT / side) ** 2,
-        "strongest": strongest(model, found),
+        "strongest": strongest(model, placed("test", seed=1)),
     }
     for factor in (2, 3, 4):
         where = placed("test", side=factor * SIDE // 2, seed=1)
@@ -75,7 +73,8 @@ def confidence_maps(bench: Workbench) -> Measurement:
     full = bench.learn(FullyConnectedHead, middle)
     for shift in (1, 4):
         ring = _shifted(shift)
-        numbers[f"gap_{shift}"], numbers[f"fc_{shift}"] = (bench.accuracy(run.model, ring) for run in (gap, full))
+        numbers[f"gap_{shift}"] = bench.accuracy(gap.model, ring)
+        numbers[f"fc_{shift}"] = bench.accuracy(full.model, ring)
     holds = numbers["pointing"] > 3 * numbers["chance"] and numbers["gap_4"] > numbers["fc_4"] + NOISE
     return Measurement(judged(holds, numbers["pointing"] > 2 * numbers["chance"]), numbers)
 
@@ -90,7 +89,8 @@ def _around_pointwise(bench: Workbench) -> list[tuple[np.ndarray, np.ndarray]]:
 @torch.no_grad()
 def _hidden(model: NIN, pictures: Placed, *, after: bool = False) -> list[np.ndarray]:
     """Maps (C, places) of the first two mlpconv layers: what their 1x1 layer reads, or what it makes."""
-    x, found = inputs(pictures), []
+    x = inputs(pictures)
+    found = []
     model.eval()
     for number in range(2):
         block = model.blocks[number]
@@ -101,7 +101,7 @@ def _hidden(model: NIN, pictures: Placed, *, after: bool = False) -> list[np.nda
 
 
 def effective_rank(maps: np.ndarray) -> float:
-    """(C, places) -> the participation ratio of their correlations: C when unrelated, 1 when all say the same."""
+    """(C, places) -> the participation ratio of their correlations: C when uncorrelated, 1 when all are equal."""
     centred = maps - maps.mean(1, keepdims=True)
     alive = centred[centred.std(1) > 1e-12]
     values = np.linalg.eigvalsh(np.corrcoef(alive))

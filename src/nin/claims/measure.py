@@ -1,4 +1,4 @@
-"""`nin claims`: every claim about Network in Network, measured here and now."""
+"""`nin claims`: claims about Network in Network, measured on this machine."""
 
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
 
 
 def claims(numbers: Sequence[int] = (), *, seeds: int = CLAIM_SEEDS) -> Iterator["Answer"]:
-    """Measure these claims (all there are when none is named), one answer after the other.
+    """Measure these claims, all 26 when none is named, and yield one answer after the other.
 
-    seeds: of every training. Raises UsageError for unknown numbers.
+    seeds: how often each small network is trained. Raises UsageError for unknown numbers.
     """
-    numbers, seeds = chosen("number", numbers, tuple[int, ...]), chosen("seeds", seeds, int, SEEDS)
+    numbers = chosen("number", numbers, tuple[int, ...])
+    seeds = chosen("seeds", seeds, int, SEEDS)
     need("torch", "sklearn")
     from nin.claims.all_claims import all_claims
 
@@ -53,9 +54,11 @@ def claims_page(answers: Sequence["Answer"], path: Path, lang: Lang = "en", *, s
     from nin.training.hardware import cpu_name
 
     if not isinstance(answers, Iterable):
-        raise UsageError(f"answers is {shown(answers)}; expected what nin.claims.measure.claims gave")
-    lang, path, seeds = chosen("lang", lang, Lang), path_of("path", path), chosen("seeds", seeds, int, SEEDS)
+        raise UsageError(f"answers is {shown(answers)}; expected what nin.claims.measure.claims yields")
+    lang = chosen("lang", lang, Lang)
+    path = path_of("path", path)
+    seeds = chosen("seeds", seeds, int, SEEDS)
     languages: tuple[Language, ...] = ("en", "ko") if lang == "both" else (lang,)
     counts = {split: len(placed(split).labels) for split in ("train", "test")}
-    about = {"machine": f"{cpu_name()}, {usable_cores()} cores", "seeds": seeds, **counts}
+    about = {"machine": cpu_name(), "cores": usable_cores(), "seeds": seeds, **counts}
     write_bytes(path, page_html(answers, languages, about).encode())

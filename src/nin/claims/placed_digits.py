@@ -1,6 +1,6 @@
 """Real handwritten digits at random places of a larger, empty picture: known boxes, and nothing to download.
 
-N pictures of side S pixels; a digit is 8 x 8. The digits of the test pictures are in no training picture.
+N pictures of side S pixels; a digit is 8 x 8. No digit of the test pictures is in a training picture.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from nin.data.formats.digits import open_digits
 from nin.data.randomness import integers
 
 DIGIT = 8  # pixels
-SIDE = 16  # pixels; four times the digit's area
+SIDE = 16  # pixels: the picture has four times the digit's area
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,13 @@ class Placed:
 def placed(
     split: str, count: int | None = None, *, side: int = SIDE, seed: int = 0, reach: int | None = None
 ) -> Placed:
-    """`count` pictures (all there are: None) of a split of the digits, each digit at a place of its own.
+    """`count` pictures (None: all) of a split of the digits, each digit at a random place of its own.
 
     reach: how many pixels from the middle the digits go at most; None lets them go everywhere.
     """
     digits = open_digits().splits[split]
-    images, labels = digits.images[:count], digits.labels[:count]
+    images = digits.images[:count]
+    labels = digits.labels[:count]
     free = side - DIGIT
     reach = free if reach is None else reach
     low = max(0, free // 2 - reach)

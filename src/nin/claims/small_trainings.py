@@ -1,6 +1,6 @@
-"""Small honest trainings on placed digits: what a claim about learning is measured with, in seconds each.
+"""Trainings of small networks on placed digits, in seconds each: how claims about learning are measured.
 
-N pictures, K = 10 classes. Every figure is a percentage of right answers on digits that no training picture shows.
+N pictures, K = 10 classes. Accuracies are percentages on digits that no training picture shows.
 """
 
 import statistics
@@ -23,13 +23,15 @@ from nin.training.recipes import Recipe
 from nin.training.state import Pictures
 
 CLASSES = 10
-MEAN, STD = 0.08, 0.22  # of the placed digits, in units of 0..1
-EPOCHS, BATCH = 8, 32
+MEAN = 0.08  # of the placed digits, in units of 0..1
+STD = 0.22  # of the placed digits, too
+EPOCHS = 8
+BATCH = 32
 Build = Callable[[torch.Generator], nn.Module]
 
 
 def chain(*widths: Sequence[int]) -> NINConfig:
-    """mlpconv layers of these widths, with ten class maps behind the last; pooling halves behind the first two.
+    """mlpconv layers of these widths, the last with ten class maps; pooling halves the maps after the first two.
 
     A layer of one width is a plain convolution.
     """
@@ -44,21 +46,23 @@ STANDARD = chain((16, 16), (24, 24), (24, 24))
 
 
 class FullyConnectedHead(nn.Module):
-    """STANDARD with one linear layer on all its features in place of class maps and global average pooling."""
+    """STANDARD with one linear layer on all its features instead of class maps and global average pooling."""
 
     def __init__(self, generator: torch.Generator, dropout: float = 0.0) -> None:
         super().__init__()
-        self.trunk, self.num_classes = NIN(STANDARD, generator=generator), CLASSES
+        self.trunk = NIN(STANDARD, generator=generator)
+        self.num_classes = CLASSES
         maps = self.trunk.blocks[-1].pointwise[-1]  # type: ignore[index]
         maps.requires_grad_(False)  # the layer that makes class maps is not used
         with torch.no_grad():
             values = self.trunk.eval().forward_features(torch.zeros(1, 1, SIDE, SIDE)).numel()
-        self.dropout, self.output = nn.Dropout(dropout), nn.Linear(values, CLASSES)
+        self.dropout = nn.Dropout(dropout)
+        self.output = nn.Linear(values, CLASSES)
         self.generator = generator
         self.begin()
 
     def begin(self) -> "FullyConnectedHead":
-        """Draw the head's weights afresh, and let it learn."""
+        """Draw new weights for the head, and make it trainable."""
         self.output.requires_grad_()
         nn.init.normal_(self.output.weight, 0, 0.01, generator=self.generator)
         nn.init.zeros_(self.output.bias)
@@ -72,7 +76,7 @@ class FullyConnectedHead(nn.Module):
 
 @dataclass(frozen=True)
 class Learned:
-    """A trained network and its percentages of right answers on training and test pictures."""
+    """A trained network and its accuracy on training and test pictures, in percent."""
 
     model: nn.Module
     train: float
@@ -81,45 +85,46 @@ class Learned:
 
 @dataclass
 class Workbench:
-    """What the measurements share: the machine, the number of seeds, and findings that several of them use."""
+    """Trains networks for the claims; keeps what several claims need: the machine, the seeds, and shared trainings."""
 
     hardware: Hardware
     seeds: int = 2
     _kept: dict[str, Any] = field(default_factory=dict)
 
     def learn(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS, seed: int = 0) -> Learned:
-        """Train what `build` makes; the same seed gives the same first weights and order."""
-        train, test = pictures or placed("train"), placed("test", seed=1)
+        """Train the network that `build` makes; the seed decides its initial weights and the order of the pictures."""
+        train = pictures or placed("train")
+        test = placed("test", seed=1)
         model = build(torch.Generator().manual_seed(seed))
         recipe = Recipe(epochs, batch_size=BATCH, optimizer="muon", lr=0.02, label_smoothing=0.0, seed=seed)
-        unused = Pictures(test.images[:1], test.labels[:1])  # nothing is chosen by it
+        unused = Pictures(test.images[:1], test.labels[:1])  # for validation, which decides nothing here
         data = Pictures(train.images, train.labels)
         for _ in Trainer(model, data, unused, preprocess_for(SIDE), recipe, self.hardware).epochs():
             pass
         return Learned(model, self.accuracy(model, train), self.accuracy(model, test))
 
     def means(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS) -> tuple[float, float]:
-        """Mean percentages (train, test) over the seeds."""
+        """Mean accuracy (train, test) over the seeds, in percent."""
         runs = [self.learn(build, pictures, epochs, seed) for seed in range(self.seeds)]
         return statistics.mean(run.train for run in runs), statistics.mean(run.test for run in runs)
 
     def mean(self, build: Build) -> float:
-        """Mean percentage of right test answers over the seeds."""
+        """Mean test accuracy over the seeds, in percent."""
         return self.means(build)[1]
 
     def shared(self, name: str, measure: Callable[["Workbench"], Any]) -> Any:
-        """What `measure` finds, measured once however many claims ask for it."""
+        """The result of `measure`, computed once however many claims ask for it."""
         if name not in self._kept:
             self._kept[name] = measure(self)
         return self._kept[name]
 
     def standard(self) -> Learned:
-        """The bench's own network of three mlpconv layers, trained once."""
+        """The STANDARD network, trained once."""
         found: Learned = self.shared("standard", lambda bench: bench.learn(network(STANDARD)))
         return found
 
     def accuracy(self, model: nn.Module, pictures: Placed) -> float:
-        """Percentage of right answers."""
+        """Accuracy in percent."""
         logits = predict_logits(model, pictures.images, preprocess_for(pictures.images.shape[1]), self.hardware)
         return 100 * float(np.mean(logits.argmax(1) == pictures.labels))
 
@@ -130,7 +135,7 @@ def network(config: NINConfig) -> Build:
 
 
 def preprocess_for(side: int) -> Preprocess:
-    """The bench's normalisation for pictures of one side."""
+    """The preprocessing of square pictures with this side."""
     return Preprocess((side, side), 1, "stretch", (MEAN,), (STD,))
 
 
@@ -140,6 +145,6 @@ def inputs(pictures: Placed) -> Tensor:
 
 
 def cost(config: NINConfig) -> tuple[int, int]:
-    """Parameters and multiply-accumulates for one picture of the bench."""
+    """Parameters and multiply-accumulates for one picture of SIDE pixels."""
     found = anatomy(config, (1, SIDE, SIDE))
     return found.parameters, found.macs
