@@ -71,7 +71,7 @@ def test_it_answers_until_it_is_asked_to_stop(nin, model, picture):
     assert (process.returncode, out) == (0, b"")
     lines = err.decode().splitlines()
     assert lines[0].startswith("user: 2 classes, ONNX Runtime ")
-    assert lines[1] == f"{url}/docs shows how to ask; Ctrl-C ends it"
+    assert lines[1] == f"{url}/docs explains the interface; Ctrl-C ends the server"
     assert "POST /predict 200" in lines[2] and "POST /predict 422" in lines[4]
     assert "stopping" in lines[5] and len(lines) == 6
 
@@ -112,7 +112,7 @@ def test_an_address_for_others_is_said_aloud(nin, model):
         assert url.startswith("http://0.0.0.0:")
         process.terminate()
         _, err = process.communicate(timeout=20)
-    said = "warning: other machines are let in, nobody is asked for a password, and nothing is encrypted"
+    said = "warning: reachable by other machines, without a password and without encryption"
     assert said in err.decode().splitlines()
 
 

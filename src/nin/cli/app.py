@@ -1,4 +1,4 @@
-"""The program: its commands, put together; parses a command line and runs it."""
+"""The program: registers its commands, parses a command line and runs it."""
 
 from collections.abc import Sequence
 from typing import Annotated, Literal
@@ -6,27 +6,33 @@ from typing import Annotated, Literal
 from cyclopts import App, CycloptsError, Parameter
 
 from nin.cli import checks, models, paper_claims, questions, runs, services
-from nin.cli import help as pages
+from nin.cli import help as help_pages
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables
-from nin.cli.parameters import Words
+from nin.cli.parameters import Output
 from nin.cli.screen import Screen, safe
 from nin.errors import ArtifactError, UsageError
 from nin.version import __version__
 
 Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
-ALL = (
-    *runs.COMMANDS[:1],
-    *questions.COMMANDS,
-    *models.COMMANDS,
+COMMANDS = (  # in the order of the help page
+    runs.TRAIN,
+    questions.EVALUATE,
+    questions.PREDICT,
+    questions.EXPLAIN,
+    models.SUMMARY,
+    models.IMPORT,
+    models.EXPORT,
     questions.BENCH,
-    *checks.COMMANDS,
-    *runs.COMMANDS[1:],
-    *paper_claims.COMMANDS,
-    *services.COMMANDS,
-    *models.SHARING,
+    checks.DOCTOR,
+    runs.DEMO,
+    paper_claims.CLAIMS,
+    paper_claims.REPRODUCE,
+    services.BATCH,
+    models.PUSH,
+    models.PULL,
     services.SERVE,
-)  # in the order of the help page
+)
 
 app = App(
     name="nin",
@@ -41,16 +47,15 @@ app = App(
     config=settings,
     suppress_keyboard_interrupt=False,
 )
-data = App(name="data", help="Look at a data set.")
+data = App(name="data", help="Check a data set.")
 app.command(data)
-for each in ALL:
+for each in COMMANDS:
     each.add_to(app)
-for each in checks.DATA_COMMANDS:
-    each.add_to(data)
+checks.DATA_CHECK.add_to(data)
 
 
 def run_command(words: Sequence[str], screen: Screen) -> int:
-    """Parse and run one command line; returns the exit code. Raises NinError for whatever the user can mend."""
+    """Parse and run one command line; returns the exit code. Raises NinError for what the user can mend."""
     end = words.index("--") if "--" in words else len(words)
     if not words or any(word in HELP_FLAGS for word in words[:end]):
         _help([word for word in words[:end] if word not in HELP_FLAGS], screen, "--help-all" in words)
@@ -77,20 +82,21 @@ def command_name(words: Sequence[str]) -> str:
 
 
 def _help(words: list[str], screen: Screen, everything: bool) -> None:
+    """Print the help page that the words name; raises UsageError for a command that there is not."""
     chain, apps, rest = app.parse_commands(words)
     if apps[-1].default_command is None and rest and not rest[0].startswith("-"):
         try:
             app.parse_args([*chain, rest[0]], print_error=False, exit_on_error=False)
         except CycloptsError as error:
             raise mistake(error, app) from error
-    screen.result(pages.page(app, chain, everything=everything).rstrip())
+    screen.result(help_pages.page(app, chain, everything=everything).rstrip())
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)
 def install_completion(
     *,
     shell: Annotated[Shell | None, Parameter(help="Which shell; by default the one this runs in.")] = None,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Let the shell complete commands and options with TAB.
 

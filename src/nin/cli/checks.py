@@ -1,16 +1,17 @@
-"""The commands that look before anything is done: `nin data check` and `nin doctor`."""
+"""The commands that check before a training: `nin data check` and `nin doctor`."""
 
 from nin.cli.command import Command
 from nin.cli.exchange import to_json
-from nin.cli.parameters import Data, Divide, FollowLinks, Json, Words
+from nin.cli.parameters import Data, Divide, FollowLinks, Json, Output
 
 
 def _check(
-    path: Data, /, *, divide: Divide = None, follow_links: FollowLinks = False, json: Json = False, screen: Words
+    path: Data, /, *, divide: Divide = None, follow_links: FollowLinks = False, json: Json = False, screen: Output
 ) -> int:
-    """Look through a data set before training.
+    """Check a data set before training.
 
-    Counts, sizes, unreadable pictures, duplicates, imbalance. Exits with 1 when training would refuse it.
+    Finds unreadable pictures, duplicates and imbalance, and counts classes and sizes. Exits with 1 when training would
+    refuse the data set.
     """
     from nin.commands.check_data import check
 
@@ -24,10 +25,10 @@ def _check(
     return 1 if found.refused or found.unreadable else 0
 
 
-def _doctor(*, json: Json = False, screen: Words) -> None:
-    """See whether this machine has what nin needs.
+def _doctor(*, json: Json = False, screen: Output) -> None:
+    """Check whether this machine has what nin needs.
 
-    Interpreter, packages, processor, disk and cache, and what to do about what is missing. Nothing is changed.
+    Checks interpreter, packages, processor, disk and cache, and says how to get what is missing. Nothing is changed.
     """
     from nin.commands import doctor
 
@@ -40,7 +41,7 @@ def _doctor(*, json: Json = False, screen: Words) -> None:
         screen.result("\n".join(findings_lines(findings)))
 
 
-DATA_COMMANDS = (
-    Command("check", _check, "data check PATH [options]", ("data check photos", "data check labels.csv --json")),
+DATA_CHECK = Command(
+    "check", _check, "data check PATH [options]", ("data check photos", "data check labels.csv --json")
 )
-COMMANDS = (Command("doctor", _doctor, "doctor [options]", ("doctor", "doctor --json")),)
+DOCTOR = Command("doctor", _doctor, "doctor [options]", ("doctor", "doctor --json"))

@@ -1,4 +1,4 @@
-"""How a command of the program is told: the one way in which all of them are registered."""
+"""One command of the program, and the one way in which commands are registered."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +9,10 @@ from cyclopts import App
 
 @dataclass(frozen=True)
 class Command:
-    """A command: its words, what does it (whose signature and docstring are its options and help), usage, examples."""
+    """A command: its name, the function that runs it, and the usage, examples and aliases that its help page shows.
+
+    The function's parameters become options; its docstring becomes the help text.
+    """
 
     name: str
     run: Callable[..., Any]
@@ -18,7 +21,7 @@ class Command:
     alias: tuple[str, ...] = ()
 
     def add_to(self, app: App) -> None:
-        """Give a program, or a group of its commands, this one."""
+        """Register the command with a program, or with a group of its commands."""
         app.command(
             self.run,
             name=self.name,

@@ -1,4 +1,4 @@
-"""Results for other programs: strict JSON, and what the rows of a prediction's CSV hold."""
+"""Results for other programs: strict JSON, and the rows of a prediction's CSV."""
 
 import json
 import math
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def to_json(value: Any, *, indent: int | None = 2) -> str:
-    """Strict JSON (never NaN): not finite numbers become null, paths strings, dataclasses and arrays plain values."""
+    """Strict JSON (never NaN): infinite numbers become null, paths strings, dataclasses and arrays plain values."""
     readable = (getattr(sys.stdout, "encoding", None) or "").lower().replace("-", "") == "utf8"
     return json.dumps(_plain(value), ensure_ascii=not readable, allow_nan=False, indent=indent)
 
@@ -34,7 +34,7 @@ def _plain(value: Any) -> Any:
 
 
 def json_object(prediction: "Prediction", top: int) -> dict[str, object]:
-    """A prediction in Hugging Face's shape with file, unknown and ms (milliseconds), or with the reason for none."""
+    """A prediction in Hugging Face's shape with file, unknown and ms (milliseconds), or with the error."""
     if prediction.error is not None:
         return {"file": prediction.file, "error": prediction.error}
     shown = [{"label": label, "score": score} for label, score in prediction.scores[:top]]

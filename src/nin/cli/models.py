@@ -1,4 +1,4 @@
-"""The commands for models: `nin summary`, `import`, `export`, `push` and `pull`."""
+"""The commands that count, convert and share models: `nin summary`, `import`, `export`, `push` and `pull`."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from cyclopts import Parameter
 
 from nin.cli.command import Command
 from nin.cli.exchange import to_json
-from nin.cli.parameters import FOREIGN, NETWORK, Json, Model, Words, picture_size
+from nin.cli.parameters import FOREIGN, NETWORK, Json, Model, Output, picture_size
 from nin.cli.screen import Screen, safe
 from nin.errors import UsageError
 from nin.run.options import ExportOptions, ImportOptions
@@ -16,7 +16,8 @@ from nin.run.options import ExportOptions, ImportOptions
 if TYPE_CHECKING:
     from nin.bundle.hub import Shared
 
-DEFAULTS, IMPORT_DEFAULTS = ExportOptions(), ImportOptions()
+EXPORT_DEFAULTS = ExportOptions()
+IMPORT_DEFAULTS = ImportOptions()
 Repo = Annotated[str, Parameter(help="A hub id, owner/name, or a folder: ./folder, /folder, ~/folder, file:///folder.")]
 
 
@@ -24,14 +25,14 @@ def _summary(
     name: Annotated[str | None, Parameter(help=NETWORK)] = None,
     /,
     *,
-    input: Annotated[str | None, Parameter(help="Picture size to count for, such as 3x64x64.")] = None,
+    input: Annotated[str | None, Parameter(help="Size of the pictures, such as 3x64x64.")] = None,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Count what a network costs, layer by layer.
 
-    Shows parameters, multiply-adds, memory and fields of view, what 1x1 and fully connected layers have of them, and
-    what fully connected heads would cost a NIN.
+    Shows parameters, multiply-adds, memory and receptive fields, the shares of 1x1 and fully connected layers, and what
+    a NIN would cost with fully connected heads.
     """
     from nin.commands import summary
 
@@ -49,11 +50,12 @@ def _import(
     *file: Annotated[Path, Parameter(help=FOREIGN)],
     options: Annotated[ImportOptions, Parameter(name="*")] = IMPORT_DEFAULTS,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> int:
-    """Bring in somebody else's network.
+    """Import a network of cuda-convnet, Caffe or PyTorch.
 
-    Shows what its files say and what that is here, and makes a model folder of its weights. No code in a file is run.
+    Shows each layer of its files beside the same layer here, and with --out writes a model folder with its weights. No
+    code in a file is run.
     """
     from nin.importers.import_model import import_model
 
@@ -80,14 +82,14 @@ def _export(
     model: Model,
     /,
     *,
-    options: Annotated[ExportOptions, Parameter(name="*")] = DEFAULTS,
+    options: Annotated[ExportOptions, Parameter(name="*")] = EXPORT_DEFAULTS,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Write a model as one file that other programs run.
 
-    Pictures of any size in; probabilities, logits and class maps out; labels inside. Proven equal to torch on real
-    pictures before it is written, with the certificate beside it.
+    The file takes pictures of any size, gives probabilities, logits and class maps, and holds the labels. It is written
+    only if its outputs equal those of torch on real pictures; the certificate beside it says so.
     """
     from nin.commands import export
 
@@ -107,51 +109,51 @@ def _push(
     repo: Repo,
     /,
     *,
-    message: Annotated[str | None, Parameter(help="What the hub shall say of this version.")] = None,
-    private: Annotated[bool, Parameter(help="Make a new repository of the hub for your eyes only.")] = False,
+    message: Annotated[str | None, Parameter(help="Commit message on the hub.")] = None,
+    private: Annotated[bool, Parameter(help="Make a new repository on the hub private.")] = False,
     overwrite: Annotated[bool, Parameter(help="Replace the model that is there.")] = False,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Send a model to the Hugging Face hub, or to a folder.
 
-    All its files are verified first, and appear together or not at all. The hub needs the extra [hub] and a token (hf
+    All files are verified first, and appear together or not at all. The hub needs the extra [hub] and a token (hf
     auth login, or HF_TOKEN).
     """
     from nin.bundle import hub
 
     _quiet()
-    _tell(hub.push(model, repo, message=message, private=private, overwrite=overwrite), json, screen)
+    _show(hub.push(model, repo, message=message, private=private, overwrite=overwrite), json, screen)
 
 
 def _pull(
     repo: Repo,
-    folder: Annotated[Path | None, Parameter(help="Where it goes; by default a folder here of the same name.")] = None,
+    folder: Annotated[Path | None, Parameter(help="Folder to write; by default one of the same name here.")] = None,
     /,
     *,
     revision: Annotated[str | None, Parameter(help="Branch, tag or commit of the hub; by default the newest.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace a model in the same folder.")] = False,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Fetch a model from the Hugging Face hub, or from a folder.
 
-    Nothing appears before every file is verified. What comes is a model folder for nin predict and the rest; no code in
-    it is run.
+    The model folder appears once every file is verified. No code in it is run.
     """
     from nin.bundle import hub
 
     _quiet()
-    _tell(hub.pull(repo, folder, revision=revision, overwrite=overwrite), json, screen)
+    _show(hub.pull(repo, folder, revision=revision, overwrite=overwrite), json, screen)
 
 
 def _quiet() -> None:
-    """Keep huggingface_hub from telling its hub what is installed here, and from saying more than we do."""
+    """Switch off huggingface_hub's telemetry, and all of its messages but errors."""
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     os.environ.setdefault("HF_HUB_VERBOSITY", "error")
 
 
-def _tell(shared: "Shared", json: bool, screen: Screen) -> None:
+def _show(shared: "Shared", json: bool, screen: Screen) -> None:
+    """Print where the model lies now: the place alone on standard output, or everything as JSON."""
     if json:
         screen.result(to_json(shared))
         return
@@ -160,37 +162,33 @@ def _tell(shared: "Shared", json: bool, screen: Screen) -> None:
     screen.result(safe(shared.place))
 
 
-COMMANDS = (
-    Command(
-        "summary",
-        _summary,
-        "summary [NAME | MODEL] [options]",
-        ("summary", "summary googlenet", "summary runs/photos --input 3x128x128"),
-    ),
-    Command(
-        "import",
-        _import,
-        "import FILE... [options]",
-        ("import cifar-10_def cifar-10_params", "import nin_cifar10.pth --out model --labels cifar10"),
-    ),
-    Command(
-        "export",
-        _export,
-        "export MODEL [options]",
-        ("export runs/photos", "export runs/photos --format onnx-int8 --out small.onnx"),
-    ),
+SUMMARY = Command(
+    "summary",
+    _summary,
+    "summary [NAME | MODEL] [options]",
+    ("summary", "summary googlenet", "summary runs/photos --input 3x128x128"),
 )
-SHARING = (
-    Command(
-        "push",
-        _push,
-        "push MODEL REPO [options]",
-        ("push runs/photos me/photos --private", "push runs/photos /mnt/models/photos"),
-    ),
-    Command(
-        "pull",
-        _pull,
-        "pull REPO [FOLDER] [options]",
-        ("pull me/photos", "pull me/photos models/photos --revision v2"),
-    ),
+IMPORT = Command(
+    "import",
+    _import,
+    "import FILE... [options]",
+    ("import cifar-10_def cifar-10_params", "import nin_cifar10.pth --out model --labels cifar10"),
+)
+EXPORT = Command(
+    "export",
+    _export,
+    "export MODEL [options]",
+    ("export runs/photos", "export runs/photos --format onnx-int8 --out small.onnx"),
+)
+PUSH = Command(
+    "push",
+    _push,
+    "push MODEL REPO [options]",
+    ("push runs/photos me/photos --private", "push runs/photos /mnt/models/photos"),
+)
+PULL = Command(
+    "pull",
+    _pull,
+    "pull REPO [FOLDER] [options]",
+    ("pull me/photos", "pull me/photos models/photos --revision v2"),
 )

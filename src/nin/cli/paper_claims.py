@@ -1,4 +1,4 @@
-"""The commands that measure what is said of the network: `nin claims` and `nin reproduce`."""
+"""The commands that check what is written about the network: `nin claims` and `nin reproduce`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from nin.cli.command import Command
 from nin.cli.exchange import to_json
-from nin.cli.parameters import Json, Words
+from nin.cli.parameters import Json, Output
 from nin.errors import UsageError
 from nin.run.options import CLAIM_SEEDS, Lang, ProtocolName
 
@@ -20,14 +20,14 @@ WIDTH = 80  # columns
 def _claims(
     *number: Annotated[int, Parameter(help="Which claims, by number; by default all 26.")],
     lang: Annotated[Lang, Parameter(help="Language of the sentences.")] = "en",
-    html: Annotated[Path | None, Parameter(help="Write one page with all of it, too.")] = None,
+    html: Annotated[Path | None, Parameter(help="Also write all answers as one HTML page.")] = None,
     seeds: Annotated[int, Parameter(help="How often each small network is trained.")] = CLAIM_SEEDS,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
-    """Measure what is said of Network in Network.
+    """Measure 26 claims about Network in Network.
 
-    26 claims in English or Korean, each with numbers computed here and now, in about 5 minutes on 2 cores.
+    The answers are in English or Korean, with numbers computed on this machine. All 26 take about 5 minutes on 2 cores.
     """
     from nin.claims.measure import claims, claims_page
 
@@ -36,7 +36,7 @@ def _claims(
         answers.append(answer)
         if not json:
             for language in ("en", "ko") if lang == "both" else (lang,):
-                screen.result("\n".join(_lines(answer, language)))
+                screen.result("\n".join(_claim_lines(answer, language)))
     if html is not None:
         claims_page(answers, html, lang, seeds=seeds)
         screen.note(f"page written: {html}")
@@ -48,7 +48,7 @@ def _reproduce(
     *name: Annotated[str, Parameter(help="table1 to table5, figure3, figure4, or all.")],
     data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
     protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
-    seeds: Annotated[int, Parameter(help="Trainings of every row.")] = 2,
+    seeds: Annotated[int, Parameter(help="How often each row is trained.")] = 2,
     strict: Annotated[
         bool, Parameter(help="Use the author's initialisation, which usually fails; repaired by default.")
     ] = False,
@@ -56,14 +56,14 @@ def _reproduce(
         tuple[str, ...],
         Parameter(consume_multiple=True, show_default=False, help="Rows to train, such as cifar10-fc; by default all."),
     ] = (),
-    out: Annotated[Path, Parameter(help="Where results and trainings go.")] = Path("reproduced"),
+    out: Annotated[Path, Parameter(help="Folder for results and trainings.")] = Path("reproduced"),
     resume: Annotated[bool, Parameter(help="Go on with what --out holds.")] = False,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Run tables and figures of the paper.
 
-    Each row is trained over several seeds and shown beside the paper's number. Takes hours; may be interrupted.
+    Trains each row with several seeds and shows its error beside the paper's. Takes hours; go on with --resume.
     """
     from nin.cli.printed import reproduced_lines
     from nin.cli.progress import Stop, listener_for
@@ -93,11 +93,12 @@ def _reproduce(
         screen.result(to_json(found))
 
 
-def _lines(answer: "Answer", language: "Language") -> list[str]:
+def _claim_lines(answer: "Answer", language: "Language") -> list[str]:
     """The claim, its verdict and its numbers, wrapped."""
     from nin.claims.claim import VERDICTS
 
-    claim, verdict = answer.claim, VERDICTS[language][answer.finding.verdict]
+    claim = answer.claim
+    verdict = VERDICTS[language][answer.finding.verdict]
     sentence = f"[-{claim.claim[language]}-]" if claim.struck else claim.claim[language]
     return [
         *_wrapped(f"{claim.number:>2}  ", sentence),
@@ -121,17 +122,15 @@ def _wrapped(start: str, text: str) -> list[str]:
     return [start + first, *(" " * len(start) + line for line in more)]
 
 
-COMMANDS = (
-    Command(
-        "claims",
-        _claims,
-        "claims [NUMBER ...] [options]",
-        ("claims", "claims 18 21 --lang ko", "claims --html claims.html --lang both"),
-    ),
-    Command(
-        "reproduce",
-        _reproduce,
-        "reproduce NAME... --data DIR [options]",
-        ("reproduce table4 --data mnist", "reproduce table5 --data cifar --resume"),
-    ),
+CLAIMS = Command(
+    "claims",
+    _claims,
+    "claims [NUMBER ...] [options]",
+    ("claims", "claims 18 21 --lang ko", "claims --html claims.html --lang both"),
+)
+REPRODUCE = Command(
+    "reproduce",
+    _reproduce,
+    "reproduce NAME... --data DIR [options]",
+    ("reproduce table4 --data mnist", "reproduce table5 --data cifar --resume"),
 )

@@ -1,4 +1,4 @@
-"""What several commands take, and looks at it before anything is started."""
+"""Parameters that several commands share, and their checks."""
 
 import sys
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ MODEL = f"A model folder, the run folder that holds it, or a model of the packag
 NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
 
 Model = Annotated[str, Parameter(help=MODEL)]
-AtWork = Annotated[str, Parameter(help=MODEL.replace("or a model", "an exported .onnx file, or a model"))]
+ModelOrExport = Annotated[str, Parameter(help=MODEL.replace("or a model", "an exported .onnx file, or a model"))]
 Data = Annotated[Path, Parameter(help=DATA)]
 Pictures = Annotated[str, Parameter(help="Pictures, folders, globs in quotes, or - for one picture on standard input.")]
 Top = Annotated[int, Parameter(help="How many classes to show for a picture, likeliest first.")]
 Json = Annotated[bool, Parameter(help="Print JSON.")]
-Processor = Annotated[Device, Parameter(help="Where to compute.")]
-Skip = Annotated[bool, Parameter(help="Leave out pictures that cannot be read instead of stopping.")]
+ComputeDevice = Annotated[Device, Parameter(help="Where to compute.")]
+SkipUnreadable = Annotated[bool, Parameter(help="Leave out pictures that cannot be read instead of stopping.")]
 Divide = Annotated[str | None, Parameter(help=DIVIDE)]
 FollowLinks = Annotated[bool, Parameter(help=FOLLOW_LINKS)]
-Words = Annotated[Screen, Parameter(parse=False)]
+Output = Annotated[Screen, Parameter(parse=False)]  # where the command prints; not an option
 
 
 def check_pictures(command: str, what: str, inputs: Sequence[str], top: int, screen: Screen) -> None:
-    """Raise UsageError when no picture is named or --top is impossible; tell who would have to type one."""
+    """Raise UsageError where no picture is named or --top is out of range; note it when one is read from a keyboard."""
     if not inputs:
         raise UsageError(f"nin {command} needs {what}: pictures, folders, globs in quotes, or - for standard input")
     chosen("top", top, int, TOP)
@@ -43,7 +43,7 @@ def check_pictures(command: str, what: str, inputs: Sequence[str], top: int, scr
 
 
 def picture_size(text: str | None) -> tuple[int, int, int] | None:
-    """--input as (channels, height, width): 3x64x64; None where it is not given."""
+    """--input such as 3x64x64 as (channels, height, width); None where it is not given."""
     if text is None:
         return None
     sizes = text.lower().split("x")

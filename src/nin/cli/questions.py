@@ -1,4 +1,4 @@
-"""The commands that ask a trained network: `nin predict`, `explain`, `evaluate` and `bench`."""
+"""The commands that use a trained model: `nin predict`, `explain`, `evaluate` and `bench`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,16 +8,16 @@ from cyclopts import Parameter
 from nin.cli.command import Command
 from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
 from nin.cli.parameters import (
-    AtWork,
+    ComputeDevice,
     Data,
     Divide,
     FollowLinks,
     Json,
+    ModelOrExport,
+    Output,
     Pictures,
-    Processor,
-    Skip,
+    SkipUnreadable,
     Top,
-    Words,
     check_pictures,
 )
 from nin.cli.screen import safe
@@ -26,17 +26,17 @@ from nin.report.spreadsheet import csv_line
 
 
 def _predict(
-    model: AtWork,
+    model: ModelOrExport,
     /,
     *input: Pictures,
     json: Json = False,
     jsonl: Annotated[bool, Parameter(help="Print one JSON object a line, as they come.")] = False,
     csv: Annotated[bool, Parameter(help="Print CSV, as it comes.")] = False,
     top: Top = 3,
-    device: Processor = "auto",
-    screen: Words,
+    device: ComputeDevice = "auto",
+    screen: Output,
 ) -> int:
-    """Say what is in pictures, with probabilities, or "unknown"."""
+    """Classify pictures, with probabilities, or "unknown"."""
     from nin.commands import predict
 
     formats = [name for name, wanted in (("--json", json), ("--jsonl", jsonl), ("--csv", csv)) if wanted]
@@ -44,7 +44,8 @@ def _predict(
         raise UsageError(f"{' and '.join(formats)} cannot go together; choose one")
     check_pictures("predict", "INPUT", input, top, screen)
     predictions = predict.predict(model, input, device=device, say=screen.detail)
-    failed, objects = 0, []
+    failed = 0
+    objects = []
     for number, prediction in enumerate(predictions):
         if csv:
             if number == 0:
@@ -70,14 +71,14 @@ def _predict(
 
 
 def _explain(
-    model: AtWork,
+    model: ModelOrExport,
     /,
     *image: Pictures,
-    out: Annotated[Path | None, Parameter(help="Where the pictures go; by default explained.")] = None,
+    out: Annotated[Path | None, Parameter(help="Folder for the pictures; by default explained.")] = None,
     top: Top = 3,
     json: Json = False,
-    device: Processor = "auto",
-    screen: Words,
+    device: ComputeDevice = "auto",
+    screen: Output,
 ) -> None:
     """Show where in a picture a network sees each class.
 
@@ -102,7 +103,7 @@ def _explain(
 
 
 def _evaluate(
-    model: AtWork,
+    model: ModelOrExport,
     path: Data,
     /,
     *,
@@ -110,16 +111,16 @@ def _evaluate(
         str | None, Parameter(help="train, validation or test; by default the last, or what is not trained on.")
     ] = None,
     fail_under: Annotated[float | None, Parameter(help="Exit with 3 when the accuracy (0 to 1) is lower.")] = None,
-    skip_unreadable: Skip = False,
+    skip_unreadable: SkipUnreadable = False,
     divide: Divide = None,
     follow_links: FollowLinks = False,
     json: Json = False,
-    device: Processor = "auto",
-    screen: Words,
+    device: ComputeDevice = "auto",
+    screen: Output,
 ) -> None:
     """Measure a model on labelled pictures.
 
-    Accuracy with its interval, precision, recall and F1 of every class, the commonest mistakes.
+    Shows the accuracy with its interval, precision, recall and F1 of every class, and the commonest mistakes.
     """
     from nin.commands import evaluate
 
@@ -152,14 +153,14 @@ def _evaluate(
 
 def _bench(
     *model: Annotated[str, Parameter(help="Model folders, exported .onnx files, or names of models in the package.")],
-    data: Annotated[Path | None, Parameter(help="Labelled pictures to measure the accuracy on, too.")] = None,
+    data: Annotated[Path | None, Parameter(help="Labelled pictures; measures the accuracy on them, too.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; by default one a core.")] = None,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Measure how fast models answer on this machine.
 
-    Milliseconds of single pictures, pictures a second by pictures at a time, sizes; with ONNX Runtime and, where they
+    Shows milliseconds for single pictures, pictures a second for batches, and sizes: with ONNX Runtime and, where they
     are installed, with OpenVINO and torch, in turn.
     """
     from nin.commands import bench
@@ -175,26 +176,24 @@ def _bench(
     screen.result("\n".join(bench_lines(found)))
 
 
-COMMANDS = (
-    Command(
-        "evaluate",
-        _evaluate,
-        "evaluate MODEL PATH [options]",
-        ("evaluate runs/photos photos", "evaluate runs/photos photos --fail-under 0.9"),
-        alias=("eval", "val"),
-    ),
-    Command(
-        "predict",
-        _predict,
-        "predict MODEL INPUT... [options]",
-        ("predict runs/photos picture.jpg holiday 'scans/*.png'", "predict runs/photos - --json < picture.jpg"),
-    ),
-    Command(
-        "explain",
-        _explain,
-        "explain MODEL IMAGE... [options]",
-        ("explain runs/photos picture.jpg", "explain runs/photos holiday --out maps --top 5"),
-    ),
+EVALUATE = Command(
+    "evaluate",
+    _evaluate,
+    "evaluate MODEL PATH [options]",
+    ("evaluate runs/photos photos", "evaluate runs/photos photos --fail-under 0.9"),
+    alias=("eval", "val"),
+)
+PREDICT = Command(
+    "predict",
+    _predict,
+    "predict MODEL INPUT... [options]",
+    ("predict runs/photos picture.jpg holiday 'scans/*.png'", "predict runs/photos - --json < picture.jpg"),
+)
+EXPLAIN = Command(
+    "explain",
+    _explain,
+    "explain MODEL IMAGE... [options]",
+    ("explain runs/photos picture.jpg", "explain runs/photos holiday --out maps --top 5"),
 )
 BENCH = Command(
     "bench",

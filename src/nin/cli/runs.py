@@ -12,7 +12,7 @@ from nin.choices import option
 from nin.cli.command import Command
 from nin.cli.exchange import to_json
 from nin.cli.mistakes import variable
-from nin.cli.parameters import DATA, Words
+from nin.cli.parameters import DATA, Output
 from nin.cli.screen import Screen, other_rank, safe
 from nin.errors import UsageError
 from nin.run.options import Listener, TrainOptions
@@ -28,9 +28,9 @@ def _train(
     /,
     *,
     options: Annotated[TrainOptions, Parameter(name="*")] = DEFAULTS,
-    resume: Annotated[Path | None, Parameter(help="Go on with this run; PATH: where its pictures are now.")] = None,
+    resume: Annotated[Path | None, Parameter(help="Resume this run; PATH only if its pictures moved.")] = None,
     json: Annotated[bool, Parameter(help="Print the summary of the run as JSON.")] = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
     """Train a network on your pictures, measure it and write a report.
 
@@ -57,11 +57,11 @@ def _demo(
     out: Annotated[Path | None, Parameter(help="Run folder; by default runs/demo.")] = None,
     overwrite: Annotated[bool, Parameter(help="Replace an earlier run in the same folder.")] = False,
     json: Annotated[bool, Parameter(help="Print the summary of the run as JSON.")] = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
-    """Go the whole way on 1,797 handwritten digits, no data needed.
+    """Train on 1,797 handwritten digits that come with scikit-learn.
 
-    Trains, measures, explains and reports on real pictures in two or three minutes.
+    Trains, measures, explains and reports, in two or three minutes. No data needed.
     """
     from nin.commands.demo import demo
 
@@ -70,7 +70,7 @@ def _demo(
 
 
 def _show_run(screen: Screen, json: bool, work: "Callable[[Listener], RunResult]") -> None:
-    """Run with progress and signals looked after; then say how it ended, and print the model folder or the summary."""
+    """Do the work with progress and Ctrl-C handled; then tell the result, and print the model folder or the summary."""
     from nin.cli.printed import run_lines
     from nin.cli.progress import Stop, listener_for
 
@@ -90,12 +90,10 @@ def _show_run(screen: Screen, json: bool, work: "Callable[[Listener], RunResult]
     screen.result(safe(result.model))
 
 
-COMMANDS = (
-    Command(
-        "train",
-        _train,
-        "train PATH [options]\nnin train [PATH] --resume RUN",
-        ("train photos", "train photos --max-time 10m --out runs/first"),
-    ),
-    Command("demo", _demo, "demo [options]", ("demo", "demo --out runs/digits")),
+TRAIN = Command(
+    "train",
+    _train,
+    "train PATH [options]\nnin train [PATH] --resume RUN",
+    ("train photos", "train photos --max-time 10m --out runs/first"),
 )
+DEMO = Command("demo", _demo, "demo [options]", ("demo", "demo --out runs/digits"))

@@ -1,4 +1,4 @@
-"""The commands that answer for others: `nin serve` over HTTP, `nin batch` for very many pictures."""
+"""The commands that put a model into service: `nin serve` over HTTP, `nin batch` for very many pictures."""
 
 import logging
 from typing import Annotated
@@ -7,14 +7,15 @@ from cyclopts import Parameter
 
 from nin.cli.command import Command
 from nin.cli.exchange import to_json
-from nin.cli.parameters import MODEL, Json, Model, Words
+from nin.cli.parameters import MODEL, Json, Model, Output
 from nin.cli.screen import Screen, safe
 from nin.errors import UsageError
 from nin.run.options import BatchOptions, ServeOptions
 
 SOURCE = "A folder of pictures, Parquet files, or a bucket: s3://name/prefix."
-DESTINATION = "A new folder or bucket prefix for the Parquet files, or one in which the same work goes on."
-BATCH_DEFAULTS, SERVE_DEFAULTS = BatchOptions(), ServeOptions()
+DESTINATION = "A new folder or bucket prefix for the Parquet files, or one where the same work was begun."
+BATCH_DEFAULTS = BatchOptions()
+SERVE_DEFAULTS = ServeOptions()
 
 
 def _batch(
@@ -25,12 +26,12 @@ def _batch(
     *,
     options: Annotated[BatchOptions, Parameter(name="*")] = BATCH_DEFAULTS,
     json: Json = False,
-    screen: Words,
+    screen: Output,
 ) -> None:
-    """Answer millions of pictures into Parquet.
+    """Classify millions of pictures into Parquet files.
 
-    On all cores or a Ray cluster. A row a picture: path, label, score, and error where it could not be read. Stopped or
-    killed, the same command goes on where it was. Needs the extra [ray].
+    Works on all cores or on a Ray cluster. Each picture has a row with path, label and score, or with an error where it
+    could not be read. After a stop or a crash the same command goes on. Needs the extra [ray].
     """
     from nin.batch.batch import answer_pictures
     from nin.cli.progress import Stop, listener_for
@@ -57,10 +58,11 @@ class Log(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Say it; what is only informative not under -q. A traceback is shown with --debug only."""
+        """Write one line; -q leaves out informative ones, and only --debug shows tracebacks."""
         if record.exc_info and not self.screen.debug:
             error = record.exc_info[1]
-            record.msg, record.args = f"{record.getMessage()} ({type(error).__name__}: {error})", ()
+            record.msg = f"{record.getMessage()} ({type(error).__name__}: {error})"
+            record.args = ()
             record.exc_info = record.exc_text = None
         line = safe(self.format(record)) if record.exc_info is None else self.format(record)
         if record.levelno < logging.WARNING:
@@ -72,12 +74,12 @@ class Log(logging.Handler):
 def _serve(
     *model: Annotated[str, Parameter(help=f"{MODEL[:-1]}; or NAME=MODEL. The first one is the default.")],
     options: Annotated[ServeOptions, Parameter(name="*")] = SERVE_DEFAULTS,
-    screen: Words,
+    screen: Output,
 ) -> None:
-    """Answer over HTTP: what is in a picture, and where.
+    """Serve models over HTTP: what is in a picture, and where.
 
-    On this machine alone unless --public is given. SIGTERM or Ctrl-C ends it after the last answer; the exit code is
-    then 0. The address goes to standard output, its /docs show how to ask.
+    Only this machine is answered unless --public is given. SIGTERM or Ctrl-C ends the server after the requests under
+    way; the exit code is then 0. The address goes to standard output; its page /docs explains the interface.
     """
     if not model:
         raise UsageError(f"nin serve needs MODEL: {MODEL[0].lower()}{MODEL[1:-1]}")
@@ -92,9 +94,9 @@ def _serve(
     def begun(url: str, models: list[str]) -> None:
         for line in models:
             screen.note(safe(line))
-        screen.note(f"{url}/docs shows how to ask; Ctrl-C ends it")
+        screen.note(f"{url}/docs explains the interface; Ctrl-C ends the server")
         if options.public:
-            screen.warn("other machines are let in, nobody is asked for a password, and nothing is encrypted")
+            screen.warn("reachable by other machines, without a password and without encryption")
         screen.result(url)
 
     from nin.server.serve import serve as answer
@@ -102,15 +104,13 @@ def _serve(
     answer(model, options, begun)
 
 
-COMMANDS = (
-    Command(
-        "batch",
-        _batch,
-        "batch MODEL SOURCE DESTINATION [options]",
-        (
-            "batch runs/photos pictures answers",
-            "batch runs/photos s3://bucket/in s3://bucket/out --address auto",
-        ),
+BATCH = Command(
+    "batch",
+    _batch,
+    "batch MODEL SOURCE DESTINATION [options]",
+    (
+        "batch runs/photos pictures answers",
+        "batch runs/photos s3://bucket/in s3://bucket/out --address auto",
     ),
 )
 SERVE = Command(
