@@ -145,5 +145,5 @@ def test_a_table_of_the_paper_shows_its_rows_in_full_within_eighty_columns():
     assert max(len(line) for line in lines) <= 80 and not any("…" in line for line in lines)
     assert "NIN + Dropout + data augmentation               8.81  10.50  0.25  3     0  120" in lines
     assert "DropConnect + 12 networks + data augmentation   9.32" in lines
-    assert "the strongest map is the true class's in 75.8 % of the test pictures" in lines
+    assert "the map of the true class is the strongest in 75.8 % of the test pictures" in lines
     assert "a class's map peaks in its quarter of 1,000 mosaics in 80.0 % (chance: 25 %)" in lines

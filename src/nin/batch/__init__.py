@@ -1,1 +1,1 @@
-"""Very many pictures answered into Parquet on Ray Data, on one machine or a cluster (torch-free)."""
+"""Millions of pictures classified into Parquet files with Ray Data, on one machine or a cluster (torch-free)."""

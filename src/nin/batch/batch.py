@@ -1,4 +1,4 @@
-"""`nin batch`: very many pictures answered into Parquet, on this machine or a cluster (torch-free)."""
+"""`nin batch`: millions of pictures classified into Parquet files, on this machine or a cluster (torch-free)."""
 
 from pathlib import Path
 from typing import Any
@@ -19,26 +19,26 @@ def answer_pictures(
     listener: Listener | None = None,
     **choices: Any,
 ) -> Batched:
-    """Answer every picture of a folder, a Parquet file or a bucket's address, and write Parquet to `destination`.
+    """Classify every picture of a folder, a Parquet file or a bucket, and write Parquet files to `destination`.
 
-    A row a picture: path, label, score, on request scores, and error where a picture could not be read. What is
-    finished is not done twice: after an interruption the same call goes on. `choices` are fields of BatchOptions:
+    Each picture has a row with path, label, score and, on request, scores, or with an error where it could not be read.
+    After an interruption the same call goes on and repeats no finished part. `choices` are fields of BatchOptions:
     `nin.batch("runs/photos", "s3://bucket/photos", "answers", scores=True)`. Raises NinErrors in one line; Interrupted
     when the listener asks to stop.
     """
     options = with_choices(options, choices, BatchOptions)
     need("ray", "pyarrow", extra="ray")
-    hears = listener or Listener()
+    listener = listener or Listener()
     if options.runtime == "openvino":
         need("openvino", extra="openvino")
     what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime", "column")}
     work = plan(address("model", model), address("source", source), address("destination", destination), **what)
     for note in work.listing.notes:
-        hears.note(note)
+        listener.note(note)
 
     def told(done: int, total: int) -> bool:
-        hears.answered(done, total)
-        return hears.should_stop()
+        listener.answered(done, total)
+        return listener.should_stop()
 
     chosen = {name: getattr(options, name) for name in ("address", "workers", "threads", "overwrite")}
     return answer(work, **chosen, told=told)

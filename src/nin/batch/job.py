@@ -1,10 +1,10 @@
-"""Offline answers for very many pictures on Ray Data: on the cores of one machine or on a cluster, restartable.
+"""A batch on Ray Data, on the cores of one machine or on a cluster: planned, run, and continued after a restart.
 
-What Ray Data carries is not pictures but blocks, a row each: the names of some hundred pictures in, the count of what
-was answered out. A pool of stateful workers (nin.batch.worker) reads, decodes, computes and writes each block as
-one Parquet file. Pictures that went through Ray Data as rows would be cut and joined into blocks by its own rules, so
-that after a retry or a restart nobody could say which are answered; with a file per block, its name decides, Ray's
-retries double nothing, and finished work is seen by looking at the destination. (torch-free)
+Ray Data carries blocks, not pictures, a row each: the names of some hundred pictures in, the count of answers out. A
+pool of stateful workers (nin.batch.worker) reads, decodes, computes and writes each block as one Parquet file. If Ray
+Data carried pictures as rows, it would cut and join them into blocks by its own rules, and after a retry or a restart
+nobody could say which are answered. With one file a block, the file's name says it: Ray's retries double nothing, and
+the destination shows which work is finished. (torch-free)
 """
 
 import hashlib
@@ -29,15 +29,16 @@ from nin.errors import Interrupted, NinError, UsageError
 from nin.version import __version__
 
 FORMAT = 4  # of the manifest and of the parts
-LOOKERS = 16  # threads that look at finished parts
+CHECK_THREADS = 16  # that check finished parts: a bucket answers slowly, but many at once
 MADE_BY_LOCKS = (".lock",)
 
 
 @dataclass(frozen=True)
 class Batched:
-    """What was done. pictures, errors: of the whole destination; blocks: files, of which `skipped` were there already.
+    """The result. pictures, errors: in the whole destination; blocks: files, of which `skipped` were there before.
 
-    seconds: from opening the model to the end; images_per_second: of what was answered now; processes: that did it.
+    seconds: from opening the model to the end; images_per_second: of the pictures answered in this run; processes: the
+    workers that answered them.
     """
 
     destination: str
@@ -52,7 +53,7 @@ class Batched:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Work that is understood: a model, a listing of pictures, a destination; nothing is started."""
+    """Planned work: a model, a listing of pictures and a destination. Nothing is started."""
 
     model: bytes
     engine: Engine
@@ -64,7 +65,7 @@ class Batch:
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """Everything that decides the answers and how they are divided; equal for work that may go on."""
+        """What decides the answers and how they are divided; a destination may be continued where it is equal."""
         engine = self.engine
         parts = [engine.digest, engine.classes, engine.preprocess.to_dict(), engine.calibration.to_dict()]
         return {
@@ -78,7 +79,7 @@ class Batch:
 
     @cached_property
     def work(self) -> Work:
-        """What every worker must know."""
+        """What every worker needs to know."""
         digest = hashlib.sha256(json.dumps(self.identity, sort_keys=True).encode()).hexdigest()
         listing = self.listing
         place = listing.place.address
@@ -90,7 +91,7 @@ class Batch:
         return f"part-{block.number:05d}-{digest[:16]}.parquet"
 
     def manifest(self, **state: Any) -> bytes:
-        """The file that says whose the destination is, what is in it, and whether all of it is."""
+        """The file that says which work the destination belongs to, its parts, and whether all are finished."""
         said: dict[str, Any] = {"work": self.work.work, **self.identity, "nin": __version__}
         said |= {"model": self.engine.name, "classes": list(self.engine.classes), "source": self.listing.place.text}
         said |= {"pictures": self.listing.pictures, **state, "parts": [self.part(b) for b in self.listing.blocks]}
@@ -113,7 +114,8 @@ def plan(
     """
     packed = pack_engine(model)
     engine = engine_from_bytes(packed, threads=1)
-    target, size = place_of(destination), block_size or BLOCK
+    target = place_of(destination)
+    size = block_size or BLOCK
     listing = open_listing(source, size, column)
     here, there = (f"{text if '://' in text else Path(text).resolve()}/" for text in (source, target.address))
     if listing.kind != "pictures" and there.startswith(here):
@@ -133,26 +135,29 @@ def answer(
     overwrite: bool = False,
     told: Callable[[int, int], bool] | None = None,
 ) -> Batched:
-    """Answer what is not answered yet. told(pictures done, of all) hears of it and may ask to stop: Interrupted.
+    """Answer the pictures that are not answered yet. told(pictures done, all pictures) returns whether to stop.
 
     address: of a Ray cluster, host:port or auto; None: the cores of this machine. workers: processes, by default as
-    many as there are cores for them; threads: that each computes with. Raises ArtifactError or UsageError,
-    with nothing changed, for a destination that holds anything else, NinError for a cluster that does not answer.
+    many as the cores allow; threads: of each worker. Raises Interrupted when `told` asks to stop; ArtifactError or
+    UsageError, with nothing changed, where the destination holds anything else; NinError where the cluster is silent.
     """
     started = perf_counter()
-    listing, destination = batch.listing, batch.destination
-    old = _look(batch, overwrite)
+    listing = batch.listing
+    destination = batch.destination
+    old = _begun(batch, overwrite)
     finished = {} if old is None or overwrite else _finished(batch)
     left = [block for block in listing.blocks if batch.part(block) not in finished]
-    errors, done = sum(e for _, e in finished.values()), sum(count for count, _ in finished.values())
+    done = sum(count for count, _ in finished.values())
+    errors = sum(failed for _, failed in finished.values())
     processes: set[int] = set()
-    with ExitStack() as claim, ExitStack() as cluster:  # Ray goes first, then its leavings, then the lock
-        ray, workers = None, workers or 0
+    with ExitStack() as claim, ExitStack() as cluster:  # unwound in this order: Ray, half-written files, the lock
+        ray = None
+        workers = workers or 0
         if left:
             room = 2 * sum(len(block.inputs) for block in left) + len(batch.model)
             ray, workers = cluster.enter_context(joined_cluster(address, workers, threads, len(left), room))
         claim.enter_context(destination.claimed())
-        old = _look(batch, overwrite)  # nobody else can come now
+        old = _begun(batch, overwrite)  # again, as another process may have begun before the lock was held
         claim.callback(destination.tidy)
         _begin(batch, old, again=overwrite)
         if ray is not None:
@@ -161,7 +166,8 @@ def answer(
             for number, row in enumerate(finished_rows(ray, Worker, work, batch.model, rows, workers, threads), 1):
                 if row["failed"] is not None:
                     raise NinError(row["failed"])
-                done, errors = done + row["pictures"], errors + row["errors"]
+                done += row["pictures"]
+                errors += row["errors"]
                 processes.add(row["pid"])
                 if told and told(done, listing.pictures) and number < len(left):
                     count = len(finished) + number
@@ -170,14 +176,26 @@ def answer(
         destination.write(MANIFEST, batch.manifest(state="complete", errors=errors))
     seconds = perf_counter() - started
     now = done - sum(count for count, _ in finished.values())
-    blocks = len(listing.blocks), len(finished)
-    return Batched(destination.text, done, errors, *blocks, seconds, now / seconds, len(processes))
+    return Batched(
+        destination.text,
+        pictures=done,
+        errors=errors,
+        blocks=len(listing.blocks),
+        skipped=len(finished),
+        seconds=seconds,
+        images_per_second=now / seconds,
+        processes=len(processes),
+    )
 
 
-def _look(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
-    """The manifest of work that was begun at the destination, None where nothing is; an error for all else."""
+def _begun(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
+    """The manifest of work that was begun at the destination; None where it is empty.
+
+    Raises UsageError where it holds other files or, unless it is to be overwritten, other work.
+    """
     destination = batch.destination
-    shown, names = escape_name(destination.text), destination.names()
+    shown = escape_name(destination.text)
+    names = destination.names()
     names = frozenset(n for n in names if n not in MADE_BY_LOCKS and not (n.startswith(".nin-") and n.endswith(".tmp")))
     if not names:
         return None
@@ -207,7 +225,7 @@ def _look(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
 
 
 def _begin(batch: Batch, old: dict[str, Any] | None, *, again: bool) -> None:
-    """Say in the destination whose it is, after removing what was there if that is wanted: our own parts, no others."""
+    """Write the manifest, after removing our own earlier parts if that is wanted (`again`), and nothing else."""
     destination = batch.destination
     if old is not None and not again:
         return
@@ -222,6 +240,6 @@ def _finished(batch: Batch) -> dict[str, tuple[int, int]]:
     there = batch.destination.names()
     counts = {batch.part(block): block.pictures for block in batch.listing.blocks}
     names = [name for name in counts if name in there]
-    with ThreadPoolExecutor(LOOKERS) as pool:
+    with ThreadPoolExecutor(CHECK_THREADS) as pool:
         found = zip(names, pool.map(partial(part_facts, batch.destination), names), strict=True)
         return {name: facts for name, facts in found if facts is not None and facts[0] == counts[name]}

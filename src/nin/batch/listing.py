@@ -1,7 +1,7 @@
-"""What is to be answered, in blocks: the pictures of a folder or bucket, or the rows of Parquet files (torch-free).
+"""The pictures of a batch in blocks: those of a folder or bucket, or the rows of Parquet files (torch-free).
 
 A listing depends on the names, sizes and times of its files alone, so the same source gives the same blocks in every
-process and after every restart, and one that has changed is told from its fingerprint.
+process and after every restart; the fingerprint differs where the source has changed.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from nin.data.images import is_picture_name
 from nin.errors import DataError, UsageError
 
 BLOCK = 512  # pictures: seconds of work, and a part of some ten kB
-GROUP_PARTS = 8  # blocks that one row group is cut into at most: each reads the group from its beginning
+GROUP_PARTS = 8  # at most so many blocks a row group: each of them reads the group from its beginning
 BYTES_COLUMNS = (
     "bytes",
     "image",
@@ -46,12 +46,12 @@ PATH_COLUMNS = (
     "uri",
     "url",
 )
-USUAL = ("bytes", "image", "path")  # columns that need no word about them
+USUAL = ("bytes", "image", "path")  # columns that are read without a note
 Kind = Literal["pictures", "paths", "bytes"]
 
 
 class Block(NamedTuple):
-    """A part of the work. digest: of its pictures' names, sizes and times; inputs: what `unpacked` understands."""
+    """A part of the work. digest: of its pictures' names, sizes and times; inputs: what `packed` made."""
 
     number: int
     pictures: int
@@ -61,7 +61,7 @@ class Block(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Listing:
-    """All that is to be answered. place: what names are relative to; column: of the bytes; notes: what was left out."""
+    """All pictures of a batch. place: what names are relative to; column: the one that is read; notes: for the user."""
 
     place: Place
     kind: Kind
@@ -89,7 +89,7 @@ def packed(inputs: list[Any]) -> bytes:
 
 
 def unpacked(data: bytes) -> list[Any]:
-    """What `packed` packed."""
+    """The inverse of `packed`."""
     inputs: list[Any] = json.loads(zlib.decompress(data))
     return inputs
 
@@ -136,13 +136,17 @@ def open_listing(source: str, block_size: int = BLOCK, column: str | None = None
 
 def _cut(entries: Iterable[Entry], size: int) -> Iterator[Block]:
     """Blocks of `size` entries, the last one of what is left."""
-    number, names, digest = 0, [], hashlib.sha256()
+    number = 0
+    names: list[str] = []
+    digest = hashlib.sha256()
     for entry in entries:
         names.append(entry.name)
         digest.update(f"{entry.size} {entry.changed} {entry.name}\0".encode(errors="surrogateescape"))
         if len(names) == size:
             yield Block(number, size, digest.hexdigest(), packed(names))
-            number, names, digest = number + 1, [], hashlib.sha256()
+            number += 1
+            names = []
+            digest = hashlib.sha256()
     if names:
         yield Block(number, len(names), digest.hexdigest(), packed(names))
 
@@ -188,16 +192,18 @@ def open_parquet(place: Place, name: str) -> Any:
 
 
 def _column(table: Any, name: str, wanted: str | None) -> tuple[Kind, str]:
-    """What kind of rows a table has, and in which column the pictures are: the one that is wanted, or the usual one."""
+    """The kind of a table's rows and the column with the pictures or paths: `wanted`, or the usual one."""
     kinds = {field.name: _kind(field.type) for field in table.schema_arrow}
-    found, shown = escape_name(", ".join(kinds))[:150] or "nothing", escape_name(name)
+    found = escape_name(", ".join(kinds))[:150] or "nothing"
+    shown = escape_name(name)
     if wanted is not None:
         kind = kinds.get(wanted)
         if kind is None:
             what = "no picture or path" if wanted in kinds else "not there"
             raise DataError(f"{shown}: the column {escape_name(wanted)!r} is {what}; --column can be one of {found}")
         return kind, wanted
-    bytes_, paths = ([each for each, kind in kinds.items() if kind == of] for of in ("bytes", "paths"))
+    bytes_ = [each for each, kind in kinds.items() if kind == "bytes"]
+    paths = [each for each, kind in kinds.items() if kind == "paths"]
     chosen = next((each for each in BYTES_COLUMNS if each in bytes_), None)
     if chosen is None and len(bytes_) == 1:
         chosen = bytes_[0]
@@ -231,18 +237,18 @@ def _kind(column: Any) -> Kind | None:
 
 
 def beside(table: str, name: str) -> str:
-    """A path in a table, and the folder of the table where that is another than the source; see `own_name`."""
+    """A path in a table, after the table's folder and a NUL where that folder is not the source; see `own_name`."""
     folder = table.rpartition("/")[0]
     return f"{folder}\0{name}" if folder else name
 
 
 def own_name(place: str) -> str:
-    """What a row calls itself, of what `beside` made."""
+    """The path as the row has it, out of what `beside` made."""
     return place.rpartition("\0")[2]
 
 
 def _paths(entry: Entry, table: Any, column: str) -> Iterator[Entry]:
-    """The rows of a table of paths; they change with the table, as nobody looks at every file beforehand."""
+    """The rows of a table of paths, with the table's own size and time: the files themselves are not looked at."""
     for batch in table.iter_batches(columns=[column]):
         for name in batch.column(0).to_pylist():
             yield Entry(beside(entry.name, name) if name else "", entry.size, entry.changed)
@@ -250,19 +256,27 @@ def _paths(entry: Entry, table: Any, column: str) -> Iterator[Entry]:
 
 def _row_blocks(tables: Iterable[tuple[Entry, Any]], block_size: int) -> Iterator[Block]:
     """Blocks of rows: small row groups together, large ones cut, but into no more than GROUP_PARTS."""
-    number, count, pieces, digest = 0, 0, [], hashlib.sha256()
+    number = 0
+    count = 0  # rows of the block under way
+    pieces: list[list[Any]] = []
+    digest = hashlib.sha256()
     for entry, table in tables:
         for group in range(table.num_row_groups):
-            rows, start = table.metadata.row_group(group).num_rows, 0
+            rows = table.metadata.row_group(group).num_rows
+            start = 0
             size = max(block_size, -(-rows // GROUP_PARTS))
             while start < rows:
                 stop = min(rows, start + max(1, size - count))
                 pieces.append([entry.name, group, start, stop])
                 said = f"{entry.size} {entry.changed} {group} {start} {stop} {entry.name}\0"
                 digest.update(said.encode(errors="surrogateescape"))
-                count, start = count + stop - start, stop
+                count += stop - start
+                start = stop
                 if count >= block_size and (count >= size or start == rows):
                     yield Block(number, count, digest.hexdigest(), packed(pieces))
-                    number, count, pieces, digest = number + 1, 0, [], hashlib.sha256()
+                    number += 1
+                    count = 0
+                    pieces = []
+                    digest = hashlib.sha256()
     if pieces:
         yield Block(number, count, digest.hexdigest(), packed(pieces))

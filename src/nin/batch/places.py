@@ -1,4 +1,4 @@
-"""Where very many pictures lie and their answers go: a folder of this machine, or a bucket (torch-free).
+"""Where the pictures of a batch lie and its answers go: a folder of this machine, or a bucket (torch-free).
 
 A folder is written by nin.artifacts. A bucket, whatever pyarrow.fs knows by an address such as s3://bucket/prefix, is
 written here and nowhere else, whole objects only: one appears when it is complete, or not at all.
@@ -23,7 +23,8 @@ from nin.errors import ArtifactError, DataError, NinError, UsageError
 
 ATOMIC = {"s3", "gcs", "abfs"}  # pyarrow's names of the file systems in which an object appears as a whole
 FORBIDDEN = ("ACCESS_DENIED", "AccessDenied", "Forbidden", "403")  # in an error: trying again will not help
-TRIES, PAUSE = 3, 1.0  # of reading from a bucket; seconds, doubled every time
+TRIES = 3  # of reading a picture from a bucket
+PAUSE = 1.0  # seconds between two of them, doubled every time
 
 
 class Entry(NamedTuple):
@@ -35,7 +36,7 @@ class Entry(NamedTuple):
 
 
 class Place(Protocol):
-    """What can be listed, read and written. address: what `place_of` takes; text: the same without a password."""
+    """A place to list, read and write. address: what `place_of` takes; text: the same without a password."""
 
     address: str
     text: str
@@ -65,10 +66,10 @@ class Place(Protocol):
         """Remove a file."""
 
     def claimed(self) -> AbstractContextManager[object]:
-        """Make the place; in a folder, one process at a time may have it."""
+        """Make the place; a folder is locked for this process until the end of the context."""
 
     def tidy(self) -> None:
-        """Remove what killed processes left half-written; nobody may be writing."""
+        """Remove half-written files of killed processes. Nobody may be writing meanwhile."""
 
 
 def place_of(address: str) -> Place:
@@ -88,12 +89,13 @@ class Folder:
     """A folder of this machine, or one that every machine of a cluster sees by the same name."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.text = path, str(path)
+        self.path = path
+        self.text = str(path)
         self.address = str(path.absolute())  # workers may have been started in another folder
         self._real = os.path.realpath(path)
 
     def walk(self) -> Iterator[Entry]:
-        """Links to pictures are listed and links to folders are not followed."""
+        """Every file, links to pictures included; links to folders are not followed."""
         if not self.path.is_dir():
             found = "is not a folder" if self.path.exists() else "does not exist"
             raise DataError(f"{escape_name(self.path)} {found}; name a folder of pictures, a Parquet file or a bucket")
@@ -113,10 +115,12 @@ class Folder:
                 if depth < MAX_DEPTH:
                     yield from self._walk(Path(entry.path), f"{above}{entry.name}/", depth + 1)
             elif not entry.is_dir():
-                size, changed = -1, 0
+                size = -1
+                changed = 0
                 with suppress(OSError):  # a link that leads nowhere has no size
                     status = entry.stat()
-                    size, changed = status.st_size, status.st_mtime_ns
+                    size = status.st_size
+                    changed = status.st_mtime_ns
                 yield Entry(above + entry.name, size, changed)
 
     def entry(self, name: str) -> Entry | None:
@@ -162,14 +166,16 @@ class Folder:
 
 
 class Bucket:
-    """A prefix of a file system of pyarrow. Nobody is kept from writing to it at the same time."""
+    """A prefix of a file system of pyarrow. It has no lock: others may write to it at the same time."""
 
     def __init__(self, filesystem: Any, base: str, address: str) -> None:
-        self.filesystem, self.base = filesystem, base.rstrip("/")
-        self.address, self.text = address, without_password(address)
+        self.filesystem = filesystem
+        self.base = base.rstrip("/")
+        self.address = address
+        self.text = without_password(address)
 
     def walk(self) -> Iterator[Entry]:
-        """In the order of the names' code points, as buckets list them."""
+        """Every object, in the order of the names' code points, as buckets list them."""
         from pyarrow.fs import FileSelector, FileType
 
         with self._answering(DataError, "listed"):
@@ -222,7 +228,8 @@ class Bucket:
             return bytes(file.read())
 
     def write(self, name: str, data: bytes) -> None:
-        target, whole = f"{self.base}/{name}", self.filesystem.type_name in ATOMIC
+        target = f"{self.base}/{name}"
+        whole = self.filesystem.type_name in ATOMIC
         written = target if whole else f"{self.base}/.nin-{secrets.token_hex(8)}.tmp"
         with self._answering(ArtifactError, "written"):
             try:
@@ -279,14 +286,14 @@ def _filesystem(address: str) -> tuple[Any, str]:
 
 
 class Anywhere:
-    """Pictures by what a table says of them: a path from the table's place or from the root, or an address."""
+    """Pictures as a table names them: a path from the table's folder, the source or the root, or an address."""
 
     def __init__(self, place: Place) -> None:
         self.place = place
         self._buckets: dict[str, Bucket] = {}
 
     def picture(self, name: str) -> Path | bytes:
-        """As that of a place. What stands before a NUL is the table's folder, where a path is looked for first."""
+        """Like `Place.picture`. The text before a NUL is the table's folder, where a path is looked for first."""
         folder, _, name = name.rpartition("\0")
         if not name:
             raise PictureError(name, "no path in this row")
@@ -311,7 +318,8 @@ class Anywhere:
 
     def _from_table(self, folder: str, name: str) -> Path | bytes:
         """A path from the table's folder, the source or the root; `\\` is `/` where nothing has that name."""
-        place, names = self.place, [name, name.replace("\\", "/")] if "\\" in name else [name]
+        place = self.place
+        names = [name, name.replace("\\", "/")] if "\\" in name else [name]
         tried = [PurePosixPath(above) / each for each in names for above in dict.fromkeys((folder, ""))]
         if isinstance(place, Folder):
             paths = [place.path / each for each in tried]  # wherever a table says

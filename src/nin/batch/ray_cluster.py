@@ -1,4 +1,4 @@
-"""Ray for one command: started on this machine's loopback alone and gone afterwards, or joined where it runs already.
+"""Ray for one command: started on this machine's loopback and stopped afterwards, or joined where it already runs.
 
 Ray is asked to be quiet, to report to nobody and to leave no files; what it changes in this process (environment,
 process group, what SIGTERM means) is put back. (torch-free)
@@ -34,7 +34,7 @@ SETTINGS = 4  # the type of the frame that a server of HTTP/2, such as Ray's, be
 
 @contextmanager
 def joined_cluster(address: str | None, workers: int, threads: int, most: int, room: int) -> Iterator[tuple[Any, int]]:
-    """Ray, and how many workers there may be; NinError or UsageError, with nothing left running, where it is not there.
+    """Ray, and how many workers there may be. Raises NinError or UsageError, with nothing left running, without a Ray.
 
     workers: wanted, 0 for as many as there are cores; most: that have anything to do. room: bytes of shared memory.
     """
@@ -70,7 +70,8 @@ def _started(options: dict[str, Any], stack: ExitStack) -> Any:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if ray.is_initialized():  # by the program that calls this one, whose it stays
         return ray
-    group, handler = os.getpgrp(), signal.getsignal(signal.SIGTERM)
+    group = os.getpgrp()
+    handler = signal.getsignal(signal.SIGTERM)
     try:
         with _silent():
             ray.init(**options, log_to_driver=False, logging_level=logging.CRITICAL)
@@ -99,7 +100,7 @@ def finished_rows(
     workers: int,
     threads: int,
 ) -> Iterator[dict[str, Any]]:
-    """What the workers say of each row, as they finish; each is `kind(work, a function that fetches the model)`.
+    """What the workers return for each row, as they finish; a worker is `kind(work, function that fetches the model)`.
 
     A worker that dies is replaced and its row given to another. NinError when Ray gives up.
     """
@@ -124,7 +125,7 @@ def finished_rows(
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Standard error leads nowhere while it lasts: Ray's own parts say there what they have been told to keep quiet."""
+    """Discard standard error meanwhile: Ray's processes write there even when told to be quiet."""
     try:
         kept = os.dup(2)
     except OSError:  # it is closed
@@ -148,13 +149,13 @@ def _last_line(error: Exception) -> str:
 
 @cache
 def _token() -> str:
-    """What other users of this machine would have to know to use a Ray of this process; Ray itself reads it once."""
+    """The secret that keeps other users of this machine out of our Ray; cached, as Ray reads it once a process."""
     return secrets.token_hex(32)
 
 
 @contextmanager
 def _environment(variables: dict[str, str]) -> Iterator[None]:
-    """Variables of the environment while it lasts."""
+    """Set variables of the environment, and put the old ones back afterwards."""
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -168,9 +169,9 @@ def _environment(variables: dict[str, str]) -> Iterator[None]:
 
 
 def _expect_cluster(address: str) -> bool:
-    """Raise unless something like Ray answers at host:port, which Ray itself would wait for a minute or longer.
+    """Raise NinError unless Ray answers at host:port: Ray itself would wait a minute or longer.
 
-    Returns whether the address is this machine's loopback. "auto" is looked for by Ray.
+    Returns whether the address is this machine's loopback. "auto" is left to Ray.
     """
     address = os.environ.get("RAY_ADDRESS") or address if address == "auto" else address
     if address == "auto":

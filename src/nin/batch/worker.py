@@ -1,8 +1,8 @@
-"""One worker of many: it has the engine, takes blocks of pictures, and leaves one Parquet file of answers for each.
+"""One worker of many: it holds the engine, takes blocks of pictures, and writes one Parquet file of answers for each.
 
-Nothing here knows Ray: a worker is a class whose objects are called, which is all that Ray Data asks for. The name of a
-block's file says which block of which work it is, and it is written as a whole, so a block that is done twice, by a
-worker that took over from one that was killed, is the same file again and never a second answer. (torch-free)
+Nothing here imports Ray: Ray Data needs only a class whose objects can be called. The name of a block's file says which
+block of which work it holds, and the file is written as a whole. So a block that is done twice, since its first worker
+was killed, gives the same file again and no second answer. (torch-free)
 """
 
 import json
@@ -25,16 +25,17 @@ from nin.errors import ArtifactError, NinError, UsageError
 from nin.version import __version__
 
 BATCH = 64  # pictures that are decoded while as many are computed
-MANIFEST = "_manifest.parquet"  # of no rows: whoever reads the whole folder as one table is not disturbed
-READERS, BUCKET_READERS = 2, 16  # threads that read and decode: a bucket is waited for, a folder is not
+MANIFEST = "_manifest.parquet"  # without rows, so that the whole folder can be read as one table
+READERS = 2  # threads that read and decode from a folder
+BUCKET_READERS = 16  # from a bucket, where most of the time is waiting
 Item = tuple[str, bytes | str | None]  # a picture's name, and its bytes, or where they lie
 
 
 @dataclass(frozen=True)
 class Work:
-    """What every worker must know. source, destination: addresses; work: the SHA-256 that the manifest has, too.
+    """What every worker needs to know. source, destination: addresses; work: the SHA-256 in the manifest.
 
-    kind, column: as those of a listing. threads, runtime: what one worker computes with. scores: are all wanted?
+    kind, column: as in the Listing. threads, runtime: what one worker computes with. scores: whether to write all.
     """
 
     source: str
@@ -65,7 +66,8 @@ class Worker:
     a function that fetches it."""
 
     def __init__(self, work: Work, model: Any) -> None:
-        self.work, self._model = work, model
+        self.work = work
+        self._model = model
         self._ready = False
 
     def __call__(self, batch: Any) -> Any:
@@ -81,16 +83,17 @@ class Worker:
             data = to_parquet(rows, self.engine, self.work, block["name"])
             self.destination.write(block["name"], data)
             done |= {"pictures": len(rows.path), "errors": sum(error is not None for error in rows.error)}
-        except NinError as error:  # said in the process that started all this, without a traceback on the way
+        except NinError as error:  # raised again by the command; an exception here would come with Ray's traceback
             done["failed"] = str(error)
         return pa.Table.from_pylist([done], _done_schema())
 
     def _prepare(self) -> None:
-        """Make the engine, and see that this machine has the same program and the same places as the others."""
+        """Make the engine; raise where this machine has another version of nin or does not see the destination."""
         work = self.work
         if work.version != __version__:
             raise UsageError(f"a worker has nin {__version__}, the command nin {work.version}; install the same")
-        self.source, self.destination = place_of(work.source), place_of(work.destination)
+        self.source = place_of(work.source)
+        self.destination = place_of(work.destination)
         self.pictures = self.source if work.kind == "pictures" else Anywhere(self.source)
         expect_work(self.destination, work.work)
         packed = self._model() if callable(self._model) else self._model
@@ -101,7 +104,8 @@ class Worker:
 
     def _answer(self, inputs: list[Any]) -> AnswerColumns:
         """The answers for a block's pictures in their order; a batch is read and decoded while another is computed."""
-        rows, waiting = AnswerColumns(), []
+        rows = AnswerColumns()
+        waiting = []
         bytes_ = self.work.kind == "bytes"
         items = iter(self._rows_of_tables(inputs) if bytes_ else ((own_name(name), name) for name in inputs))
         while batch := [(name, self.pool.submit(self._pixels, name, data)) for name, data in islice(items, BATCH)]:
@@ -134,7 +138,9 @@ class Worker:
                     column.append(None)
                 rows.error.append(pixels if isinstance(pixels, str) else None)
                 continue
-            scores, distance = answers.probabilities[number := next(numbers)], answers.distance(number)
+            number = next(numbers)
+            scores = answers.probabilities[number]
+            distance = answers.distance(number)
             best = int(scores.argmax())
             rows.label.append(self.engine.classes[best])
             rows.score.append(float(scores[best]))
@@ -144,7 +150,8 @@ class Worker:
 
     def _rows_of_tables(self, pieces: list[Any]) -> Iterator[Item]:
         """The rows of [file, row group, first, after the last], called by their column path, or by file and row."""
-        column, tables = self.work.column, {}
+        column = self.work.column
+        tables: dict[str, Any] = {}
         for file, group, first, end in pieces:
             if file not in tables:
                 tables = {file: open_parquet(self.source, file)}
@@ -153,7 +160,8 @@ class Worker:
             names = [name for name in PATH_COLUMNS if name in table.schema_arrow.names and name != column][:1]
             row = 0
             for batch in table.iter_batches(BATCH, row_groups=[group], columns=[column, *names]):
-                start, stop = max(first - row, 0), min(end - row, len(batch))
+                start = max(first - row, 0)
+                stop = min(end - row, len(batch))
                 if start < stop:
                     for offset, cells in enumerate(batch.slice(start, stop - start).to_pylist(), row + start):
                         yield _item(cells, column, names, f"{file}#{before + offset}", file)
@@ -186,7 +194,7 @@ def expect_work(destination: Place, work: str) -> None:
 
 
 def _done_schema() -> Any:
-    """What a worker says of a block, as a pyarrow.Schema."""
+    """The columns that a worker returns for a block, as a pyarrow.Schema."""
     import pyarrow as pa
 
     whole = [pa.field(name, pa.int64()) for name in ("number", "pictures", "errors", "pid")]
@@ -194,7 +202,7 @@ def _done_schema() -> Any:
 
 
 def _answers_schema(scores: bool, facts: dict[str, str]) -> Any:
-    """The columns of every file of a destination as a pyarrow.Schema, and what its metadata say."""
+    """The columns and metadata of every file in a destination, as a pyarrow.Schema."""
     import pyarrow as pa
 
     columns = {"path": pa.string(), "label": pa.string(), "score": pa.float32(), "unknown": pa.bool_()}
@@ -203,7 +211,7 @@ def _answers_schema(scores: bool, facts: dict[str, str]) -> Any:
 
 
 def to_parquet(rows: AnswerColumns, engine: Engine, work: Work, name: str) -> bytes:
-    """A Parquet file of answers with all that is needed to understand it in its metadata."""
+    """A Parquet file of answers; its metadata hold classes, model and thresholds."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -224,7 +232,7 @@ def to_parquet(rows: AnswerColumns, engine: Engine, work: Work, name: str) -> by
 
 
 def manifest_file(said: dict[str, Any]) -> bytes:
-    """The manifest of a destination: a table without a row group, what is said sealed in its metadata."""
+    """The manifest of a destination: a table without rows whose metadata hold `said` as sealed JSON."""
     import pyarrow as pa
     from pyarrow.parquet import ParquetWriter
 
@@ -234,7 +242,7 @@ def manifest_file(said: dict[str, Any]) -> bytes:
 
 
 def read_manifest(destination: Place) -> dict[str, Any]:
-    """What `manifest_file` says; ArtifactError for a damaged one."""
+    """The content of the manifest; ArtifactError where it is damaged."""
     import pyarrow as pa
     from pyarrow.parquet import read_metadata
 

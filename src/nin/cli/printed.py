@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from nin.training.evaluation import Evaluation
 
 NAME_WIDTH = 32  # terminal cells that a label may take
-PAPER_WIDTH = 45  # of a row of the paper, whose words are not the user's
+PAPER_WIDTH = 45  # of the names of the paper's rows
 MOST_CONFUSED = 5
 MOST_LINES = 20  # of unreadable pictures, notes and suggestions
 
@@ -59,7 +59,7 @@ def accuracy_line(evaluation: "Evaluation", split: str) -> str:
 
 
 def evaluation_lines(measured: "Measured") -> Iterator[str]:
-    """The whole measurement: totals, one row a class, the commonest confusions."""
+    """The whole measurement: totals, a row for each class, the commonest confusions."""
     evaluation = measured.evaluation
     yield accuracy_line(evaluation, measured.split)
     top5 = "" if evaluation.top5 is None else f"  top-5 accuracy {evaluation.top5:.3f}"
@@ -95,7 +95,7 @@ def worst_classes(evaluation: "Evaluation", count: int = 3) -> str:
 
 
 def run_lines(result: "RunResult") -> Iterator[str]:
-    """The end of a run: how good, the weakest classes, where everything lies, what to type next. Warnings go before."""
+    """The end of a run: accuracy, the weakest classes, the folder, and commands to go on with. Warnings go before."""
     yield accuracy_line(result.evaluation, result.split)
     yield f"weakest classes (recall): {worst_classes(result.evaluation)}"
     if told := _unknown(result.summary):
@@ -107,7 +107,7 @@ def run_lines(result: "RunResult") -> Iterator[str]:
 
 
 def _unknown(summary: Mapping[str, Any]) -> str:
-    """When an answer is "unknown", in a line; nothing where it never is."""
+    """When an answer is "unknown", in one line; "" where it never is."""
     below = f"under a probability of {summary['unknown_below']:.2g}" if summary["unknown_below"] > 0 else ""
     unlike = "unlike the training pictures" if "unknown_beyond" in summary else ""
     return ", or ".join(filter(None, (below, unlike)))
@@ -159,7 +159,7 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
         f"memory for one picture: {_bytes(anatomy.activation_bytes)} of activations in training, "
         f"{_bytes(anatomy.peak_bytes)} in use"
     )
-    yield f"receptive field of a point of the last map: {anatomy.receptive_field} pixels, stride {anatomy.jump}"
+    yield f"receptive field {anatomy.receptive_field} px, stride {anatomy.jump}"
     if anatomy.fc_alternatives:
         yield ""
         heads = [(head.name, f"{head.parameters:,}", f"{head.macs:,}") for head in anatomy.fc_alternatives]
@@ -175,7 +175,7 @@ def _what(layer: "Layer") -> str:
 
 
 def check_lines(check: "Check") -> Iterator[str]:
-    """Facts, pictures of every class and split, what cannot be read, notes and what to do."""
+    """Facts, pictures of every class and split, unreadable files, notes and suggestions."""
     yield safe(check.path)
     yield ""
     yield from table(("", ""), check.rows, left=2, most=60)[1:]
@@ -197,7 +197,7 @@ def check_lines(check: "Check") -> Iterator[str]:
 
 
 def import_lines(found: "Imported") -> Iterator[str]:
-    """What a foreign network is, its translation line by line, its pictures, its files and the model folder."""
+    """An imported network: its name and size, each layer here, its pictures, its files and the model folder."""
     network = found.network
     size = f"{found.parameters:,} parameters, {network['num_classes']} classes"
     yield from textwrap.wrap(f"{safe(found.source)}: {safe(network['name'])}, {size}", 78, subsequent_indent="    ")
@@ -215,9 +215,11 @@ def import_lines(found: "Imported") -> Iterator[str]:
 
 def export_lines(done: "Export") -> Iterator[str]:
     """How an exported file was proven, and where its certificate lies."""
+    from nin.claims.claim import Sentence
+
     parity = done.parity
     yield f"{done.bytes:,} bytes; compared with torch on {parity['pictures']} pictures ({safe(parity['proven_on'])})"
-    yield f"probabilities differ by at most {parity['probability_difference']:.1e}"
+    yield Sentence("en").vformat("probabilities {probability_difference:agree}", (), parity)
     if gate := parity.get("gate"):
         before, after = 100 * gate["accuracy_in_float32"], 100 * gate["accuracy"]
         yield (
@@ -257,7 +259,7 @@ def bench_lines(found: Sequence["Bench"]) -> list[str]:
 
 
 def findings_lines(findings: Sequence["Finding"]) -> Iterator[str]:
-    """One row a finding, and what to do about those that will not do."""
+    """A row for each finding, and what to do about those that are not ok."""
     rows = [("ok" if f.ok else "!!", f.name, f.value) for f in findings]
     yield from table(("", "", ""), rows, left=3, most=56)[1:]
     for finding in findings:
@@ -278,12 +280,12 @@ def _bytes(count: float) -> str:
 
 
 def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
-    """A table or figure of the paper with what was found, the paper's own other rows, and the verdict."""
+    """A table or figure of the paper with our errors, the paper's other rows, and the verdict."""
     yield result["title"]
     whose = "ours" if result["protocol"]["ours"] else "the author's"
-    start = "the author's" if result["strict"] else "mended: kaiming's first weights, no ReLU on the class maps"
+    start = "the author's" if result["strict"] else "repaired: Kaiming initialisation, no ReLU on the class maps"
     yield f"protocol: {result['protocol']['name']} ({whose})"
-    yield f"start: {start}"
+    yield f"initialisation: {start}"
     rows = [
         (
             row["title"],
@@ -299,7 +301,7 @@ def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
     rows += [(name, f"{error:.2f}", "", "", "", "", "") for name, error in result["others"]]
     yield from table(("test error, %", "paper", "ours", "±", "n", "dead", "min"), rows, most=PAPER_WIDTH)
     if scores := result.get("scores"):
-        yield f"the strongest map is the true class's in {scores['strongest_map']:.1f} % of the test pictures"
+        yield f"the map of the true class is the strongest in {scores['strongest_map']:.1f} % of the test pictures"
         where = f"its quarter of {scores['mosaics']:,} mosaics in {scores['pointing']:.1f} %"
         yield f"a class's map peaks in {where} (chance: 25 %)"
     yield result["verdict"]
