@@ -139,7 +139,7 @@ def test_an_address_for_others_is_said_aloud(nin, model):
         (
             "model --host 0.0.0.0",
             2,
-            "--host 0.0.0.0 lets others reach the server without a password; add --public to confirm",
+            "--host 0.0.0.0 makes the server reachable by others without a password; add --public to confirm",
         ),
         (
             "model --host no.such.host.invalid --public",

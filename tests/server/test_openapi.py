@@ -51,6 +51,16 @@ def test_every_route_has_words_and_a_reply():
             assert all(media and content["schema"] for media, content in reply["content"].items()), route
 
 
+def test_the_document_says_how_large_an_upload_may_be():
+    for size, words in (
+        (10 * 2**20, "10 MB"),
+        (2**20, "1 MB"),
+        (200_000, "200,000 bytes"),
+        (2**20 + 1, "1,048,577 bytes"),
+    ):
+        assert f" Uploads up to {words}: JPEG, " in document(("colours",), size)["info"]["description"]
+
+
 @pytest.mark.parametrize("takes", ["nothing", "picture"])
 def test_a_route_without_a_handler_is_refused_when_the_server_is_made(takes, monkeypatch):
     new = Operation("New", "Nobody answers it.", PREDICT.reply, takes)

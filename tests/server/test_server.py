@@ -277,9 +277,7 @@ def test_a_mistake_gets_a_reason_in_one_line(name, live):
 
 def test_a_request_that_says_nothing_of_a_body_is_told_to(live):
     answer = live.say(b"POST /predict HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-    assert b" 411 " in answer and answer.endswith(
-        b'{"error": "the request says nothing of a body; send a Content-Length"}'
-    )
+    assert b" 411 " in answer and answer.endswith(b'{"error": "the request has no body length; send a Content-Length"}')
 
 
 def test_a_compressed_body_is_not_read(live, pictures):
@@ -309,6 +307,8 @@ def test_every_hostile_picture_gets_its_verdict_and_a_reason(live):
                 assert (reply.status, reply.json) == (422, {"error": f"the picture cannot be read: {verdict}"}), name
             else:
                 assert reply.status == (400 if isinstance(verdict, str) else 200), name
+        large = roomy.ask("POST", "/predict", bytes(10 * 2**20 + 1))
+        assert (large.status, large.json) == (413, {"error": "the body is larger than 10 MB"})
     assert len(corpus()) >= 120
     assert slowest < 5
 

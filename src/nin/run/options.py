@@ -192,7 +192,7 @@ class ServeOptions:
     port: int = 8000
     """Port to listen at; 0 takes a free one."""
     public: bool = False
-    """Let other machines in, through an address of --host that they reach."""
+    """Let others reach the server at --host, without a password."""
     threads: int | None = None
     """CPU threads of a model."""
     runtime: Runtime = "onnxruntime"
@@ -202,7 +202,7 @@ class ServeOptions:
     max_batch: int = 32
     """Pictures computed together."""
     max_body: int = 10
-    """Largest body, in megabytes."""
+    """Largest upload, in megabytes."""
     cors: str | None = None
     """Origins whose pages may read answers, with commas between them; * for all."""
     access_log: bool = False

@@ -1,7 +1,7 @@
 """The server: pictures in over HTTP, classes and class maps out (torch-free).
 
 One event loop reads and writes (wire.py); a few threads decode, draw and read JSON; every model has a thread of its
-own for its engine (batching.py). At most `queue` requests are admitted at a time; the others hear 503 at once.
+own for its engine (microbatch.py). At most `queue` requests are admitted at a time; the others hear 503 at once.
 """
 
 import asyncio
@@ -92,6 +92,7 @@ class Server:
         self._openapi = json_body(200, openapi(tuple(self.models), capacity.limits.body_bytes))
         self._docs = docs_page(resources.files("nin.server").joinpath("docs.html").read_text(encoding="utf-8"))
         self._full = error(503, "the queue is full; try again", "queue")
+        # Two tables, because what needs the engine waits for it and reads the body
         self._at_once: AtOnce = {
             routes.LIST_MODELS: self.list_models,
             routes.LIVE: self.live,
@@ -176,11 +177,11 @@ class Server:
             allowed = _methods(methods)
             raise Refused(405, f"this address takes {allowed}", headers=(("Allow", allowed),))
         if route.operation.queues and not request.announced:
-            raise Refused(411, "the request says nothing of a body; send a Content-Length")
+            raise Refused(411, "the request has no body length; send a Content-Length")
         query = read_query(request.query) if route.operation.takes == "picture" else {}
         if "model" in query and "model" in names:
             raise Refused(400, "the model is named twice")
-        maps_of(query)
+        maps_of(query)  # refused from the head, before the picture is sent
         served = self._model(names.get("model", query.get("model")))
         if names.get("version", oip.version_of(served.engine)) != oip.version_of(served.engine):
             raise Refused(404, "the model has no such version; GET /v2/models/NAME shows the one it has")
@@ -195,7 +196,7 @@ class Server:
     @contextmanager
     def _admission(self) -> Iterator[None]:
         """A place among the requests that are worked on."""
-        if self.admitted >= self.capacity.queue:
+        if self.admitted >= self.capacity.queue:  # again: it may have filled while the body came
             raise Refused(503, "the queue is full; try again", "queue")
         self.admitted += 1
         try:
@@ -215,14 +216,14 @@ class Server:
         maps = maps_of(query)
         top = top_of(query, TOP, MOST_MAPS, " with maps") if maps else top_of(query, TOP, MOST_TOP)
         engine, pixels, said, answers = await self._see(served, picture)
-        probabilities = answers.probabilities[0]
-        best = np.argsort(-probabilities, kind="stable")[:top]
+        probabilities = answers.probabilities[0]  # (K,)
+        best = np.argsort(-probabilities, kind="stable")[:top]  # (top,), equal ones in the order of the classes
         found: list[dict[str, Any]] = [{"label": engine.classes[i], "score": float(probabilities[i])} for i in best]
         if engine.calibration.is_unknown(float(probabilities[best[0]]), answers.distance(0)):
             for entry in found:
                 entry["unknown"] = True
         if maps:
-            limit = float(np.abs(answers.maps[0, best]).max()) or 1.0
+            limit = float(np.abs(answers.maps[0, best]).max()) or 1.0  # one scale for all maps (top, h, w) shown
             for entry, index in zip(found, best, strict=True):
                 png = await self._aside(self._drawing.overlay, pixels, answers.maps[0, index], limit)
                 entry["map"] = base64.b64encode(png).decode("ascii")
@@ -254,7 +255,7 @@ class Server:
             read = partial(batcher.engine.preprocess.open_picture, limits=self.picture_limits)
             pixels, notes = await self._aside(read, picture)
         said = tuple(("Nin-Note", escape_name(note)) for note in notes)
-        return batcher.engine, pixels, said, await batcher.run(pixels[None])
+        return batcher.engine, pixels, said, await batcher.run(pixels[None])  # (1, H, W, C)
 
     def list_models(self, _match: Match) -> Response:
         """Every model with its classes and what it looks at."""
@@ -263,11 +264,11 @@ class Server:
     # What describes the server
 
     def live(self, _match: Match) -> Response:
-        """Whether the process lives."""
+        """Liveness."""
         return json_body(200, {"status": "ok"})
 
     def is_ready(self, _match: Match) -> Response:
-        """Whether requests are welcome: not any more once it is asked to stop."""
+        """Readiness: 503 once the server is asked to stop."""
         if self.ready:
             return json_body(200, {"status": "ready"})
         return error(503, "the server is stopping")
@@ -277,7 +278,7 @@ class Server:
         gauges = {
             "nin_queue_depth": ("Requests that wait or are computed.", float(self.admitted)),
             "nin_connections": ("Open connections.", float(self.connections())),
-            "nin_ready": ("1 while requests are welcome.", float(self.ready)),
+            "nin_ready": ("1 until the server is asked to stop.", float(self.ready)),
         }
         facts = {
             name: {"sha256": served.engine.digest, "precision": served.engine.precision}
@@ -304,11 +305,11 @@ class Server:
         return json_body(200, {"name": "nin", "version": API_VERSION, "extensions": list(oip.EXTENSIONS)})
 
     def oip_live(self, _match: Match) -> Response:
-        """Whether the process lives."""
+        """Liveness."""
         return json_body(200, {"live": True})
 
     def oip_ready(self, _match: Match) -> Response:
-        """Whether requests are welcome; the protocol's text names this `live` too."""
+        """Readiness; the protocol's text names this `live` too."""
         return json_body(200, {"live": True, "ready": True}) if self.ready else error(503, "the server is stopping")
 
     def oip_model(self, match: Match) -> Response:
@@ -316,7 +317,7 @@ class Server:
         return json_body(200, match.served.metadata)
 
     def oip_model_ready(self, match: Match) -> Response:
-        """Whether requests for this model are welcome."""
+        """Readiness of one model."""
         ready = {"name": match.served.name, "ready": True}
         return json_body(200, ready) if self.ready else error(503, "the server is stopping")
 

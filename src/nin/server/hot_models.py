@@ -50,7 +50,7 @@ class Served:
         while True:
             await asyncio.sleep(POLL)
             now = await asyncio.to_thread(fingerprint, self.place)
-            if now == last != self._seen:
+            if now == last != self._seen:  # twice the same, and not what answers now: the copy is complete
                 self._seen = now
                 await self._reload()
             last = now

@@ -55,6 +55,13 @@ class Request:
         """Whether the head says that a body follows, and how its end is found."""
         return "transfer-encoding" in self.headers or "content-length" in self.headers
 
+    def without_offer(self) -> bytes:
+        """The head as bytes, without Upgrade. Line ends cannot be in it: llhttp has read every part."""
+        lines = [f"{self.method} {self.target} HTTP/{'1.0' if self.old else '1.1'}"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items() if name != "upgrade"]
+        lines += [] if self.keep else ["connection: close"]
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
 
 @dataclass(frozen=True)
 class Response:
@@ -65,6 +72,15 @@ class Response:
     kind: str = "application/json"
     headers: tuple[tuple[str, str], ...] = ()
     reason: str = ""
+
+    def head(self, more: tuple[tuple[str, str], ...], connection: str, date: bytes) -> bytes:
+        """The head as bytes; `more` are headers beside its own, `connection` what the Connection header says, or ""."""
+        lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
+        lines += [f"Content-Type: {self.kind}", f"Content-Length: {len(self.body)}"]
+        lines += [f"{name}: {value}" for name, value in more]
+        lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
+        lines += [f"Connection: {connection}"] if connection else []
+        return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", date, b"\r\n\r\n"))
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,11 @@ class Refused(Exception):
     def __init__(self, status: int, why: str, reason: str = "", headers: tuple[tuple[str, str], ...] = ()) -> None:
         super().__init__(why)
         self.response = error(status, why, reason, headers)
+
+
+def size_in_words(count: int) -> str:
+    """10485760 -> "10 MB", as --max-body counts megabytes; a size that is not whole megabytes in bytes."""
+    return f"{count // 2**20:,} MB" if count % 2**20 == 0 else f"{count:,} bytes"
 
 
 def json_body(status: int, value: object, **more: Any) -> Response:
@@ -135,21 +156,3 @@ def locate(request: Request) -> bool:
     except UnicodeDecodeError:
         return False
     return True
-
-
-def head_of(response: Response, more: tuple[tuple[str, str], ...], connection: str, date: bytes) -> bytes:
-    """The head of an answer as bytes, with more headers than its own; `connection` says what becomes of that, or ""."""
-    lines = [f"HTTP/1.1 {response.status} {HTTPStatus(response.status).phrase}"]
-    lines += [f"Content-Type: {response.kind}", f"Content-Length: {len(response.body)}"]
-    lines += [f"{name}: {value}" for name, value in more]
-    lines += ["X-Content-Type-Options: nosniff", "Cache-Control: no-store"]
-    lines += [f"Connection: {connection}"] if connection else []
-    return b"".join(("\r\n".join(lines).encode("latin-1"), b"\r\nDate: ", date, b"\r\n\r\n"))
-
-
-def without_offer(draft: Request) -> bytes:
-    """The head of a request as bytes, without Upgrade. Line ends cannot be in it: llhttp has read every part."""
-    lines = [f"{draft.method} {draft.target} HTTP/{'1.0' if draft.old else '1.1'}"]
-    lines += [f"{name}: {value}" for name, value in draft.headers.items() if name != "upgrade"]
-    lines += [] if draft.keep else ["connection: close"]
-    return "\r\n".join([*lines, "", ""]).encode("latin-1")

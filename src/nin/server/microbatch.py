@@ -81,7 +81,7 @@ class Batcher:
                     self._news.clear()
 
     def _take(self) -> list[_Item]:
-        """The next batch: at most `most` pictures, or one request that alone has more; nobody waits for the rest."""
+        """The next batch: at most `most` pictures, or one request that alone has more; the rest stays in the queue."""
         batch: list[_Item] = []
         count = 0
         while self._waiting and (not batch or count + len(self._waiting[0][0]) <= self.most):
@@ -92,7 +92,7 @@ class Batcher:
         return batch
 
     async def _compute(self, batch: list[_Item]) -> None:
-        images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])
+        images = batch[0][0] if len(batch) == 1 else np.concatenate([images for images, _ in batch])  # (N, H, W, C)
         self._observe(len(images))
         call = partial(self.engine.run, images)
         try:

@@ -88,8 +88,8 @@ def pixel_type(preprocess: Preprocess) -> str:
 
 def _map_size(engine: Engine) -> tuple[int, ...]:
     """(h, w) of the class maps, found by asking once for a black picture."""
-    black = np.zeros((1, *engine.preprocess.size, engine.preprocess.channels), np.uint8)
-    return tuple(engine.run(black).maps.shape[2:])
+    black = np.zeros((1, *engine.preprocess.size, engine.preprocess.channels), np.uint8)  # (1, H, W, C)
+    return tuple(engine.run(black).maps.shape[2:])  # of (1, K, h, w)
 
 
 def read_infer(request: Request, preprocess: Preprocess, limits: Limits, names: tuple[str, ...] = OUTPUTS) -> Infer:
@@ -163,6 +163,7 @@ def _images(
     else:
         _no(f"the input is neither pictures ({wanted}) nor files (BYTES)")
     try:
+        # each (height, width, C) of its own size -> (N, H, W, C) of the network's
         return np.stack([preprocess.fit_pixels(pixels, "the picture")[0] for pixels in pictures])
     except PictureError as error:
         _no(f"a picture cannot be used: {error.reason}")
@@ -218,7 +219,7 @@ def _pixels(shape: Sequence[int], data: Any, limits: Limits, kind: str) -> np.nd
         values = _listed(shape, data, "iuf" if kind == "FP32" else "iu")
     if not (values.min() >= (-high if kind == "FP32" else 0) and values.max() <= high):  # NaN too
         _no(f"data of pictures is not from 0 to {high}" if kind != "FP32" else "data of pictures is not finite")
-    return values.astype(np.dtype(dtype).newbyteorder("=")).reshape(shape)
+    return values.astype(np.dtype(dtype).newbyteorder("=")).reshape(shape)  # (N, height, width, C)
 
 
 def _listed(shape: Sequence[int], data: Any, kinds: str) -> np.ndarray:
@@ -258,11 +259,11 @@ def reply(name: str, engine: Engine, asked: Infer, answers: Answers) -> Response
 
 
 def _said(array: np.ndarray, count: int, classes: Sequence[str]) -> tuple[dict[str, Any], list[Any], bytes]:
-    """What describes an output, its data as a list, and as bytes; `count` classes in words as Triton writes them."""
+    """What describes an output (N, ...), its data as a list, and as bytes; `count` classes in words as Triton does."""
     if not count:
         described = {"datatype": "FP32", "shape": list(array.shape)}
         return described, array.ravel().tolist(), array.astype("<f4").tobytes()
-    best = np.argsort(-array, axis=1, kind="stable")[:, :count]
+    best = np.argsort(-array, axis=1, kind="stable")[:, :count]  # (N, K) -> (N, count)
     words = [f"{row[i]:f}:{i}:{classes[i]}" for row, order in zip(array, best, strict=True) for i in order]
     return {"datatype": "BYTES", "shape": list(best.shape)}, words, strings_out(words)
 

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from nin.server.messages import Refused, Request
+from nin.server.messages import Refused, Request, size_in_words
 
 TIMES = 6  # characters of JSON for one byte at most: "[255, 255, 255], " has 17 for three
 SHORT = 1_000  # characters of a list that the JSON reader may have
@@ -84,7 +84,7 @@ def _unpacked(request: Request, most: int) -> bytes | bytearray:
     except zlib.error:
         _no("the compressed body is damaged")
     if len(plain) > most:
-        raise Refused(413, f"the body is larger than {most:,} bytes when it is unpacked")
+        raise Refused(413, f"the body is larger than {size_in_words(most)} when it is unpacked")
     if not reader.eof or reader.unused_data:
         _no("the compressed body is cut short, or something follows it")
     return plain

@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from typing import Any
 
 from nin.data.codecs.headers import FORMATS, READABLE
+from nin.server.messages import size_in_words
 from nin.server.routes import ROUTES, Route
 from nin.server.schemas import BYTES, FILE, JSON, SCHEMAS, STRING, Schema, component, object_schema, parameter
 
 LICENSE = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
-API_VERSION = "1.0"  # of the interface, not of the program: what serves is nobody's business
+API_VERSION = "1.0"  # of the interface: replies do not tell the version of the program
 ERRORS = {
     400: "The request is not as this page says; the answer says what is wrong.",
     404: "There is no such model, or version of it.",
     405: "This address takes another method.",
     408: "The request did not come in time.",
-    411: "The request says nothing of a body.",
+    411: "The request has no Content-Length and is not chunked.",
     413: "The body is too large.",
     415: "A body of this type is not read.",
     422: "The picture cannot be read; the answer says why.",
@@ -31,9 +32,9 @@ def openapi(models: Sequence[str], body_bytes: int) -> dict[str, Any]:
     for route in ROUTES:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, models)
     about = (
-        "Send a picture, get its classes and where in the picture they are. Bodies have at most "
-        f"{body_bytes:,} bytes; {READABLE} are read, whatever a body is called. What is asked in the "
-        'query may be fields of the form instead. Every error is {"error": "why"}.'
+        "Send a picture, get its classes and where in the picture they are. Uploads up to "
+        f"{size_in_words(body_bytes)}: {READABLE}, whatever their Content-Type says. Parameters of the query may be "
+        'fields of a form instead. Every error is {"error": "why"}.'
     )
     return {
         "openapi": "3.1.0",

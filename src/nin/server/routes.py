@@ -82,10 +82,8 @@ LIST_MODELS = Operation(
     "The first one answers where no model is named.",
     _done(JSON, array(component("model"), minItems=1)),
 )
-LIVE = Operation("Whether the server lives", "Always 200 while the process answers.", _done(JSON, schemas.STATUS))
-READY = Operation(
-    "Whether requests are welcome", "503 from the moment the server is asked to stop.", _done(JSON, schemas.STATUS)
-)
+LIVE = Operation("Liveness", "Always 200 while the process answers.", _done(JSON, schemas.STATUS))
+READY = Operation("Readiness", "503 from the moment the server is asked to stop.", _done(JSON, schemas.STATUS))
 METRICS = Operation(
     "Counters for Prometheus",
     "Answers, times, batches, queue, refusals, reloads, models.",
@@ -133,8 +131,8 @@ OIP_INFER = Operation(
     "Open Inference Protocol: answers",
     "One input: pictures (UINT8, [N, height, width, channels], any size) or files (BYTES, [N], base64 of encoded "
     "pictures). Outputs by name: probabilities, logits, class_maps, and of models that measure it distance; all "
-    "where none is named. Binary data of "
-    "tensors may follow the JSON, which is then as long as Inference-Header-Content-Length says.",
+    "where none is named. Binary data of tensors may follow the JSON, which is then as long as "
+    "Inference-Header-Content-Length says.",
     {
         "200": {
             "description": "Done.",

@@ -31,7 +31,7 @@ class Drawn:
 
     def sheet(self, pixels: np.ndarray, answers: Answers, classes: Sequence[str], top: int) -> bytes:
         """The picture and the maps of its `top` likeliest classes, as PNG."""
-        said = answers.probabilities[0], answers.logits[0], answers.maps[0]
+        said = answers.probabilities[0], answers.logits[0], answers.maps[0]  # (K,), (K,), (K, h, w)
         return explain_png(Example(pixels, "picture", None, *said), classes, top)
 
 
@@ -50,7 +50,7 @@ def serve(
     options = with_choices(options, {}, ServeOptions)
     if not is_loopback(options.host) and not options.public:
         raise UsageError(
-            f"--host {escape_name(options.host)} lets others reach the server without a password; "
+            f"--host {escape_name(options.host)} makes the server reachable by others without a password; "
             "add --public to confirm"
         )
     served = _open(models, options)

@@ -23,7 +23,7 @@ from typing import Any, Generic, Literal
 
 import httptools
 
-from nin.server.messages import Application, ClientLimits, M, Received, Response, error, head_of, locate, without_offer
+from nin.server.messages import Application, ClientLimits, M, Received, Response, error, locate, size_in_words
 
 State = Literal["idle", "head", "body", "work", "send", "linger"]
 LOG = logging.getLogger("nin.serve")
@@ -163,7 +163,7 @@ class Connection(asyncio.Protocol, Generic[M]):
                 if self.draft is None:  # CONNECT, which is answered
                     self.last = True
                     return
-                head = without_offer(self.draft)
+                head = self.draft.without_offer()
                 self.parser = httptools.HttpRequestParser(self)
                 data = head + data[stopped.args[0] :]
 
@@ -215,7 +215,7 @@ class Connection(asyncio.Protocol, Generic[M]):
         if self._offers():
             return
         if version not in ("1.0", "1.1"):
-            raise self._stop(505, "only HTTP/1.0 and HTTP/1.1 are spoken")
+            raise self._stop(505, "only HTTP/1.0 and HTTP/1.1 are supported")
         if len(draft.target) + sum(len(n) + len(v) + 4 for n, v in draft.headers.items()) > limits.head_bytes:
             raise self._stop(431, f"the head is longer than {limits.head_bytes:,} bytes")
         if version == "1.1" and "host" not in draft.headers:
@@ -318,7 +318,7 @@ class Connection(asyncio.Protocol, Generic[M]):
         close = self.last and not self.waiting
         said = "close" if close else "keep-alive" if request.old else ""
         more = self.site.application.added(request) + response.headers
-        head = head_of(response, more, said, self.site.date())
+        head = response.head(more, said, self.site.date())
         self.transport.write(head if request.method == "HEAD" else head + response.body)
         self.site.application.answered(request, request.match, response, time.monotonic() - request.began)
         if self.transport.get_write_buffer_size():
@@ -338,7 +338,7 @@ class Connection(asyncio.Protocol, Generic[M]):
     # Refusals and deadlines
 
     def _too_large(self) -> Response:
-        return error(413, f"the body is larger than {self._most():,} bytes")
+        return error(413, f"the body is larger than {size_in_words(self._most())}")
 
     def _stop(self, status: int, why: str) -> _Stop:
         """To be raised inside the parser: the request under way is refused and the connection ends with that."""
