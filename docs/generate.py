@@ -16,7 +16,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
 ROOMS = (
-    *("errors.py", "version.py", "extras.py", "artifacts.py", "choices.py"),
+    *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
     *("server", "batch", "importers", "claims", "paper", "cli"),
 )

@@ -25,9 +25,10 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nin import artifacts
-from nin.artifacts import RunLock, open_new, read_bytes, read_tensors, replace_folder, sweep, write_bytes, write_tensors
+from nin import artifacts, sealed
+from nin.artifacts import RunLock, open_new, read_bytes, replace_folder, sweep, write_bytes
 from nin.errors import ArtifactError
+from nin.sealed import read_tensors, write_tensors
 
 HEAVY = os.environ.get("NIN_HEAVY") == "1"
 
@@ -115,10 +116,10 @@ def test_every_damage_to_sealed_json_is_noticed():
         "label_names": ["고양이", "a\nb"],
         "nested": {"sha256": "0" * 64},
     }
-    first, second = artifacts.seal_json(value), artifacts.seal_json({**value, "mean": [0.5, 2e-05, 2e22]})
+    first, second = sealed.seal_json(value), sealed.seal_json({**value, "mean": [0.5, 2e-05, 2e22]})
 
     def read(content):
-        artifacts.open_sealed_json(content, "config.json")
+        sealed.open_sealed_json(content, "config.json")
 
     assert silent(read, [first, second]) == [0, 1]
     assert silent(read, damaged(first, second, random.Random(7), 2000, 300, 200, 200)) == []
@@ -145,8 +146,8 @@ def test_the_digest_follows_the_documented_rule_and_any_tool_reads_the_file(tmp_
             name: array.tolist() for name, array in tensors_of(3).items()
         }
     assert own_digest(data, digest.encode()) == digest
-    sealed = artifacts.seal_json({"a": 1})
-    assert own_digest(sealed, json.loads(sealed)["sha256"].encode()) == json.loads(sealed)["sha256"]
+    data = sealed.seal_json({"a": 1})
+    assert own_digest(data, json.loads(data)["sha256"].encode()) == json.loads(data)["sha256"]
 
 
 def test_tensors_come_back_as_they_were_and_equal_content_gives_equal_bytes(tmp_path):
@@ -240,7 +241,7 @@ def test_what_cannot_be_stored_is_refused_in_one_line(tmp_path):
     with pytest.raises(ArtifactError, match="nan"):
         artifacts.write_json(tmp_path / "a", {"loss": float("nan")})
     with pytest.raises(ArtifactError, match="taken"):
-        artifacts.seal_json({"sha256": ""})
+        sealed.seal_json({"sha256": ""})
     assert list(tmp_path.iterdir()) == []
 
 
@@ -254,7 +255,7 @@ json_values = st.recursive(
 @settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text().filter(lambda name: name != "sha256"), json_values, max_size=4))
 def test_sealed_json_comes_back_as_it_was(value):
-    assert artifacts.open_sealed_json(artifacts.seal_json(value), "x") == value
+    assert sealed.open_sealed_json(sealed.seal_json(value), "x") == value
 
 
 def test_json_and_text_of_odd_names(tmp_path):

@@ -20,7 +20,7 @@ PACKAGE = ROOT / "src" / "nin"
 CORE = (
     "errors version",
     "extras artifacts",
-    "choices",
+    "choices sealed",
     "network data",
     "bundle",
     "training",
@@ -54,7 +54,8 @@ THIRD_PARTY = {
     "errors": set(),
     "version": set(),
     "extras": set(),
-    "artifacts": {"numpy", "safetensors"},
+    "artifacts": set(),
+    "sealed": {"numpy", "safetensors"},
     "choices": set(),
     "network": {"torch"},
     "data": {"numpy", "PIL", "platformdirs", "torch", "sklearn", "scipy", "pillow_heif"},

@@ -17,22 +17,15 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
-
-import numpy as np
-import safetensors.numpy
-from safetensors import SafetensorError
 
 from nin.errors import ArtifactError
 
 AnyPath = str | os.PathLike[str]
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
-BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
-_TENSOR_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # a JSON key: inside a string quotes carry backslashes
-_JSON_DIGEST = re.compile(rb'\n  "sha256": "([0-9a-f]{64})"\n}\n\Z')
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
     **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "check the permissions or choose another folder"),
@@ -82,7 +75,11 @@ class NewFile:
     """A file on its way to the disk: `write` any number of bytes-like pieces."""
 
     def __init__(self, path: Path, size: int | None) -> None:
-        self.path, self.size, self._count, self._hash, self._descriptor = path, size or 0, 0, hashlib.sha256(), -1
+        self.path = path
+        self.size = size or 0
+        self._count = 0
+        self._hash = hashlib.sha256()
+        self._descriptor = -1
         self._temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
         with _refusing(path, "written", self):
             if path.is_dir() and not path.is_symlink():
@@ -165,10 +162,11 @@ def write_text(path: AnyPath, text: str) -> None:
 
 def write_json(path: AnyPath, value: object) -> None:
     """Write readable JSON (UTF-8, two spaces); NaN and infinity are refused."""
-    write_bytes(path, _to_json(value, path))
+    write_bytes(path, to_json(value, path))
 
 
-def _to_json(value: object, name: object) -> bytes:
+def to_json(value: object, name: object) -> bytes:
+    """A value as `write_json` writes it; ArtifactError, about `name`, for what is not JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"
     except ValueError as error:
@@ -286,97 +284,17 @@ def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
     return tuple(swept)
 
 
-def _blanked_digest(data: bytes, start: int) -> bytes:
-    """SHA-256, in hexadecimal digits, of `data` with the 64 bytes at `start` read as zeros."""
-    return hashlib.sha256(data[:start] + BLANK + data[start + 64 :]).hexdigest().encode()
-
-
-def _damaged(name: object, what: str) -> ArtifactError:
-    return ArtifactError(f"{escape_name(name)} is damaged ({what}); restore it from a copy or make it again")
-
-
-def write_tensors(path: AnyPath, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str]) -> None:
-    """Write a plain safetensors file, byte-identical for equal content, with its own SHA-256 in `__metadata__`."""
-    if "sha256" in metadata:
-        raise ArtifactError(f'{escape_name(path)} cannot be written (the metadata name "sha256" is taken); rename it')
-    try:
-        data = safetensors.numpy.save({name: np.asarray(array, order="C") for name, array in tensors.items()})
-        length = 8 + int.from_bytes(data[:8], "little")
-        own = {"sha256": BLANK.decode(), **dict(sorted(metadata.items()))}
-        header = {"__metadata__": own, **json.loads(data[8:length])}
-        text = json.dumps(header, ensure_ascii=False, separators=(",", ":")).encode()
-    except (SafetensorError, ValueError) as error:
-        raise ArtifactError(f"{escape_name(path)} cannot be written ({escape_name(error)})") from error
-    text += b" " * (-len(text) % 8)  # the data of every tensor stays aligned
-    write_bytes(path, seal(len(text).to_bytes(8, "little") + text + data[length:], _TENSOR_DIGEST))
-
-
-def read_tensors(
-    path: AnyPath, *, require_digest: bool = True, limit: int | None = None, follow: bool = True
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Tensors and metadata of a safetensors file, verified; `require_digest=False` admits what other programs wrote."""
-    return open_tensors(read_bytes(path, limit=limit, follow=follow), path, require_digest=require_digest)
-
-
-def open_tensors(
-    data: bytes, name: object, *, require_digest: bool | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """`read_tensors` of a file's content; require_digest=None: the caller has verified it."""
-    end = 8 + int.from_bytes(data[:8], "little")
-    if not 10 <= end <= min(len(data), 16 * 2**20):  # a header of ours is a few kB
-        raise _damaged(name, "not a safetensors file, or cut short")
-    if require_digest or (require_digest is False and _TENSOR_DIGEST.search(data, 8, end)):
-        expect_seal(data, _TENSOR_DIGEST, name, end)
-    try:
-        tensors = safetensors.numpy.load(data)
-        metadata = dict(json.loads(data[8:end]).get("__metadata__", {}))
-    except (SafetensorError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(name, escape_name(error)) from error
-    metadata.pop("sha256", None)
-    return tensors, metadata
-
-
-def seal(data: bytes, place: re.Pattern[bytes]) -> bytes:
-    """`data` with its SHA-256 put where `place` finds BLANK; whoever checks it reads zeros there."""
-    start = next(place.finditer(data)).start(1)
-    return data[:start] + _blanked_digest(data, start) + data[start + 64 :]
-
-
-def expect_seal(data: bytes, place: re.Pattern[bytes], name: object, end: int) -> None:
-    """Raise ArtifactError unless the digest that `place` finds before `end` is right; `name` is for the message."""
-    found = place.search(data, 0, end)
-    if found is None:
-        raise _damaged(name, "it does not carry the SHA-256 that nin writes, or is cut short")
-    if _blanked_digest(data, found.start(1)) != found[1]:
-        raise _damaged(name, "SHA-256 differs from the one it was written with: changed by hand or by a fault")
-
-
-def seal_json(value: Mapping[str, Any]) -> bytes:
-    """A JSON object as readable UTF-8 whose last member, "sha256", is over the file with 64 zeros in its place."""
-    if "sha256" in value:
-        raise ArtifactError('the object cannot be sealed (its member name "sha256" is taken); rename the member')
-    return seal(_to_json({**value, "sha256": BLANK.decode()}, "the object"), _JSON_DIGEST)
-
-
-def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:
-    """The object that `seal_json` wrote, without its digest; `name` is for the message when it was changed."""
-    expect_seal(data, _JSON_DIGEST, name, len(data))
-    try:
-        value: dict[str, Any] = json.loads(data)  # an object: its digest stands before its last brace
-    except (ValueError, RecursionError) as error:
-        raise _damaged(name, escape_name(error)) from error
-    value.pop("sha256", None)
-    return value
-
-
 class RunLock:
     """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder."""
 
     def __init__(self, folder: AnyPath) -> None:
-        self.folder, self.note, self._descriptor = Path(folder), "", -1
+        self.folder = Path(folder)
+        self.note = ""
+        self._descriptor = -1
 
     def __enter__(self) -> Self:
-        shown, flags = escape_name(self.folder), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        shown = escape_name(self.folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         with _refusing(self.folder, "locked"):
             self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
             try:

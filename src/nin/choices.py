@@ -14,6 +14,7 @@ from reprlib import repr as short
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
+from nin.artifacts import escape_name
 from nin.errors import UsageError
 
 Options = TypeVar("Options")
@@ -108,8 +109,6 @@ def listed(names: tuple[str, ...]) -> str:
 
 def shown(value: object) -> str:
     """A wrong value on one line: a text in quotes, as the command line shows it; of others, what Python shows."""
-    from nin.artifacts import escape_name  # with numpy, which a help page can do without
-
     text = escape_name(value if isinstance(value, str) else short(value))
     text = text if len(text) <= LONGEST else f"{text[:LONGEST]} ..."
     return f'"{text}"' if isinstance(value, str) else text

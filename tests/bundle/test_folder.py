@@ -18,7 +18,6 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nin.artifacts import open_sealed_json, seal_json
 from nin.bundle import folder as module
 from nin.bundle.card import Calibration
 from nin.bundle.folder import read_bundle, write_bundle
@@ -26,6 +25,7 @@ from nin.bundle.likeness import fit_likeness
 from nin.data.preprocess import Preprocess
 from nin.data.whiten import Zca, fit_zca
 from nin.errors import ArtifactError, ModelError, NinError, UsageError
+from nin.sealed import open_sealed_json, seal_json
 
 FILES = ("README.md", "config.json", "labels.txt", "model.safetensors")
 CLASSES = ("고양이", "dog", "bird")

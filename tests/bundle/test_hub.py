@@ -12,12 +12,12 @@ import pytest
 from test_folder import parts
 
 from hub_stand_in import TOKEN, Hub
-from nin.artifacts import open_sealed_json, seal_json
 from nin.bundle import folder as folder_module
 from nin.bundle import hub as module
 from nin.bundle.folder import read_bundle, write_bundle
 from nin.bundle.hub import pull, push
 from nin.errors import ArtifactError, MissingExtra, ModelError, NinError, UsageError
+from nin.sealed import open_sealed_json, seal_json
 
 pytest.importorskip("huggingface_hub")
 

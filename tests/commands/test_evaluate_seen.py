@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.artifacts import read_tensors
 from nin.commands.evaluate import STREAMED, UNKNOWN, Chosen, choose_pictures
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.errors import UsageError
 from nin.run.seen import SEEN, Seen, digests, write_seen
+from nin.sealed import read_tensors
 
 PREPROCESS = Preprocess((8, 8), 3, "stretch", (0.5,) * 3, (0.5,) * 3)
 NONE_FOUND = "no test or validation split was found: measured on everything in the folder"

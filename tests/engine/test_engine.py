@@ -10,7 +10,6 @@ import numpy as np
 import onnx
 import pytest
 
-from nin.artifacts import seal
 from nin.commands.torch_runner import TorchRunner
 from nin.engine import onnx_file
 from nin.engine.engine import facts_of_bundle, open_engine, read_exported
@@ -18,6 +17,7 @@ from nin.engine.exporter import Exporter
 from nin.engine.graph import core
 from nin.engine.onnx_file import Node, from_bytes, to_bytes
 from nin.errors import ModelError, UsageError
+from nin.sealed import seal
 from small_models import cuts
 
 

@@ -12,7 +12,6 @@ import torch
 from PIL import Image
 
 import nin
-from nin.artifacts import open_sealed_json
 from nin.commands import proof
 from nin.commands.torch_runner import TorchRunner
 from nin.engine import pt2
@@ -23,6 +22,7 @@ from nin.engine.quantise import calibrate, convolutions, quantised, tapped
 from nin.errors import ModelError, UsageError
 from nin.network.architecture import configure
 from nin.run.options import ExportOptions
+from nin.sealed import open_sealed_json
 from small_models import cuts, make_bundle, preprocess
 
 ROUNDED = "DequantizeLinear"

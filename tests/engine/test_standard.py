@@ -14,13 +14,13 @@ from onnx.reference import ReferenceEvaluator
 from PIL import Image
 
 import nin
-from nin.artifacts import open_sealed_json
 from nin.commands.torch_runner import TorchRunner
 from nin.engine.engine import open_engine
 from nin.errors import UsageError
 from nin.network.architecture import configure
 from nin.network.architecture import nin as default_network
 from nin.network.config import BlockConfig, NINConfig
+from nin.sealed import open_sealed_json
 from small_models import cuts, make_bundle, preprocess
 
 BASE = default_network(4, width=0.1)

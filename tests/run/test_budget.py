@@ -9,10 +9,10 @@ from PIL import Image
 
 import nin
 from listening import Told
-from nin.artifacts import read_tensors
 from nin.errors import Interrupted
 from nin.run import budget
 from nin.run.options import TrainOptions
+from nin.sealed import read_tensors
 
 QUICK = {"width": 0.1, "size": 12, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 

@@ -18,7 +18,6 @@ from PIL import Image
 
 import nin
 from listening import Told
-from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
 from nin.commands import proof
 from nin.commands.demo import demo
@@ -26,6 +25,7 @@ from nin.commands.doctor import doctor
 from nin.data.formats.digits import open_digits
 from nin.errors import Interrupted, ModelError, UsageError
 from nin.run.options import ExportOptions, Listener, TrainOptions, seconds
+from nin.sealed import read_tensors
 
 FILES = {
     "args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "results.png",

@@ -13,12 +13,12 @@ from sklearn.datasets import load_sample_images
 
 import nin
 from listening import Told
-from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
 from nin.data import machine
 from nin.errors import DataError, Interrupted, UsageError
 from nin.run import plan
 from nin.run.options import TrainOptions
+from nin.sealed import read_tensors
 
 QUICK = {"epochs": 3, "width": 0.1, "size": 8, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 

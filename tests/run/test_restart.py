@@ -11,10 +11,10 @@ from PIL import Image
 
 import nin
 from listening import Told
-from nin.artifacts import read_tensors
 from nin.errors import DataError, Interrupted, NinError
 from nin.run import course
 from nin.run.options import TrainOptions
+from nin.sealed import read_tensors
 
 QUICK = {"epochs": 5, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32", "channels": 1}
 DEAD = {**QUICK, "network": "nin-author-mnist", "lr": 1000.0}  # a plain network: its loss is no number in a few steps

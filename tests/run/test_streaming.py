@@ -12,10 +12,10 @@ from PIL import Image
 
 import nin
 from listening import Told
-from nin.artifacts import read_tensors
 from nin.data import cache
 from nin.errors import DataError, Interrupted
 from nin.run.options import TrainOptions
+from nin.sealed import read_tensors
 
 QUICK = {"epochs": 2, "width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 
 import nin
-from nin.artifacts import read_tensors
 from nin.bundle.folder import read_bundle
+from nin.sealed import read_tensors
 from nin.training.tensors import to_tensor
 
 QUICK = ("--width", "0.1", "--batch-size", "7", "--threads", "1", "--device", "cpu", "--precision", "float32")
@@ -27,7 +27,7 @@ import sys, torch
 from dataclasses import replace
 sys.path.insert(0, sys.argv[1])
 from conftest import MACHINE, PREPROCESS, stripes
-from nin.artifacts import write_tensors
+from nin.sealed import write_tensors
 from nin.data.augment import Augmentation
 from nin.network.architecture import NIN, nin
 from nin.training.distributed import joined

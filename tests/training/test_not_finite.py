@@ -10,8 +10,8 @@ import random
 import pytest
 import torch
 
-from nin.artifacts import read_tensors
 from nin.errors import NinError
+from nin.sealed import read_tensors
 from nin.training import checkpoint
 
 COUNT = 500 if os.environ.get("NIN_HEAVY") == "1" else 50

@@ -16,31 +16,25 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nin.artifacts import (
-    escape_name,
-    open_sealed_json,
-    open_tensors,
-    read_bytes,
-    replace_folder,
-    seal_json,
-    write_bytes,
-    write_tensors,
-    write_text,
-)
+from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes, write_text
 from nin.bundle.card import Calibration, licence, model_card
 from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError
+from nin.sealed import open_sealed_json, open_tensors, seal_json, write_tensors
 
 FORMAT = 1  # raised when an older program could misread what a newer one writes
-WEIGHTS, LABELS, CARD = "model.safetensors", "labels.txt", "README.md"
+WEIGHTS = "model.safetensors"
+LABELS = "labels.txt"
+CARD = "README.md"
 LOG = "training.csv"  # the run's results.csv; a model need not have one
 FITTED = "preprocess.safetensors"  # the preprocessing's arrays, float32; only models that whiten have one
 FILES = (WEIGHTS, LABELS, CARD)  # what config.json vouches for, always
 LIKENESS = "likeness.safetensors"  # class means and covariance of the features, where "unknown" uses them
 REPLACEABLE = (CONFIG, *FILES, LOG, FITTED, LIKENESS, "model.onnx")  # all that there may be; an old export goes too
-_SMALL, _LARGE = 16 * 2**20, 2**30  # bytes; a NIN for ImageNet is 30 MB, the table of 1000 labels 20 kB
+_SMALL = 16 * 2**20  # bytes; the table of 1000 labels is 20 kB
+_LARGE = 2**30  # bytes; a NIN for ImageNet is 30 MB
 _TEXTS = (".json", ".txt", ".md", ".csv")
 _CROP_MODES = {"stretch": "squash", "pad": "border", "crop": "center"}  # timm's words for ours
 
@@ -176,8 +170,10 @@ def bundle_of(files: Mapping[str, bytes], folder: Path) -> Bundle:
     stored, _ = open_tensors(files[WEIGHTS], folder / WEIGHTS)
     fitted = open_tensors(files[FITTED], folder / FITTED)[0] if FITTED in files else {}
     about = open_tensors(files[LIKENESS], folder / LIKENESS)[0] if LIKENESS in files else {}
-    network, classes = _part(ours, "network", dict, folder), _part(config, "label_names", list, folder)
-    metrics, provenance = _part(ours, "metrics", dict, folder), _part(ours, "provenance", dict, folder)
+    network = _part(ours, "network", dict, folder)
+    classes = _part(config, "label_names", list, folder)
+    metrics = _part(ours, "metrics", dict, folder)
+    provenance = _part(ours, "provenance", dict, folder)
     try:
         preprocess = Preprocess.from_dict(_part(ours, "preprocess", dict, folder), fitted)
         calibration = Calibration(**_part(ours, "calibration", dict, folder))
@@ -293,7 +289,8 @@ def _expect_fit(
     folder: str | Path,
 ) -> None:
     """Raise ModelError unless network, classes, preprocessing and weights belong together and are finite."""
-    where, layout = escape_name(folder), _layout(network, folder)
+    where = escape_name(folder)
+    layout = _layout(network, folder)
     if not classes or not all(isinstance(name, str) for name in classes) or len(set(classes)) != len(classes):
         raise ModelError(
             f"{where} has {len(classes)} class names that are empty or not different; name each class once"

@@ -55,8 +55,11 @@ def push(
     everybody to see unless `private`. Raises ModelError for what is no whole model and for what the hub refuses,
     UsageError where a model is already unless `overwrite` is given, MissingExtra without huggingface_hub.
     """
-    message, private = chosen("message", message, str | None), chosen("private", private, bool)
-    folder, source, overwrite = _folder_of(repo), find_model(model), chosen("overwrite", overwrite, bool)
+    message = chosen("message", message, str | None)
+    private = chosen("private", private, bool)
+    folder = _folder_of(repo)
+    source = find_model(model)
+    overwrite = chosen("overwrite", overwrite, bool)
     if folder is not None and (message is not None or private):
         raise UsageError(f"{escape_name(repo)} is a folder; messages and private are for the hub, leave them out")
     files = _verified(partial(read_file, source), source)
@@ -75,7 +78,8 @@ def pull(
     Raises ModelError for what is no whole model of nin and for what the hub refuses; UsageError where `folder` is not
     empty, unless `overwrite` is given and it holds a model; ArtifactError where it cannot be written.
     """
-    revision, overwrite = chosen("revision", revision, str | None), chosen("overwrite", overwrite, bool)
+    revision = chosen("revision", revision, str | None)
+    overwrite = chosen("overwrite", overwrite, bool)
     source = _folder_of(repo)
     if source is not None and revision is not None:
         raise UsageError(f"{escape_name(repo)} is a folder, which has no revisions; leave revision out")
@@ -158,7 +162,9 @@ class _Repository:
     """The files of a repository of the hub, all of one commit: that of the first file read."""
 
     def __init__(self, repo: str, revision: str | None) -> None:
-        self.hub, self.repo, self.revision = _library(), repo, revision or "main"
+        self.hub = _library()
+        self.repo = repo
+        self.revision = revision or "main"
         self.commit: str | None = None
         self.offline = bool(self.hub.is_offline_mode())  # then huggingface_hub answers from its cache
         self.sizes: dict[str, int | None] = {}

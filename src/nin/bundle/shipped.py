@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
+from nin.artifacts import escape_name
 from nin.choices import path_of
 from nin.errors import ModelError
 
@@ -25,11 +26,10 @@ def find_model(model: str | Path) -> Path:
     if folder.exists():
         inside = folder / "model"
         return inside if (inside / CONFIG).is_file() and not (folder / CONFIG).exists() else folder
-    name, known = str(model), shipped()
+    name = str(model)
+    known = shipped()
     if name in known:
         return SHIPPED / name
-    from nin.artifacts import escape_name  # with numpy, which a help page can do without
-
     meant = difflib.get_close_matches(name, known, n=1)
     raise ModelError(
         f"{escape_name(name)} does not exist; {f'did you mean {meant[0]}? ' if meant else ''}"

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from nin.artifacts import escape_name, remove, seal_json, write_bytes
+from nin.artifacts import escape_name, remove, write_bytes
 from nin.bundle.folder import WEIGHTS, Bundle
 from nin.commands.torch_runner import TorchRunner
 from nin.data.depth import to_uint8
@@ -27,6 +27,7 @@ from nin.engine.exporter import Exported, Exporter
 from nin.errors import DataError, UsageError
 from nin.network.config import NINConfig
 from nin.run.options import ExportOptions
+from nin.sealed import seal_json
 from nin.version import __version__
 
 PROVEN = 64  # pictures on which the file is compared with torch

@@ -154,7 +154,8 @@ def cutmix(
         return x, targets
     height, width = x.shape[2:]
     side = np.sqrt(1 - chance("cutmix area"))
-    box_h, box_w = int(height * side), int(width * side)
+    box_h = int(height * side)
+    box_w = int(width * side)
     top, left = int(chance("cutmix top") * (height - box_h + 1)), int(chance("cutmix left") * (width - box_w + 1))
     window = (..., slice(top, top + box_h), slice(left, left + box_w))
     mixed = x.clone()

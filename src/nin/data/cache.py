@@ -18,13 +18,14 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from nin.artifacts import escape_name, make_folder, open_new, open_sealed_json, read_bytes, seal_json, write_bytes
+from nin.artifacts import escape_name, make_folder, open_new, read_bytes, write_bytes
 from nin.data.images import PictureError
 from nin.data.machine import available_memory, usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Arrays, Split
 from nin.data.stream import Images, StreamedImages, load_picture
 from nin.errors import ArtifactError
+from nin.sealed import open_sealed_json, seal_json
 
 BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64
 MAX_THREADS = 4  # ours: Pillow lets go of the interpreter while decoding; more threads than cores only add memory
@@ -144,7 +145,8 @@ def _blocks(split: Split, preprocess: Preprocess, told: _Told, progress: Progres
 
 def _in_memory(split: Split, preprocess: Preprocess, progress: Progress | None) -> tuple[np.ndarray, _Told]:
     images = np.empty((len(split), *preprocess.size, preprocess.channels), np.uint8)
-    told, filled = _Told(), 0
+    told = _Told()
+    filled = 0
     for block in _blocks(split, preprocess, told, progress):
         images[filled : filled + len(block)] = block
         filled += len(block)

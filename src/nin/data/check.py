@@ -177,13 +177,15 @@ def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> PictureFac
     digest = hashlib.blake2b(f"{stored}{shown.shape}".encode() + shown.tobytes(), digest_size=16).digest()
     shrunk = pixels.shape[0] * pixels.shape[1] < picture.size[0] * picture.size[1]
     blank = bool((pixels == pixels[:1, :1]).all())
-    kind, notes = kind_of(pixels), picture.notes
+    kind = kind_of(pixels)
+    notes = picture.notes
     return PictureFacts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk, kind, notes)
 
 
 def _look_at_array(stored: Arrays, rows: range) -> Iterator[PictureFacts]:
     images = stored.images[rows.start : rows.stop]
-    size, mode = (images.shape[2], images.shape[1]), {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
+    size = (images.shape[2], images.shape[1])
+    mode = {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
     kind = kind_of(images)
     mode += "" if images.dtype == np.uint8 else f";{kind}"
     blanks = (images == images[:, :1, :1]).all(axis=(1, 2, 3)).tolist()
@@ -205,7 +207,8 @@ def _judge(
         if isinstance(facts, str)
     )
     learned = [count for count in counts.get("train", next(iter(counts.values()))) if count]
-    widths, heights = [facts.size[0] for facts in good], [facts.size[1] for facts in good]
+    widths = [facts.size[0] for facts in good]
+    heights = [facts.size[1] for facts in good]
     result = Check(
         path=str(source.path),
         kind=source.kind,
@@ -290,7 +293,8 @@ def _duplicates(
     for group in [numbers for numbers in groups.values() if len(numbers) > 1]:
         exact: dict[object, list[int]] = {}
         for number in group:
-            facts, (name, row) = found[number], places[number]
+            facts = found[number]
+            name, row = places[number]
             if isinstance(facts, PictureFacts) and facts.shrunk:  # equal when small: look at full size
                 facts = _look_at_file(splits[name], row, near=None)
             exact.setdefault(facts.digest if isinstance(facts, PictureFacts) else number, []).append(number)

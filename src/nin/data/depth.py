@@ -172,7 +172,8 @@ def settle(parts: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list
             where = f"{name}: values of {in_words((low, high))}"
             raise DataError(f"{where}, where those of {first} are on the scale {in_words(full)}; save both alike")
         found[name] = _on_full_scale(array, full)
-        black, white = f"{full[0]:,.0f} is black", f"{full[1]:,.0f} is white"
+        black = f"{full[0]:,.0f} is black"
+        white = f"{full[1]:,.0f} is white"
         notes.append(f"{name}: {array.dtype} values of {in_words((low, high))}: {black}, {white}")
     return found, notes
 
@@ -181,7 +182,8 @@ def _on_full_scale(array: np.ndarray, full: Range) -> np.ndarray:
     """Values of a full scale as uint8 where it holds them (to the rounding of float32), else as uint16."""
     if array.dtype.kind != "f":
         return array.astype(np.uint8 if full[1] <= 255 else np.uint16)
-    out, exact = np.empty(array.shape, np.uint16), True
+    out = np.empty(array.shape, np.uint16)
+    exact = True
     for place, picture in zip(out, array, strict=True):  # one by one: no copy of all in float64
         scaled = (picture.astype(np.float64) - full[0]) * (65535 / (full[1] - full[0]))
         place[:] = np.rint(scaled)

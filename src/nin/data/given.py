@@ -157,11 +157,13 @@ def _of_array(given: Any) -> list[np.ndarray]:
         return [pixels[..., None]]
     if pixels.ndim not in (3, 4):
         raise UsageError(f"{shape} is no picture; expected (H, W), (H, W, C) or, of many, (N, H, W, C)")
-    first, last = pixels.shape[-3] in CHANNELS, pixels.shape[-1] in CHANNELS
+    first = pixels.shape[-3] in CHANNELS
+    last = pixels.shape[-1] in CHANNELS
     if tensor and first and last:
         raise UsageError(f"{shape} can be read in two ways; give tensor.permute(1, 2, 0).numpy(), an array (H, W, C)")
     if tensor and first:
-        pixels, last = np.moveaxis(pixels, -3, -1), True
+        pixels = np.moveaxis(pixels, -3, -1)
+        last = True
     if not last:
         turned = "; of (C, H, W) give array.transpose(1, 2, 0)" if first and pixels.ndim == 3 else ""
         raise UsageError(f"{shape} is no picture; expected (H, W) or (H, W, C), C being 1, 3 or 4{turned}")

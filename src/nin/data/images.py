@@ -226,7 +226,8 @@ def _deep_colour(image: ImageFile, header: Header, limits: Limits) -> np.ndarray
 
 def _expect_whole(header: Header, limits: Limits) -> None:
     """Refuse a JPEG without an end marker unless all its pixels are there: what follows then changes none of them."""
-    data, seen = header.data[:-2], set()
+    data = header.data[:-2]
+    seen = set()
     last = data[data.rindex(b"\xff\xda") :]
     restart = bytes(
         (0xFF, 0xD0 + len(re.findall(rb"\xff[\xd0-\xd7]", last)) % 8)

@@ -13,7 +13,8 @@ import platformdirs
 
 from nin.errors import DataError
 
-_GROUPS, _MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+_MEMBERSHIP = Path("/proc/self/cgroup")
 
 
 def usable_cores() -> int:

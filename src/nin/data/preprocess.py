@@ -188,7 +188,8 @@ class Preprocess:
     @classmethod
     def from_dict(cls, value: Mapping[str, Any], tensors: Mapping[str, np.ndarray] | None = None) -> Self:
         """Read what `to_dict` wrote and `tensors` gave; raises ModelError when it is anything else."""
-        names, more = {"size", "channels", "fit", "mean", "std"}, {"normalisation", "zca", "value_range"}
+        names = {"size", "channels", "fit", "mean", "std"}
+        more = {"normalisation", "zca", "value_range"}
         if not isinstance(value, Mapping) or not names <= set(value) <= names | more:
             found = ", ".join(sorted(map(str, value))) if isinstance(value, Mapping) else type(value).__name__
             raise ModelError(f"preprocess has {found}; expected exactly {', '.join(sorted(names))}")
@@ -215,9 +216,11 @@ def _bilinear(
 
     Across and then down, in two steps: the order decides the last bit, and versions of Pillow differ in it.
     """
-    single, alpha = pixels.shape[-1] == 1, pixels.shape[-1] == 4
+    single = pixels.shape[-1] == 1
+    alpha = pixels.shape[-1] == 4
     image = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if single else pixels))
-    (height, width), (left, top, right, bottom) = size, box or (0, 0, image.width, image.height)
+    height, width = size
+    left, top, right, bottom = box or (0, 0, image.width, image.height)
     image = image.convert("RGBa") if alpha else image
     image = image.resize((width, image.height), Image.Resampling.BILINEAR, box=(left, 0, right, image.height))
     image = image.resize((width, height), Image.Resampling.BILINEAR, box=(0, top, width, bottom))

@@ -46,7 +46,8 @@ def balanced_order(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     picks = uniform(seed, epoch, positions, "balanced pick")
     drawn = np.empty(len(labels), dtype=np.int64)
     for label in present:
-        members, slots = np.flatnonzero(labels == label), np.flatnonzero(chosen == label)
+        members = np.flatnonzero(labels == label)
+        slots = np.flatnonzero(chosen == label)
         drawn[slots] = members[(picks[slots] * len(members)).astype(np.int64)]
     shuffled: np.ndarray = drawn[order(seed, epoch, len(labels))]
     return shuffled

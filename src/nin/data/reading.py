@@ -54,5 +54,6 @@ AS_FOUND = Reading()
 
 def reading_of(divide: str | None, follow_links: bool) -> Reading:
     """How a command with the options --divide and --follow-links wants the data to be read; UsageError otherwise."""
-    divide, follow_links = chosen("divide", divide, str | None), chosen("follow_links", follow_links, bool)
+    divide = chosen("divide", divide, str | None)
+    follow_links = chosen("follow_links", follow_links, bool)
     return Reading(divide, follow_links, offered=True)

@@ -39,7 +39,9 @@ class StreamedImages:
     """
 
     def __init__(self, split: Split, preprocess: Preprocess, *, skip_unreadable: bool = False) -> None:
-        self.split, self.preprocess, self.skip_unreadable = split, preprocess, skip_unreadable
+        self.split = split
+        self.preprocess = preprocess
+        self.skip_unreadable = skip_unreadable
         self.shape = (len(split), *preprocess.size, preprocess.channels)
         self.unreadable: dict[int, tuple[str, str]] = {}
         self._deputies: dict[int, int] = {}
@@ -54,7 +56,9 @@ class StreamedImages:
         """Say in which order rows will be read from now on, in batches of any size; they are decoded ahead."""
         for future in getattr(self, "_flying", ()):
             future.cancel()
-        self._order, self._read, self._asked = np.asarray(rows, np.int64), 0, 0
+        self._order = np.asarray(rows, np.int64)
+        self._read = 0
+        self._asked = 0
         self._flying: deque[Future[np.ndarray]] = deque()
         self._ready = np.empty((0, *self.shape[1:]), np.uint8)  # decoded, not yet read
         self._ask()
@@ -92,14 +96,16 @@ class StreamedImages:
         """The next `count` pictures of the expected order; (count, H, W, C) uint8."""
         self._window = max(self._window, 2 * count)
         self._ask()
-        batch, filled = np.empty((count, *self.shape[1:]), np.uint8), 0
+        batch = np.empty((count, *self.shape[1:]), np.uint8)
+        filled = 0
         try:
             while filled < count:
                 if not len(self._ready):
                     self._ready = self._flying.popleft().result()
                 part = self._ready[: count - filled]
                 batch[filled : filled + len(part)] = part
-                self._ready, filled = self._ready[len(part) :], filled + len(part)
+                self._ready = self._ready[len(part) :]
+                filled += len(part)
         except BaseException:
             self.expect(np.empty(0, np.int64))  # what has been taken out is lost: whoever goes on must ask anew
             raise

@@ -20,10 +20,13 @@ from nin.errors import DataError, ModelError, UsageError
 
 MIN_DIVISOR = 1e-8  # pylearn2: a smaller divisor is not applied
 FILTER_BIAS = 0.1  # pylearn2's ZCA
-WINDOW, SIGMA, THRESHOLD = 7, 2.0, 1e-4  # pylearn2's LeCunLCN and gaussian_filter
+WINDOW = 7  # pixels; pylearn2's LeCunLCN
+SIGMA = 2.0  # pixels; pylearn2's gaussian_filter
+THRESHOLD = 1e-4  # pylearn2's LeCunLCN
 MOST_VALUES = 8_192  # a picture to whiten; ours: a matrix of 268 MB, fitted in 2.8 GB; 52 x 52 in colour
 SMALLER = "take smaller pictures"
-MEAN, MATRIX = "zca.mean", "zca.matrix"  # names of what was fitted, in model folders and checkpoints
+MEAN = "zca.mean"  # names of the fitted arrays in model folders and checkpoints
+MATRIX = "zca.matrix"
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def window() -> list[float]:
 def _blur(x: np.ndarray) -> np.ndarray:
     """(N, C, H, W) -> the same: Gaussian mean of each place's window, zeros beyond the border."""
     for axis in (2, 3):
-        side, half = x.shape[axis], WINDOW // 2
+        side = x.shape[axis]
+        half = WINDOW // 2
         padded = np.pad(x, [(half, half) if a == axis else (0, 0) for a in range(4)])
         x = np.zeros_like(x)
         for start, weight in enumerate(window()):
@@ -161,12 +165,15 @@ def fit_zca(blocks: Iterable[np.ndarray], advice: str = SMALLER) -> Zca:
     block: memory does not grow with N. UsageError for too large or no pictures, DataError when memory runs out;
     `advice` says what to do about pictures that are too large.
     """
-    pictures, squares, total = 0, np.empty(0), np.empty(0)
+    pictures = 0
+    squares = np.empty(0)
+    total = np.empty(0)
     try:
         for block in blocks:
             if not pictures:
                 count = expect_whitenable(block.shape[1:3], block.shape[3], advice)
-                squares, total = np.zeros((count, count)), np.zeros(count)
+                squares = np.zeros((count, count))
+                total = np.zeros(count)
             x = global_contrast(block.transpose(0, 3, 1, 2), dtype=np.float64).reshape(len(block), -1)
             squares += x.T @ x
             total += x.sum(0)

@@ -116,9 +116,13 @@ class Engine:
     def __init__(
         self, facts: ModelFacts, graph: Graph, threads: int | None = None, runtime: Runtime = "onnxruntime"
     ) -> None:
-        self.name, self.classes, self.preprocess = facts.name, facts.classes, facts.preprocess
-        self.calibration, self.precision = facts.calibration, facts.precision
-        self.threads, self.runtime = threads or usable_cores(), runtime
+        self.name = facts.name
+        self.classes = facts.classes
+        self.preprocess = facts.preprocess
+        self.calibration = facts.calibration
+        self.precision = facts.precision
+        self.threads = threads or usable_cores()
+        self.runtime = runtime
         self._made_of = facts, graph
         data = to_bytes(graph, __version__)
         self.digest = hashlib.sha256(data).hexdigest()
@@ -164,7 +168,9 @@ class Engine:
         return f"{self._session.words}, {self.precision}, {threads}"
 
     def _expect_ports(self, facts: ModelFacts, graph: Graph) -> None:
-        classes, shapes, taken = len(facts.classes), self._session.outputs, self._session.inputs
+        classes = len(facts.classes)
+        shapes = self._session.outputs
+        taken = self._session.inputs
         named = {port.name for port in graph.outputs}  # OpenVINO also tells the names that it made one with these
         fits = named == set(outputs_of(facts.calibration)) and all(shapes[name][1] == classes for name in OUTPUTS)
         size = [*self.preprocess.size, self.preprocess.channels]

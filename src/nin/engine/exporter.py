@@ -68,7 +68,8 @@ class Exporter:
     """
 
     def __init__(self, bundle: Bundle, reference: Reference, pictures: Sequence[np.ndarray]) -> None:
-        self.bundle, self.pictures = bundle, pictures
+        self.bundle = bundle
+        self.pictures = pictures
         self.sized = np.stack([bundle.preprocess.resize(picture) for picture in pictures])
         self.expected = reference(self.sized)
         self.inner = core(bundle)
@@ -82,7 +83,8 @@ class Exporter:
 
     def standard(self) -> Exported:
         """The float32 file for one picture that others resize; ModelError unless it gives torch's probabilities."""
-        facts, graph = facts_of_bundle(self.bundle), standard(self.bundle)
+        facts = facts_of_bundle(self.bundle)
+        graph = standard(self.bundle)
         said = _input_in_words(self.bundle.preprocess)
         metadata = {**whole(self.bundle, self.inner, facts).metadata, "input": said}
         data = to_bytes(replace(graph, metadata=metadata), __version__)
@@ -115,7 +117,8 @@ class Exporter:
             graph = quantised(self.inner, ranges, in_float, found.means)
             answers = self._answers(graph, images)
             after = answers.logits.argmax(1)
-            agreement, accuracy = (after == before.logits.argmax(1)).mean(), (after == labels).mean()
+            agreement = (after == before.logits.argmax(1)).mean()
+            accuracy = (after == labels).mean()
             tried.append({"float32": sorted(in_float), "agreement": float(agreement), "accuracy": float(accuracy)})
             alike = self._alike(before, answers)
             tried[-1] |= {} if alike is None else {"unlike_agreement": alike}
@@ -144,7 +147,8 @@ class Exporter:
         """Share of pictures that are like or unlike the training pictures as before; None where that is not known."""
         if before.distances is None or after.distances is None:
             return None
-        is_unlike, pairs = self.bundle.calibration.is_unlike, zip(before.distances, after.distances, strict=True)
+        is_unlike = self.bundle.calibration.is_unlike
+        pairs = zip(before.distances, after.distances, strict=True)
         return float(np.mean([is_unlike(float(old)) == is_unlike(float(new)) for old, new in pairs]))
 
     def _choices(

@@ -23,7 +23,8 @@ from nin.network.config import BlockConfig, NINConfig, pool_side
 
 NORM_EPSILON = 1e-5  # of torch's BatchNorm2d
 RESIZED = "resized"  # the tensor between resizing and the rest, (N, H, W, C) uint8
-PICTURES, OUTPUTS = "pictures", ("probabilities", "logits", "class_maps")
+PICTURES = "pictures"
+OUTPUTS = ("probabilities", "logits", "class_maps")
 DISTANCE = "distance"  # one output more, (N,)
 FEATURES = "features/means"  # what makes the mean features
 Weights = Mapping[str, np.ndarray]
@@ -55,7 +56,9 @@ class Builder:
 
 def core(bundle: Bundle) -> Graph:
     """The graph for pictures (N, H, W, C) uint8 that have the network's own size already; any N of at least 1."""
-    build, config, size = Builder(), NINConfig.from_dict(bundle.network), bundle.preprocess.size
+    build = Builder()
+    config = NINConfig.from_dict(bundle.network)
+    size = bundle.preprocess.size
     x = _normalised(build, bundle.preprocess)
     if config.mirror:
         x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)
@@ -149,7 +152,8 @@ def _folded(weights: Weights, place: str, norm: str | None, factor: float) -> tu
 
 
 def _geometry(block: BlockConfig) -> dict[str, Attribute]:
-    kernel, stride = (block.kernel_size,) * 2, (block.stride,) * 2
+    kernel = (block.kernel_size,) * 2
+    stride = (block.stride,) * 2
     return {"kernel_shape": kernel, "strides": stride, "pads": (block.pad,) * 4, "group": block.groups}
 
 

@@ -12,13 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from nin.artifacts import BLANK, expect_seal, seal
 from nin.engine.protobuf import BYTES, FIXED32, VARINT, Value, fields, message, signed, varints
 from nin.errors import ModelError
+from nin.sealed import BLANK, expect_seal, seal
 
-OPSET, PRODUCER = 20, "nin"
+OPSET = 20
+PRODUCER = "nin"
 IR_VERSIONS = {13: 7, OPSET: 9}  # of the format, by the version of the operators that a file uses
-MOST_NODES, MOST_SIDES = 5_000, 8
+MOST_NODES = 5_000
+MOST_SIDES = 8
 OPERATORS = frozenset(  # those that nin.engine.graph, .resize, .quantise and .standard use
     re.findall(
         r"\w+",
@@ -172,7 +174,10 @@ def _text(value: object) -> str:
 
 
 def _read_node(data: memoryview, what: str) -> Node:
-    inputs, outputs, op, name = [], [], "", ""
+    inputs = []
+    outputs = []
+    op = ""
+    name = ""
     attributes: dict[str, Attribute] = {}
     for number, value in _parts(data, what):
         if number == 1:
@@ -193,7 +198,8 @@ def _read_node(data: memoryview, what: str) -> Node:
 
 
 def _read_attribute(data: memoryview, what: str) -> tuple[str, Attribute]:
-    name, whole = "", []
+    name = ""
+    whole = []
     found: Attribute | None = None
     for number, kind, value in fields(data, what):
         if number == 1:
@@ -215,7 +221,9 @@ def _read_attribute(data: memoryview, what: str) -> tuple[str, Attribute]:
 
 def _read_tensor(data: memoryview, what: str) -> tuple[str, np.ndarray]:
     shape: list[int] = []
-    name, code, raw = "", 0, b""
+    name = ""
+    code = 0
+    raw = b""
     for number, value in _parts(data, what):
         if number == 1:
             shape += [signed(each) for each in ([value] if isinstance(value, int) else varints(value, what))]

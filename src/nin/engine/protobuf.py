@@ -9,7 +9,10 @@ from collections.abc import Iterable, Iterator
 
 from nin.errors import ModelError
 
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # wire types
+VARINT = 0  # wire types
+FIXED64 = 1
+BYTES = 2
+FIXED32 = 5
 Field = tuple[int, int, int | memoryview]  # number, wire type, value
 Value = int | float | str | bytes | bytearray
 
@@ -20,10 +23,12 @@ def fields(data: memoryview, what: str) -> Iterator[Field]:
     Raises ModelError when a field does not end inside `data`, or is of a type nobody writes any more; `what` names the
     file, for messages.
     """
-    place, end = 0, len(data)
+    place = 0
+    end = len(data)
     while place < end:
         key, place = _varint(data, place, what)
-        number, kind = key >> 3, key & 7
+        number = key >> 3
+        kind = key & 7
         if not 1 <= number < 2**29 or kind not in (VARINT, FIXED64, BYTES, FIXED32):
             raise ModelError(f"{what} is damaged, or another kind of file (field {number} of type {kind} in it)")
         if kind == VARINT:

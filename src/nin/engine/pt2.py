@@ -22,7 +22,9 @@ class Whole(nn.Module):
         self, network: NIN, preprocess: Preprocess, temperature: float, likeness: Likeness | None = None
     ) -> None:
         super().__init__()
-        self.network, self.preprocess, self.temperature = network, preprocess, temperature
+        self.network = network
+        self.preprocess = preprocess
+        self.temperature = temperature
         names = () if likeness is None else ("centre", "factor", "places", "halves")
         self.likeness = nn.ParameterList(
             nn.Parameter(torch.from_numpy(getattr(likeness, name).copy()), requires_grad=False) for name in names

@@ -41,7 +41,8 @@ def convolutions(graph: Graph) -> list[Node]:
 
 def calibrate(values: Mapping[str, np.ndarray]) -> Ranged:
     """Ranges from the values (n, C, h, w) of each tensor that a convolution reads."""
-    extremes, fitted = {}, {}
+    extremes = {}
+    fitted = {}
     for name, array in values.items():
         flat = array.reshape(-1)
         low, high = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
@@ -95,7 +96,8 @@ def _in_eight_bits(build: Builder, node: Node, interval: tuple[float, float], me
     values = build.constants[weight].astype(np.float64)
     scales = np.maximum(np.abs(values).max((1, 2, 3)), 1e-12) / _steps(values)
     whole = np.rint(values / scales[:, None, None, None])
-    zeros, both = np.zeros(len(scales), np.int8), scales * scale
+    zeros = np.zeros(len(scales), np.int8)
+    both = scales * scale
     true = build.constants[bias] - (0 if mean is None else _drift(whole * scales[:, None, None, None] - values, mean))
     names = [
         build.constant(f"{weight}/int8", whole, "int8"),

@@ -14,7 +14,10 @@ from nin.data.preprocess import Preprocess
 from nin.engine.graph import PICTURES, RESIZED, Builder
 
 BITS = 22  # of Pillow's weights: 32 - 8 - 2
-DOUBLE, WHOLE, BYTE, FLOAT = 11, 7, 2, 1  # TensorProto.DataType
+DOUBLE = 11  # values of TensorProto.DataType
+WHOLE = 7
+BYTE = 2
+FLOAT = 1
 
 
 def resizing(preprocess: Preprocess) -> Builder:
@@ -52,7 +55,9 @@ class Box(NamedTuple):
 
 
 def _boxes(build: Builder, preprocess: Preprocess, sides: list[str]) -> list[Box]:
-    names, zero, nothing = ("height", "width"), _double(build, 0.0), _whole(build, 0)
+    names = ("height", "width")
+    zero = _double(build, 0.0)
+    nothing = _whole(build, 0)
     doubles = [
         build.add(f"resize/{name}_double", "Cast", side, to=DOUBLE) for name, side in zip(names, sides, strict=True)
     ]

@@ -138,7 +138,8 @@ def _shape(port: Any) -> Shape:
 def session(data: bytes, threads: int, name: str) -> Any:
     """ONNX Runtime over the bytes of a file; ModelError where it refuses them. `name` is for the message."""
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is an exception
     try:
         return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])

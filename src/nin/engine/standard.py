@@ -25,7 +25,9 @@ EVERYWHERE = (1, 2, 3)  # axes of one picture
 
 def standard(bundle: Bundle) -> Graph:
     """The graph for one picture (1, C, H, W) float32 of the size that the bundle's preprocessing names."""
-    build, config, size = Builder(), NINConfig.from_dict(bundle.network), bundle.preprocess.size
+    build = Builder()
+    config = NINConfig.from_dict(bundle.network)
+    size = bundle.preprocess.size
     x = _normalised(build, bundle.preprocess)
     before = len(build.nodes)
     maps, sides = layers(build, x, config, bundle.weights(), size)
@@ -85,7 +87,8 @@ def _early(build: Builder, node: Node) -> tuple[Node, ...]:
     """An operator by those that OPSET has: GELU is x / 2 * (1 + erf(x / sqrt 2))."""
     if node.op != "Gelu":
         return (node,)
-    (x,), name = node.inputs, node.name
+    (x,) = node.inputs
+    name = node.name
     root, half, one = (build.constant(f"gelu.{word}", [value]) for word, value in _GELU.items())
     steps = (
         ("scaled", "Mul", x, root),
@@ -141,7 +144,8 @@ def _normalised(build: Builder, preprocess: Preprocess) -> str:
 def _global_contrast(build: Builder, preprocess: Preprocess, how: Contrast) -> str:
     """The twin of `nin.data.whiten.global_contrast`, with sums in float32."""
     count = preprocess.channels * math.prod(preprocess.size)
-    axes, values = build.constant("all", EVERYWHERE, "int64"), build.constant("gcn.values", [count])
+    axes = build.constant("all", EVERYWHERE, "int64")
+    values = build.constant("gcn.values", [count])
     total = build.add("gcn/total", "ReduceSum", PICTURES, axes, keepdims=1)
     less = build.add("gcn/less_mean", "Sub", build.add("gcn/scaled", "Mul", PICTURES, values), total)  # whole numbers
     x = build.add("gcn/centred", "Div", less, values)

@@ -76,7 +76,8 @@ def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | Non
     size = _size(model, input_size)
     views = 1
     if isinstance(model, NIN) and model.config.mirror:
-        views, model = 2, NIN(replace(model.config, mirror=False), generator=torch.Generator())
+        views = 2
+        model = NIN(replace(model.config, mirror=False), generator=torch.Generator())
     layers, peak, field, jump = walk(model, size)
     parameters, macs = (sum(getattr(row, what) for row in layers) for what in ("parameters", "macs"))
     shares = {

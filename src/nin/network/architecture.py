@@ -129,7 +129,8 @@ class NIN(nn.Module):
         block = replace(last, channels=(*last.channels[:-1], num_classes))
         self.config = replace(self.config, blocks=(*self.config.blocks[:-1], block), num_classes=num_classes)
         with torch.random.fork_rng(devices=[]):  # building draws nothing that lasts
-            fresh, old = _mlpconv(self.config, len(self.blocks) - 1), self._last
+            fresh = _mlpconv(self.config, len(self.blocks) - 1)
+            old = self._last
         weight = old.convolutions[-1].weight
         fresh.to(device=weight.device, dtype=weight.dtype).train(self.training)
         old.pointwise[-1] = fresh.pointwise[-1]
@@ -142,7 +143,8 @@ class NIN(nn.Module):
         return cast(MLPConv, self.blocks[-1])
 
     def _expect(self, x: Tensor) -> None:
-        channels, least = self.config.in_channels, self.min_side
+        channels = self.config.in_channels
+        least = self.min_side
         wanted = f"expected (N, {channels}, H, W) with H and W of at least {least}"
         if x.ndim != 4:
             raise UsageError(f"the input has {x.ndim} dimensions; {wanted}")
@@ -241,7 +243,8 @@ def _ours(
     blocks = []
     for index, widths in enumerate(shape):
         channels = tuple(max(8, int(layer * width / 8 + 0.5) * 8) for layer in widths)
-        stem, last = index == 0, index == len(shape) - 1
+        stem = index == 0
+        last = index == len(shape) - 1
         blocks.append(
             BlockConfig(
                 channels=(*channels, num_classes) if last else channels,
@@ -307,7 +310,8 @@ def build_network(name: str, num_classes: int | None = None, in_chans: int | Non
 
 
 def _mlpconv(config: NINConfig, index: int) -> MLPConv:
-    block, last = config.blocks[index], index == len(config.blocks) - 1
+    block = config.blocks[index]
+    last = index == len(config.blocks) - 1
     return MLPConv(
         config.block_inputs[index],
         block.channels,

@@ -105,10 +105,12 @@ class LocallyConnected2d(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, side: int, kernel_size: int, padding: int = 0) -> None:
         super().__init__()
-        places, patch = (side + 2 * padding - kernel_size + 1) ** 2, in_channels * kernel_size**2
+        places = (side + 2 * padding - kernel_size + 1) ** 2
+        patch = in_channels * kernel_size**2
         self.weight = nn.Parameter(torch.zeros(places, out_channels, patch))
         self.bias = nn.Parameter(torch.zeros(places, out_channels))
-        self.kernel_size, self.padding = kernel_size, padding
+        self.kernel_size = kernel_size
+        self.padding = padding
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, side, side) -> (N, C', h, w)."""
@@ -151,8 +153,11 @@ class NINWithFC(nn.Module):
     def __init__(self, trunk: NIN, num_classes: int, hidden: tuple[int, ...], dropout: float) -> None:
         super().__init__()
         self.num_classes = num_classes
-        self.blocks, self.pools, self.dropouts = trunk.blocks, trunk.pools, trunk.dropouts
-        kind, layers = trunk.config.dropout_kind, OrderedDict[str, nn.Module]()
+        self.blocks = trunk.blocks
+        self.pools = trunk.pools
+        self.dropouts = trunk.dropouts
+        kind = trunk.config.dropout_kind
+        layers = OrderedDict[str, nn.Module]()
         features = trunk.config.blocks[-1].channels[-1] * trunk.config.output_side(32) ** 2
         for number, width in enumerate(hidden, 1):
             layers |= {f"fc{number}": nn.Linear(features, width), f"relu{number}": nn.ReLU()}

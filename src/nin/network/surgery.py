@@ -110,7 +110,8 @@ class _Surgeon:
 
     def operate(self, step: "Callable[[_Surgeon, fx.Node], _Value]") -> Sides:
         """Look at every step in turn, then make the edits; the stride of the answer. Raises UsageError."""
-        graph, name = self.traced.graph, type(self.traced).__name__
+        graph = self.traced.graph
+        name = type(self.traced).__name__
         for node in graph.nodes:
             if node.op == "placeholder":
                 self.values[node] = _Value()
@@ -153,7 +154,8 @@ class _Surgeon:
         """Put a call of `function(input, *arguments)` in place of a step, or between the step and its input."""
 
         def edit() -> None:
-            source, graph = node.all_input_nodes[0], self.traced.graph
+            source = node.all_input_nodes[0]
+            graph = self.traced.graph
             with graph.inserting_before(node):
                 new = graph.call_function(function, (source, *arguments))
             if instead:
@@ -192,7 +194,8 @@ class _Surgeon:
 
     def over_channels(self, node: fx.Node, flat: bool) -> bool:
         """Whether a step is a softmax or a concatenation over channels; it is made to name them as maps do."""
-        module, function = self.modules[node], function_of(node)
+        module = self.modules[node]
+        function = function_of(node)
         wanted = (1, -1) if flat else (1, -3)
         if isinstance(module, nn.Softmax | nn.LogSoftmax):
             if module.dim in wanted:
@@ -201,13 +204,15 @@ class _Surgeon:
         if function not in ("softmax", "log_softmax", "cat", "concat"):
             return False
         axis = node.kwargs.get("dim", node.args[1] if len(node.args) > 1 else 0)
-        node.args, node.kwargs = node.args[:1], {**node.kwargs, "dim": 1}
+        node.args = node.args[:1]
+        node.kwargs = {**node.kwargs, "dim": 1}
         return axis in wanted
 
 
 def _make_convolutional(surgeon: _Surgeon, node: fx.Node) -> _Value:
     """One step of `convolutionize`: what it makes, the edits that it needs noted. Raises UsageError."""
-    module, function = surgeon.modules[node], function_of(node)
+    module = surgeon.modules[node]
+    function = function_of(node)
     if tracing.is_flatten(module, function):
         return _flatten(surgeon, node)
     flat = any(surgeon.values[source].flat for source in node.all_input_nodes if source in surgeon.values)
@@ -236,7 +241,9 @@ def _flatten(surgeon: _Surgeon, node: fx.Node) -> _Value:
     source = node.all_input_nodes[0]
     if source not in surgeon.values:
         raise surgeon.refusal(node, BEFORE)
-    value, before, after = surgeon.values[source], surgeon.shapes[source], surgeon.shapes[node]
+    value = surgeon.values[source]
+    before = surgeon.shapes[source]
+    after = surgeon.shapes[node]
     if value.flat and after == before:  # flattened twice
         surgeon.drop(node)
         return value
@@ -260,7 +267,8 @@ def _flatten(surgeon: _Surgeon, node: fx.Node) -> _Value:
 
 
 def _after_flatten(surgeon: _Surgeon, node: fx.Node, value: _Value) -> _Value:
-    module, function = surgeon.modules[node], function_of(node)
+    module = surgeon.modules[node]
+    function = function_of(node)
     if isinstance(module, nn.Linear):
         if is_parametrized(module):
             raise surgeon.refusal(node, "its weight is computed from others; remove the parametrization first")
@@ -288,7 +296,8 @@ def _after_flatten(surgeon: _Surgeon, node: fx.Node, value: _Value) -> _Value:
 
 
 def _pool_adaptively(surgeon: _Surgeon, node: fx.Node, value: _Value) -> _Value:
-    before, after = surgeon.shapes[node.all_input_nodes[0]][2:], surgeon.shapes[node][2:]
+    before = surgeon.shapes[node.all_input_nodes[0]][2:]
+    after = surgeon.shapes[node][2:]
     (height, down), (width, across) = (_window(*sides) for sides in zip(before, after, strict=True))
     if not (height and width) or (value.step != ONE and before != after):
         raise surgeon.refusal(
@@ -314,7 +323,8 @@ def _window(side: int, pooled: int) -> tuple[int, int]:
 
 def _make_fully_connected(surgeon: _Surgeon, node: fx.Node) -> _Value:
     """One step of `fully_connect`: what it makes, the edits that it needs noted. Raises UsageError."""
-    module, function = surgeon.modules[node], function_of(node)
+    module = surgeon.modules[node]
+    function = function_of(node)
     value = surgeon.values.get(node.all_input_nodes[0], _Value())
     if value.flat and (tracing.is_flatten(module, function) or tracing.is_adaptive(module, function)):
         surgeon.drop(node)

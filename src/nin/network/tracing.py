@@ -110,7 +110,9 @@ def _make_dropouts_modules(traced: fx.GraphModule) -> None:
         while hasattr(traced, target):
             target += "_"
         traced.add_module(target, kind(node.kwargs["p"]).train(traced.training))
-        node.op, node.target, node.kwargs = "call_module", target, {}
+        node.op = "call_module"
+        node.target = target
+        node.kwargs = {}
 
 
 def module_of(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:

@@ -130,7 +130,8 @@ def _answer(func: Any, name: str, given: dict[str, Any], arguments: list[Tensor]
         _expect(name, "features", x.shape[-1], weight.shape[1])
         return x.new_zeros(*x.shape[:-1], weight.shape[0])
     _expect(name, "channels", x.shape[-3], weight.shape[1] * given.get("groups", 1))
-    sides, padding = [], given.get("padding") or 0
+    sides = []
+    padding = given.get("padding") or 0
     for side, kernel, stride, dilation, pad in zip(
         *(x.shape[-2:], weight.shape[2:], both(given.get("stride") or 1), both(given.get("dilation") or 1)),
         (0, 0) if isinstance(padding, str) else both(padding),
@@ -213,7 +214,8 @@ class _Watch(TorchFunctionMode):
 
     def _note(self, name: str, given: dict[str, Any], sources: list[_Seen], weights: list[Tensor], out: Tensor) -> None:
         source = sources[0]
-        field, jump = _widest(each.field for each in sources), _widest(each.jump for each in sources)
+        field = _widest(each.field for each in sources)
+        jump = _widest(each.jump for each in sources)
         before = tuple(source.tensor.shape)
         if name == "batch_norm" and source.row is not None and self.layers[source.row].kind in MULTIPLY:
             row = self.layers[source.row]
@@ -270,7 +272,8 @@ def _shape(name: str, given: dict[str, Any], before: tuple[int, ...], after: tup
     if name in ("conv2d", "max_pool2d", "avg_pool2d"):
         kernel = both(tuple(given["weight"].shape[2:]) if name == "conv2d" else given["kernel_size"])
         stride = both(given.get("stride") or (1 if name == "conv2d" else kernel))
-        dilation, padding = both(given.get("dilation") or 1), given.get("padding") or 0
+        dilation = both(given.get("dilation") or 1)
+        padding = given.get("padding") or 0
         reach = (kernel[0] - 1) * dilation[0], (kernel[1] - 1) * dilation[1]
         if isinstance(padding, str):
             padding = tuple((side + 1) // 2 if padding == "same" else 0 for side in reach)

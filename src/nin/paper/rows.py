@@ -12,16 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from nin.artifacts import (
-    RunLock,
-    escape_name,
-    make_folder,
-    read_bytes,
-    read_tensors,
-    write_bytes,
-    write_json,
-    write_tensors,
-)
+from nin.artifacts import RunLock, escape_name, make_folder, read_bytes, write_bytes, write_json
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, open_source
 from nin.data.splits import Arrays
@@ -33,6 +24,7 @@ from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, P
 from nin.report.plots import png_of
 from nin.report.svg import dropout_svg
 from nin.run.options import Listener
+from nin.sealed import read_tensors, write_tensors
 from nin.training import checkpoint, hardware
 from nin.training.loop import Trainer
 from nin.training.state import Pictures

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nin.artifacts import read_tensors, write_tensors
 from nin.bundle.folder import Bundle
 from nin.data.splits import Source, Split, hold_out
 from nin.data.stream import Images
+from nin.sealed import read_tensors, write_tensors
 
 SEEN = "pictures.safetensors"  # in the run folder
 DIGEST = 8  # bytes: two of a million different pictures share one in 1 of 37 million runs

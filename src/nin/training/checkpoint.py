@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nin.artifacts import read_tensors, write_tensors
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, NotFinite
+from nin.sealed import read_tensors, write_tensors
 from nin.training.distributed import Team
 from nin.training.loop import Trainer
 from nin.training.state import Epoch, Position

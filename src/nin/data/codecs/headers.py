@@ -83,10 +83,21 @@ def foreign_format(data: bytes) -> str:
 
 
 def _jpeg(data: bytes) -> Header:
-    position, segments, scans, frame, orientation, kind, several, ended = 2, 0, 0, None, 1, 0, False, True
-    kept, exact = [data[:2]], dict[int, set[int]]()
+    position = 2
+    segments = 0
+    scans = 0
+    frame = None
+    orientation = 1
+    kind = 0
+    several = False
+    ended = True
+    kept = [data[:2]]
+    exact = dict[int, set[int]]()
     while match := _JPEG_MARKER.search(data, position):
-        code, start, position, segments = data[match.start() + 1], position, match.end(), segments + 1
+        code = data[match.start() + 1]
+        start = position
+        position = match.end()
+        segments += 1
         if code == 0xD9:
             break
         if code == 0xD8:
@@ -99,7 +110,8 @@ def _jpeg(data: bytes) -> Header:
         elif code in _JPEG_FRAMES:
             if frame is not None or len(body) < 8:
                 raise RefusedFile("damaged JPEG" if len(body) >= 8 else "truncated JPEG")
-            frame, kind = (body[2], _big(body[3:5]), _big(body[5:7]), body[7]), code
+            frame = (body[2], _big(body[3:5]), _big(body[5:7]), body[7])
+            kind = code
         if segments > MAX_JPEG_SEGMENTS or scans > MAX_JPEG_SCANS:
             raise RefusedFile("JPEG built of too many parts")
         position += 0 if code == 0x01 else max(_big(body[:2]), 2)
@@ -131,9 +143,15 @@ def _note_scan(exact: dict[int, set[int]], body: bytes) -> None:
 
 
 def _png(data: bytes) -> Header:
-    kept, position, count, ended, packed, orientation = [data[:8]], 8, 0, False, 0, 1
+    kept = [data[:8]]
+    position = 8
+    count = 0
+    ended = False
+    packed = 0
+    orientation = 1
     while not ended:
-        size, name = _big(data[position : position + 4]), data[position + 4 : position + 8]
+        size = _big(data[position : position + 4])
+        name = data[position + 4 : position + 8]
         end = position + 12 + size
         if end > len(data):
             raise RefusedFile("truncated PNG")
@@ -144,10 +162,15 @@ def _png(data: bytes) -> Header:
             packed += size if name == b"IDAT" else 0
         elif name == b"eXIf":
             orientation = exif_orientation(data[position + 8 : end - 4])
-        ended, position, count = name == b"IEND", end, count + 1
+        ended = name == b"IEND"
+        position = end
+        count += 1
         if count > MAX_CHUNKS:
             raise RefusedFile(f"PNG of more than {MAX_CHUNKS:,} chunks")
-    width, height, depth, colour = _big(data[16:20]), _big(data[20:24]), data[24], data[25]
+    width = _big(data[16:20])
+    height = _big(data[20:24])
+    depth = data[24]
+    colour = data[25]
     if colour not in _PNG_CHANNELS:
         raise RefusedFile("damaged PNG (unknown colour type)")
     if height * ((width * depth * _PNG_CHANNELS[colour] + 7) // 8 + 1) > 1040 * packed:  # deflate reaches 1032:1
@@ -159,7 +182,8 @@ def _webp(data: bytes) -> Header:
     if data[8:12] != b"WEBP":
         raise RefusedFile(f"a RIFF file (sound or film), not a picture this program reads ({READABLE})")
     end = 8 + _little(data[4:8])
-    kind, body = data[12:16], data[20:30]
+    kind = data[12:16]
+    body = data[20:30]
     if len(data) < max(end, 30):
         raise RefusedFile("truncated WebP")
     if kind == b"VP8X":
@@ -177,7 +201,8 @@ def _webp(data: bytes) -> Header:
 def _webp_orientation(data: bytes, end: int) -> int:
     position = 12
     for _ in range(MAX_CHUNKS):
-        name, size = data[position : position + 4], _little(data[position + 4 : position + 8])
+        name = data[position : position + 4]
+        size = _little(data[position + 4 : position + 8])
         if name == b"EXIF" or position >= end:
             break
         position += 8 + size + size % 2
@@ -204,25 +229,32 @@ def _bmp(data: bytes) -> Header:
 def _gif(data: bytes) -> Header:
     """Keep the screen, the last graphic control and the first picture; drop comments and further frames."""
     position = 13 + _colours(data[10:11])
-    screen, control, blocks, end = data[:position], b"", 0, len(data)
+    screen = data[:position]
+    control = b""
+    blocks = 0
+    end = len(data)
     while True:
         kind = data[position : position + 1]
         if kind == b"!":
-            start, position = position, position + 2
+            start = position
+            position += 2
         elif kind == b",":
             place = data[position + 1 : position + 10]
-            start, position = position, position + 11 + _colours(place[8:9])
+            start = position
+            position += 11 + _colours(place[8:9])
         elif kind == b";":
             raise RefusedFile("GIF without a picture")
         else:
             raise RefusedFile("truncated GIF" if not kind else "damaged GIF")
         while position < end and blocks <= MAX_GIF_BLOCKS and (length := data[position]):
-            position, blocks = position + 1 + length, blocks + 1
+            position += 1 + length
+            blocks += 1
         if blocks > MAX_GIF_BLOCKS:
             raise RefusedFile("GIF built of too many parts")
         if position >= end:
             raise RefusedFile("truncated GIF")
-        position, blocks = position + 1, blocks + 1  # the empty block that ends them counts: there may be nothing else
+        position += 1
+        blocks += 1  # the empty block that ends them counts: there may be nothing else
         if kind == b",":
             break
         if data[start + 1] == 0xF9:

@@ -18,7 +18,9 @@ _KINDS = {b"P1": (1, True), b"P2": (1, True), b"P3": (3, True), b"P4": (1, False
 
 def walk_pnm(data: bytes) -> Header:
     """The header of a PNM; its `decode` gives the pixels. RefusedFile for what is damaged."""
-    kind, at, numbers = data[:2], 2, list[int]()
+    kind = data[:2]
+    at = 2
+    numbers = list[int]()
     while len(numbers) < (2 if kind in (b"P1", b"P4") else 3):
         match = _WORD.match(data, at)
         if match is None:

@@ -11,7 +11,8 @@ from nin.data.codecs.headers import FORMATS, HEIF, READABLE, READERS, Header, Re
 
 SUFFIXES = frozenset(suffix for suffixes, _ in (*FORMATS.values(), HEIF) for suffix in suffixes)
 MAX_BOXES = 4_096  # of one file; a photo of a phone, in tiles, has some 200
-AVIF_BRANDS, HEIF_BRANDS = (b"avif", b"avis"), (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
+AVIF_BRANDS = (b"avif", b"avis")
+HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
 HEIF_ADVICE = 'pip install "network-in-network[heic]" or convert it, for instance: heif-convert photo.heic photo.jpg'
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0}  # bytes before the boxes inside
 _TABLE = (
@@ -59,9 +60,12 @@ def _of_boxes(format: str, data: bytes) -> Header:
 def _sizes(format: str, data: bytes, at: int, end: int, count: list[int], depth: int = 3) -> Iterator[tuple[int, int]]:
     """(width, height) of every picture that the boxes declare; `count`: boxes seen so far, `depth`: levels below."""
     while at + 8 <= end:
-        size, name, start = int.from_bytes(data[at : at + 4], "big"), data[at + 4 : at + 8], at + 8
+        size = int.from_bytes(data[at : at + 4], "big")
+        name = data[at + 4 : at + 8]
+        start = at + 8
         if size == 1:
-            size, start = int.from_bytes(data[at + 8 : at + 16], "big"), at + 16
+            size = int.from_bytes(data[at + 8 : at + 16], "big")
+            start = at + 16
         stop = at + size if size else end
         count[0] += 1
         if count[0] > MAX_BOXES:

@@ -24,7 +24,11 @@ MAX_PARTS = 100_000  # strips or tiles; a strip for every row of a tall picture
 MAX_SAMPLES = 8  # a pixel
 ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 SIZES = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4)}  # of the types of numbers that matter here
-NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS = 1, 5, 8, 32946, 32773
+NONE = 1  # values of the tag Compression
+LZW = 5
+DEFLATE = 8
+OLD_DEFLATE = 32946
+PACKBITS = 32773
 SPLIT = "save the page you mean as a file of its own, for instance with tiffsplit"
 _COMPRESSIONS = {
     2: "CCITT fax",
@@ -39,7 +43,8 @@ _COMPRESSIONS = {
     50001: "WebP",
 }
 _FORMATS = {1: "u", 2: "i", 3: "f", 4: "u"}  # 4: undefined, written by some for plain numbers
-_REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_REDUCED = 1  # bit of NewSubfileType: a smaller version of another picture
+_MASK = 4  # bit of NewSubfileType: a mask for another picture
 
 Tags = dict[int, tuple[int, ...]]
 
@@ -133,9 +138,14 @@ def _one(tags: Tags, tag: int, otherwise: int) -> int:
 
 def _layout(data: bytes, order: str, tags: Tags) -> TiffLayout:
     """The layout that the tags of a page describe; RefusedFile unless every strip or tile is there and can be read."""
-    width, height, samples = _one(tags, 256, 0), _one(tags, 257, 0), _one(tags, 277, 1)
-    bits, formats = set(tags.get(258, (1,))), set(tags.get(339, (1,)))
-    compression, photometric, planar = _one(tags, 259, 1), _one(tags, 262, 1), _one(tags, 284, 1)
+    width = _one(tags, 256, 0)
+    height = _one(tags, 257, 0)
+    samples = _one(tags, 277, 1)
+    bits = set(tags.get(258, (1,)))
+    formats = set(tags.get(339, (1,)))
+    compression = _one(tags, 259, 1)
+    photometric = _one(tags, 262, 1)
+    planar = _one(tags, 284, 1)
     if not width or not height:
         raise RefusedFile(f"TIFF of {width} x {height} pixels")
     if compression not in (NONE, LZW, DEFLATE, OLD_DEFLATE, PACKBITS):
@@ -143,7 +153,8 @@ def _layout(data: bytes, order: str, tags: Tags) -> TiffLayout:
         raise RefusedFile(f"TIFF whose compression, {named}, is not read; save it with LZW, Deflate or none")
     if len(bits) > 1 or len(formats) > 1 or not 1 <= min(bits) <= 64 or min(formats) not in _FORMATS:
         raise RefusedFile("TIFF whose channels are not stored alike or in a way that is not read")
-    depth, kind = bits.pop(), _FORMATS[formats.pop()]
+    depth = bits.pop()
+    kind = _FORMATS[formats.pop()]
     whole = depth in (8, 16, 32, 64)
     if (kind != "u" and not whole) or (kind == "f" and depth == 8) or (not whole and depth > 16):
         raise RefusedFile(f"TIFF of {depth}-bit values, which are not read; save it with 8 or 16 bits")
@@ -236,7 +247,8 @@ def _by_libtiff(data: bytes, layout: TiffLayout, parts: tuple[tuple[int, int], .
     """Decompress with the decoder that Pillow has, as a gray picture of bytes in strips: it sees nothing else."""
     height = sum(_part_rows(layout, number) for number in range(len(parts)))
     body = b"".join(data[offset : offset + count] for offset, count in parts)
-    start, offsets = 8, []
+    start = 8
+    offsets = []
     for _, count in parts:
         offsets.append(start)
         start += count
@@ -268,7 +280,8 @@ def _by_libtiff(data: bytes, layout: TiffLayout, parts: tuple[tuple[int, int], .
 
 def _values(layout: TiffLayout, stored: np.ndarray) -> np.ndarray:
     """(rows, row bytes) uint8 -> (rows, columns, held) of the stored type, predictors undone."""
-    rows, count = len(stored), layout.columns * layout.held
+    rows = len(stored)
+    count = layout.columns * layout.held
     if layout.reversed_bits:
         stored = np.packbits(np.unpackbits(stored, axis=1), axis=1, bitorder="little")
     if layout.bits not in (8, 16, 32, 64):
@@ -303,7 +316,8 @@ def _as_picture(layout: TiffLayout, values: np.ndarray) -> np.ndarray:
         return looked_up
     if layout.bits < 8:
         spread = np.arange(top + 1) * 255 // top
-        values, top = spread.astype(np.uint8)[values], 255
+        values = spread.astype(np.uint8)[values]
+        top = 255
     if layout.photometric == 5:
         return np.asarray(Image.fromarray(np.ascontiguousarray(values[..., :4]), "CMYK").convert("RGB"))
     if layout.photometric == 0:

@@ -159,7 +159,8 @@ def _npz_pair(
     if len(keys) < 2:
         missing = "labels" if "images" in keys else "images"
         raise DataError(f"{shown}: {split} has {', '.join(keys.values())} but no {missing}; add that array")
-    images, values = arrays[keys["images"]], arrays[keys["labels"]]
+    images = arrays[keys["images"]]
+    values = arrays[keys["labels"]]
     if images.ndim == 3:
         images = images[..., None]
     if images.ndim == 4 and images.shape[1] in (1, 3) and images.shape[2] == images.shape[3] in (3, 4):
@@ -200,7 +201,8 @@ def open_idx(path: Path, found: dict[str, dict[str, Path]], names: Path | None =
             only = escape_name(next(iter(pair.values())).name)
             missing = "labels" if "images" in pair else "images"
             raise DataError(f"{escape_name(path)}: {only} has no {missing} file beside it; add it")
-        images, labels = _read_idx(pair["images"], 3), _read_idx(pair["labels"], 1)
+        images = _read_idx(pair["images"], 3)
+        labels = _read_idx(pair["labels"], 1)
         if len(images) != len(labels):
             counts = f"{len(images):,} pictures, {escape_name(pair['labels'].name)} {len(labels):,} labels"
             raise DataError(f"{escape_name(pair['images'])} has {counts}; download both again")
@@ -232,7 +234,8 @@ def _read_exactly(stream: BufferedReader | gzip.GzipFile, shape: tuple[int, ...]
     size = int(np.prod(shape, dtype=object))
     demand(2 * size, escape_name(path))
     array = np.empty(size, np.uint8)
-    view, count = array.data, 0
+    view = array.data
+    count = 0
     while read := stream.readinto(view[count:]):
         count += read
     if count != size or stream.read(1):
@@ -283,7 +286,8 @@ def _open_cifar(
 
 def _read_cifar(path: Path, ranges: tuple[int, ...]) -> np.ndarray:
     """(N, label bytes + 3072) uint8 records, their number and labels checked."""
-    record, shown = len(ranges) + 3072, escape_name(path)
+    record = len(ranges) + 3072
+    shown = escape_name(path)
     try:
         size = path.stat().st_size
         if size % record or not size:
@@ -295,7 +299,8 @@ def _read_cifar(path: Path, ranges: tuple[int, ...]) -> np.ndarray:
     for column, count in enumerate(ranges):
         wrong = np.flatnonzero(records[:, column] >= count)
         if wrong.size:
-            label, row = records[wrong[0], column], wrong[0]
+            label = records[wrong[0], column]
+            row = wrong[0]
             raise DataError(f"{shown}: record {row:,} has label {label}, expected 0 to {count - 1}; download it again")
     return records
 

@@ -33,7 +33,8 @@ _KNOWN = {
 PATHS, LABELS, SPLIT_COLUMNS, NUMBERED = (
     tuple(_KNOWN[name].split()) for name in ("paths", "labels", "splits", "numbered")
 )
-YES, NO = set(_KNOWN["yes"].split()), {*_KNOWN["no"].split(), ""}
+YES = set(_KNOWN["yes"].split())
+NO = {*_KNOWN["no"].split(), ""}
 MOST_VALUES = 1_000  # different ones in a column; more say no split
 
 Survey = Mapping[str, Counter[str]]  # column -> its values, with how often; only columns that may say the split

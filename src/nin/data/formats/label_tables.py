@@ -155,7 +155,8 @@ def _encoding(head: bytes) -> str:
     """UTF-16 by its mark, or without one by the zero bytes of its ASCII letters; else UTF-8."""
     if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
         return "utf-16"
-    even, odd = head[::2].count(0), head[1::2].count(0)
+    even = head[::2].count(0)
+    odd = head[1::2].count(0)
     few = len(head) // 8  # of 2 bytes a letter, one in four such letters; a table's commas and paths are more
     if max(even, odd) > few and not min(even, odd):
         return "utf-16-be" if even else "utf-16-le"
@@ -186,7 +187,9 @@ def _cell_rows(path: Path, lines: Iterator[str], notes: list[str]) -> Iterator[t
     if len(set(used)) < len(used) or find_columns(used, f"{shown} line {start}") is None:
         names = _headerless(columns, shown, start)
         notes.append(f"no line of column names: read as {', '.join(names)}")
-        columns, lines, start = names, chain([head], lines), start - 1
+        columns = names
+        lines = chain([head], lines)
+        start -= 1
     reader = csv.reader(lines, delimiter=delimiter, strict=True, skipinitialspace=True)
     try:
         for cells in reader:
@@ -204,10 +207,13 @@ def _cell_rows(path: Path, lines: Iterator[str], notes: list[str]) -> Iterator[t
 
 def _head(path: Path, lines: Iterator[str]) -> tuple[str, list[str], str, int]:
     """The first line of a table of cells, its cells, what parts them, and its number."""
-    head, number = next(lines, ""), 1
+    head = next(lines, "")
+    number = 1
     delimiter = _delimiter(head, path)
     if head.lower().strip().strip('"').startswith("sep="):  # Excel's own line, which names the delimiter
-        delimiter, head, number = head.strip().strip('"')[4:5] or delimiter, next(lines, ""), 2
+        delimiter = head.strip().strip('"')[4:5] or delimiter
+        head = next(lines, "")
+        number = 2
     try:
         columns = [cell.strip() for cell in next(csv.reader([head], delimiter=delimiter, skipinitialspace=True), [])]
     except csv.Error as error:

@@ -96,7 +96,8 @@ def _holds_classes(folder: Path, scan: Scan) -> bool:
 
 def _understand(top: Path, scan: Scan) -> FolderLayout:
     """Splits or classes; raises DataError where the user must say which."""
-    reading, folders = scan.reading, scan.listing(top).folders
+    reading = scan.reading
+    folders = scan.listing(top).folders
     if reading.whole:
         return FolderLayout({"train": [top]})
     if reading.parts:
@@ -126,7 +127,8 @@ def _understand(top: Path, scan: Scan) -> FolderLayout:
 
 def _as_said(top: Path, scan: Scan) -> FolderLayout:
     """The splits that --divide names; folders that it does not name are train, unless it names train."""
-    parts, folders = scan.reading.parts, scan.listing(top).folders
+    parts = scan.reading.parts
+    folders = scan.listing(top).folders
     spelled = {same(name): split for name, split in parts.items()}
     if unknown := [name for name in parts if same(name) not in {same(folder.name) for folder in folders}]:
         found = some(folder.name for folder in folders) or "none"
@@ -198,7 +200,8 @@ def _expect_classes(top: Path, holding: Sequence[Path], named: dict[str, str], s
 
 
 def _one_split(top: Path, splits: Sequence[Path], others: Sequence[Path], scan: Scan) -> str:
-    folder, other = escape_name(splits[0].name), escape_name(others[0].name)
+    folder = escape_name(splits[0].name)
+    other = escape_name(others[0].name)
     ask = scan.reading.hint(
         f"pass --divide none if all are classes, --divide test={other} if that is the test part", _ARRANGE
     )

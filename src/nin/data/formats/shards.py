@@ -150,7 +150,8 @@ class Reader:
 
     def index(self, shards: Sequence[Path]) -> Split:
         """The samples of the shards; labels are numbers of `classes`, complete once all shards are read."""
-        table, sizes = array("q"), []
+        table = array("q")
+        sizes = []
         for number, path in enumerate(shards):
             before = len(table)
             try:

@@ -55,7 +55,8 @@ def says_nothing(name: str) -> bool:
 
 def _read(name: str) -> tuple[str, tuple[str, ...]]:
     """The split a name's words say, "" for none or two, and the words that say something else."""
-    splits, rest = set(), []
+    splits = set()
+    rest = []
     for word in _words(name):
         if split := _split_of(word):
             splits.add(split)

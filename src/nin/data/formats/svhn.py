@@ -48,7 +48,8 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
         arrays = loadmat(path, variable_names=("X", "y"))
     except Exception as error:
         raise DataError(f"{shown} cannot be read as a MATLAB file ({escape_name(error)}); download it again") from error
-    images, labels = arrays.get("X"), arrays.get("y")
+    images = arrays.get("X")
+    labels = arrays.get("y")
     if images is None or labels is None:
         names = ", ".join(name for name in arrays if not name.startswith("__")) or "nothing"
         raise DataError(f"{shown} holds {escape_name(names)}; expected X and y of the cropped digits (format 2)")

@@ -20,7 +20,8 @@ class Places:
     """
 
     def __init__(self, root: Path, reading: Reading) -> None:
-        self.root, self.reading = root, reading
+        self.root = root
+        self.reading = reading
         self.real_root = os.path.realpath(root)
         self.real_folders: dict[str, str] = {}
         self.listed: dict[str, dict[str, list[str]]] = {}  # folder -> what spellings have in common -> names
@@ -81,11 +82,13 @@ class Places:
     def _respelled(self, text: str) -> str:
         """The path with the names that are there in place of those in `text` that are the same; empty where one has
         none, or several."""
-        folder, parts = self.real_root, []
+        folder = self.real_root
+        parts = []
         for part in text.split("/"):
             if part not in ("", ".") and not os.path.lexists(f"{folder}/{part}"):
                 names = self._names(folder)
-                exact, folded = names.get(same(part), []), names.get(same(part).casefold(), [])
+                exact = names.get(same(part), [])
+                folded = names.get(same(part).casefold(), [])
                 if len(fits := exact if len(exact) == 1 else folded) != 1:
                     return ""
                 part = fits[0]
