@@ -162,10 +162,10 @@ def write_text(path: AnyPath, text: str) -> None:
 
 def write_json(path: AnyPath, value: object) -> None:
     """Write readable JSON (UTF-8, two spaces); NaN and infinity are refused."""
-    write_bytes(path, to_json(value, path))
+    write_bytes(path, json_bytes(value, path))
 
 
-def to_json(value: object, name: object) -> bytes:
+def json_bytes(value: object, name: object) -> bytes:
     """A value as `write_json` writes it; ArtifactError, about `name`, for what is not JSON."""
     try:
         text = json.dumps(value, ensure_ascii=False, indent=2, allow_nan=False) + "\n"

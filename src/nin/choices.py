@@ -17,6 +17,11 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 from nin.artifacts import escape_name
 from nin.errors import UsageError
 
+# Names that several rooms know. They stand here because a help page loads neither NumPy nor a runtime.
+Fit = Literal["stretch", "pad", "crop"]  # how a picture becomes the network's shape: nin.data.preprocess
+Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]  # what is done to its values: nin.data.preprocess
+Runtime = Literal["onnxruntime", "openvino"]  # what computes a graph: nin.engine.runtimes
+
 Options = TypeVar("Options")
 Range = tuple[float, float]
 WORDS = {bool: "True or False", int: "a whole number", float: "a number", Path: "a path", str: "some text"}

@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from nin.artifacts import AnyPath, escape_name, read_bytes, to_json, write_bytes
+from nin.artifacts import AnyPath, escape_name, json_bytes, read_bytes, write_bytes
 from nin.errors import ArtifactError
 
 BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
@@ -97,7 +97,7 @@ def seal_json(value: Mapping[str, Any]) -> bytes:
     """A JSON object as readable UTF-8 whose last member, "sha256", is over the file with 64 zeros in its place."""
     if "sha256" in value:
         raise ArtifactError('the object cannot be sealed (its member name "sha256" is taken); rename the member')
-    return seal(to_json({**value, "sha256": BLANK.decode()}, "the object"), _JSON_DIGEST)
+    return seal(json_bytes({**value, "sha256": BLANK.decode()}, "the object"), _JSON_DIGEST)
 
 
 def open_sealed_json(data: bytes, name: object) -> dict[str, Any]:

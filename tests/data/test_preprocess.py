@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from picture_corpus import saved, scene
 
 from nin.bundle.shipped import SHIPPED
-from nin.data.preprocess import Normalisation, Preprocess
+from nin.choices import Normalisation
+from nin.data.preprocess import Preprocess
 from nin.data.whiten import Zca, fit_zca
 from nin.errors import ModelError, UsageError
-from nin.run import options
 from reference import slow_contrast, slow_local_contrast, slow_zca
 
 
@@ -139,10 +139,6 @@ def test_what_was_written_before_there_were_other_ways_is_read_and_written_the_s
         assert set(stored) == {"size", "channels", "fit", "mean", "std"}
         policy = Preprocess.from_dict(stored)
         assert policy.normalisation == "standard" and policy.to_dict() == stored
-
-
-def test_the_command_line_offers_what_there_is():
-    assert get_args(options.Normalisation) == get_args(Normalisation)
 
 
 def test_pictures_to_look_at():

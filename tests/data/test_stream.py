@@ -18,7 +18,7 @@ from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
 from nin.data.sources import Split, open_source
 from nin.data.splits import Arrays, Files
-from nin.data.stream import StreamedImages, expect
+from nin.data.stream import StreamedImages, prefetch
 from nin.errors import DataError
 
 POLICY = Preprocess((6, 5), 3, "stretch", (0.5,) * 3, (0.25,) * 3)
@@ -82,7 +82,7 @@ def test_real_photos_are_what_a_plain_loop_gives(photos, tmp_path):
     policy = Preprocess((32, 32), 3, "pad", (0.5,) * 3, (0.25,) * 3)
     rows = np.random.default_rng(0).permutation(60)
     images = StreamedImages(split, policy)
-    images.expect(rows)
+    images.prefetch(rows)
     for start in range(0, 60, 7):
         batch = rows[start : start + 7]
         assert np.array_equal(images[batch], np.stack([policy.load(files.stored.paths[row]) for row in batch]))
@@ -95,11 +95,11 @@ def test_whatever_is_said_and_read_the_pictures_are_right(split, data):
     images = StreamedImages(split, POLICY)
     order, at = np.empty(0, np.int64), 0
     for _ in range(data.draw(st.integers(1, 12))):
-        step = data.draw(st.sampled_from(["expect", "follow", "follow", "follow", "elsewhere"]))
-        if step == "expect":
+        step = data.draw(st.sampled_from(["prefetch", "follow", "follow", "follow", "elsewhere"]))
+        if step == "prefetch":
             seed, count = data.draw(st.integers(0, 9)), data.draw(st.integers(0, 300))
             order, at = np.random.default_rng(seed).permutation(300)[:count], 0
-            expect(images, order)
+            prefetch(images, order)
             continue
         size = data.draw(st.integers(0, 70))
         rows = order[at : at + size] if step == "follow" else data.draw(st.integers(0, 299)) + np.arange(size)
@@ -131,7 +131,7 @@ def test_it_works_ahead_but_not_far(split, monkeypatch):
     monkeypatch.setattr(stream, "AHEAD", 32)
     images = StreamedImages(split, POLICY)
     rows = np.random.default_rng(1).permutation(300)
-    images.expect(rows)
+    images.prefetch(rows)
     assert settled(decoded, 32) == 32
     images[rows[:40]]
     ahead = settled(decoded, 40 + 80)
@@ -153,8 +153,8 @@ def test_an_order_that_is_no_longer_wanted_is_dropped(split, monkeypatch):
 
     monkeypatch.setattr(stream, "load_picture", slow)
     images = StreamedImages(split, POLICY)
-    images.expect(np.arange(300))
-    images.expect(np.arange(200, 210))
+    images.prefetch(np.arange(300))
+    images.prefetch(np.arange(200, 210))
     gate.set()
     assert np.array_equal(images[np.arange(200, 210)], colours(np.arange(200, 210)))
     assert len(decoded) < 128 and max(decoded) < 210
@@ -167,7 +167,7 @@ def test_memory_does_not_grow_with_the_pictures(tmp_path):
         tracemalloc.start()
         images = StreamedImages(split, policy)
         rows = np.random.default_rng(0).permutation(count)
-        images.expect(rows)
+        images.prefetch(rows)
         for start in range(0, count, 50):
             images[rows[start : start + 50]]
         peaks.append(tracemalloc.get_traced_memory()[1])
@@ -183,7 +183,7 @@ def test_an_unreadable_picture_is_named_when_it_is_met(tmp_path):
     line = "train-200.tar/00107.png is not a readable picture (truncated PNG); remove it"
     for told in (True, False):
         if told:
-            images.expect(np.arange(120))
+            images.prefetch(np.arange(120))
         assert np.array_equal(images[np.arange(50)], colours(np.arange(50)))
         with pytest.raises(PictureError) as caught:
             images[np.arange(50, 120)]
@@ -200,7 +200,7 @@ def test_the_next_readable_one_of_its_class_stands_in(tmp_path):
         images = StreamedImages(split, POLICY, skip_unreadable=True)
         for _ in range(2):
             rows = np.random.default_rng(seed).permutation(60)
-            images.expect(rows)
+            images.prefetch(rows)
             got = np.concatenate([images[rows[start : start + 13]] for start in range(0, 60, 13)])
             assert np.array_equal(got, colours(expected[rows]))
         shard = {row: "train-100.tar" if row >= 50 else "train-0.tar" for row in names}

@@ -27,10 +27,10 @@ def answer_pictures(
     when the listener asks to stop.
     """
     options = with_choices(options, choices, BatchOptions)
-    need("ray", "pyarrow", extra="ray")
+    need("ray", "pyarrow")
     listener = listener or Listener()
     if options.runtime == "openvino":
-        need("openvino", extra="openvino")
+        need("openvino")
     what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime", "column")}
     work = plan(address("model", model), address("source", source), address("destination", destination), **what)
     for note in work.listing.notes:

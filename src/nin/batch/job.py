@@ -23,8 +23,8 @@ from nin.batch.listing import BLOCK, Block, Listing, open_listing
 from nin.batch.places import Place, place_of
 from nin.batch.ray_cluster import finished_rows, joined_cluster
 from nin.batch.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
+from nin.choices import Runtime
 from nin.engine.engine import Engine, engine_from_bytes, pack_engine
-from nin.engine.runtimes import Runtime
 from nin.errors import Interrupted, NinError, UsageError
 from nin.version import __version__
 

@@ -18,9 +18,9 @@ import numpy as np
 from nin.artifacts import escape_name
 from nin.batch.listing import PATH_COLUMNS, Kind, beside, open_parquet, own_name, unpacked
 from nin.batch.places import Anywhere, Folder, Place, place_of
+from nin.choices import Runtime
 from nin.data.images import PictureError
 from nin.engine.engine import Engine, engine_from_bytes
-from nin.engine.runtimes import Runtime
 from nin.errors import ArtifactError, NinError, UsageError
 from nin.sealed import open_sealed_json, seal_json
 from nin.version import __version__

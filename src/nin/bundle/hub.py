@@ -21,7 +21,8 @@ from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes
 from nin.bundle.folder import CARD, REPLACEABLE, bundle_of, read_file, verified_files
 from nin.bundle.shipped import CONFIG, find_model
 from nin.choices import chosen, expanded, path_of
-from nin.errors import ArtifactError, MissingExtra, ModelError, UsageError
+from nin.errors import ArtifactError, ModelError, UsageError
+from nin.extras import need
 from nin.version import __version__
 
 if TYPE_CHECKING:
@@ -148,13 +149,9 @@ def _write(files: Mapping[str, bytes], target: Path, overwrite: bool) -> None:
 
 
 def _library() -> Any:
-    try:
-        import huggingface_hub
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            'the hub needs huggingface_hub, which is not installed: pip install "network-in-network[hub]" '
-            "(folders need nothing)"
-        ) from error
+    need("huggingface_hub", what="the hub")
+    import huggingface_hub
+
     return huggingface_hub
 
 

@@ -62,12 +62,10 @@ def _run(words: list[str], screen: Screen) -> int:
 
 def _missing_extra(error: Exception) -> str | None:
     """What to install when an optional package was missed only in the middle of a command; None for other errors."""
-    from nin.extras import EXTRAS
+    from nin.extras import EXTRAS, not_installed
 
     root = (error.name or "").partition(".")[0] if isinstance(error, ModuleNotFoundError) else ""
-    if root not in EXTRAS:
-        return None
-    return f'{root}, which is not installed: pip install "network-in-network[{EXTRAS[root]}]"'
+    return not_installed(root) if root in EXTRAS else None
 
 
 def _prepare_streams() -> None:

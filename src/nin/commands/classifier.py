@@ -16,7 +16,7 @@ from nin.choices import chosen
 from nin.data.given import Named, Source, named_pictures, one_picture
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
-from nin.data.stream import Images, StreamedImages, expect
+from nin.data.stream import Images, StreamedImages, prefetch
 from nin.engine.engine import Answers, Engine, open_engine
 from nin.extras import need
 from nin.run.options import Device
@@ -86,7 +86,7 @@ class Classifier:
         return np.concatenate([none, *(answers.probabilities for answers in self._parts(images))])
 
     def _parts(self, images: Images) -> Iterator[Answers]:
-        expect(images, np.arange(len(images)))
+        prefetch(images, np.arange(len(images)))
         for start in range(0, len(images), BATCH):
             yield self.runner.run(images[start : start + BATCH])
 

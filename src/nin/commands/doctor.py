@@ -11,6 +11,7 @@ from pathlib import Path
 from platformdirs import user_cache_dir
 
 from nin.data.machine import usable_cores
+from nin.extras import install
 from nin.version import __version__
 
 LEAST_FREE = 2 * 2**30  # bytes on the disk of the present folder
@@ -53,7 +54,7 @@ def _package(name: str, why: str) -> Finding:
     try:
         return Finding(name, version(name), True)
     except PackageNotFoundError:
-        return Finding(name, "not installed", False, f'needed for {why}: pip install "network-in-network[train]"')
+        return Finding(name, "not installed", False, f"needed for {why}: {install('torch')}")
 
 
 def _torch() -> tuple[Finding, ...]:

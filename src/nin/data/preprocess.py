@@ -8,19 +8,18 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, get_args
+from typing import Any, Self, get_args
 
 import numpy as np
 from PIL import Image
 
+from nin.choices import Fit, Normalisation
 from nin.data.depth import Range, in_words, misfit, shallow, to_uint8
 from nin.data.given import Source, held_pixels, on_full_scale
 from nin.data.images import Limits, PictureError, read_picture, to_channels
 from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
 from nin.errors import DataError, ModelError, UsageError
 
-Fit = Literal["stretch", "pad", "crop"]
-Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
 SHOWN = 3.0  # root mean squares of a normalised picture that lie between mid-grey and white; ours
 
 

@@ -1,4 +1,4 @@
-"""Pictures decoded when they are wanted, for data larger than memory and disk: the next batch while one is trained on.
+"""Pictures decoded when they are read, for data larger than memory and disk; the next batches are prefetched.
 
 N pictures of H x W pixels and C channels. The same rows give the same bytes in whatever order they are read; twice the
 largest batch is in memory, however many pictures there are. Torch-free.
@@ -18,12 +18,12 @@ from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
 
 CHUNK = 16  # pictures a thread decodes at a time: handing over costs about one small picture
-AHEAD = 128  # pictures decoded ahead until a batch has been seen
+AHEAD = 128  # pictures prefetched until the size of a batch is known
 MAX_THREADS = 16  # Pillow lets go of the interpreter while decoding; the rest of a picture's way does not
 
 
 def load_picture(split: Split, index: int, preprocess: Preprocess) -> tuple[np.ndarray, tuple[str, ...]]:
-    """(H, W, C) uint8 of one picture of a split of any kind, and what is to be said of it; raises PictureError."""
+    """(H, W, C) uint8 of one picture of a split of any kind, and notes about it; raises PictureError."""
     stored = split.read(index)
     if isinstance(stored, np.ndarray):
         return preprocess.fit_pixels(stored, split.name(index), strict=False)
@@ -47,13 +47,13 @@ class StreamedImages:
         self._deputies: dict[int, int] = {}
         self._pool = ThreadPoolExecutor(min(MAX_THREADS, max(2, usable_cores())), "nin-decode")
         self._window = AHEAD
-        self.expect(np.empty(0, np.int64))
+        self.prefetch(np.empty(0, np.int64))
 
     def __len__(self) -> int:
         return self.shape[0]
 
-    def expect(self, rows: np.ndarray) -> None:
-        """Say in which order rows will be read from now on, in batches of any size; they are decoded ahead."""
+    def prefetch(self, rows: np.ndarray) -> None:
+        """Decode `rows` ahead, (n,) int64: the order in which they will be read from now on, in batches of any size."""
         for future in getattr(self, "_flying", ()):
             future.cancel()
         self._order = np.asarray(rows, np.int64)
@@ -93,7 +93,7 @@ class StreamedImages:
             self._asked += len(rows)
 
     def _next(self, count: int) -> np.ndarray:
-        """The next `count` pictures of the expected order; (count, H, W, C) uint8."""
+        """The next `count` pictures of the prefetched order; (count, H, W, C) uint8."""
         self._window = max(self._window, 2 * count)
         self._ask()
         batch = np.empty((count, *self.shape[1:]), np.uint8)
@@ -107,7 +107,7 @@ class StreamedImages:
                 self._ready = self._ready[len(part) :]
                 filled += len(part)
         except BaseException:
-            self.expect(np.empty(0, np.int64))  # what has been taken out is lost: whoever goes on must ask anew
+            self.prefetch(np.empty(0, np.int64))  # what has been taken out is lost: whoever reads on must prefetch anew
             raise
         self._read += count
         self._ask()
@@ -142,7 +142,7 @@ class StreamedImages:
 Images = np.ndarray | StreamedImages
 
 
-def expect(images: Images, rows: np.ndarray) -> None:
-    """Say in which order `images` will be read; an array is ready as it is."""
+def prefetch(images: Images, rows: np.ndarray) -> None:
+    """Prefetch the pictures `rows`, (n,) int64, in the order in which they will be read; an array is ready as it is."""
     if isinstance(images, StreamedImages):
-        images.expect(rows)
+        images.prefetch(rows)

@@ -18,13 +18,13 @@ from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, read_bundle
 from nin.bundle.shipped import find_model
-from nin.choices import chosen, path_of
+from nin.choices import Runtime, chosen, path_of
 from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.engine.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
 from nin.engine.onnx_file import OPSET, Graph, from_bytes, to_bytes
-from nin.engine.runtimes import Runtime, open_session
+from nin.engine.runtimes import open_session
 from nin.errors import ArtifactError, ModelError, UsageError
 from nin.version import __version__
 

@@ -5,18 +5,18 @@ Legend: N pictures (H, W, C) uint8 of the network's own size.
 
 import ctypes
 import importlib
-import importlib.util
 import os
 import sys
 import threading
 import weakref
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol, get_args
 
 import numpy as np
 
 from nin.artifacts import escape_name
-from nin.choices import chosen
-from nin.errors import MissingExtra, ModelError
+from nin.choices import Runtime, chosen
+from nin.errors import ModelError
+from nin.extras import need
 
 
 def _import_onnxruntime() -> Any:
@@ -35,7 +35,6 @@ def _import_onnxruntime() -> Any:
 
 SWITCH = "ORT_DISABLE_TELEMETRY"
 onnxruntime = _import_onnxruntime()
-Runtime = Literal["onnxruntime", "openvino"]
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 Shape = list[int | str]
 
@@ -123,10 +122,7 @@ def _keep_in_forks(session: OpenVino) -> None:
 def _openvino() -> Any:
     """The package, without its openvino_telemetry: its converters, not used here, report to Google Analytics."""
     if "openvino" not in sys.modules:
-        if importlib.util.find_spec("openvino") is None:
-            raise MissingExtra(
-                'this needs openvino, which is not installed: pip install "network-in-network[openvino]"'
-            )
+        need("openvino")
         sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing it is an ImportError
     return importlib.import_module("openvino")
 

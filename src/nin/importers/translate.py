@@ -13,10 +13,10 @@ from torch import Tensor
 from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
-from nin.choices import option
+from nin.choices import Normalisation, option
 from nin.data.cache import decode_split
 from nin.data.machine import demand
-from nin.data.preprocess import Normalisation, Preprocess
+from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.data.spelling import clean, same
 from nin.data.whiten import Zca, expect_whitenable, fit_memory, fit_zca

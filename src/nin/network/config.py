@@ -12,7 +12,12 @@ from typing import Any, Self
 
 from nin.errors import UsageError
 
-ACTIVATIONS = ("relu", "gelu", "silu", "identity")
+ACTIVATIONS = {  # name -> class of torch.nn
+    "relu": "ReLU",  # the paper's choice, Lin et al. 2013, equation 2
+    "gelu": "GELU",
+    "silu": "SiLU",
+    "identity": "Identity",  # shows what the non-linearity is worth: the whole layer collapses to one linear filter
+}
 DROPOUT_KINDS = ("inverted", "classic")
 INITS = ("kaiming", "normal", "torch")
 MIN_SIDE = 8  # pixels; below this two poolings leave a single place and nothing to average
@@ -133,7 +138,7 @@ class NINConfig:
         expect_whole("num_classes", self.num_classes, 1)
         expect_whole("in_channels", self.in_channels, 1)
         _expect_one_of("norm", self.norm, (None, "batch"))
-        _expect_one_of("activation", self.activation, ACTIVATIONS)
+        _expect_one_of("activation", self.activation, tuple(ACTIVATIONS))
         _expect_one_of("dropout_kind", self.dropout_kind, DROPOUT_KINDS)
         _expect_one_of("init", self.init, INITS)
         for name in ("last_activation", "last_norm", "mirror"):

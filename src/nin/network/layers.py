@@ -10,14 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.errors import UsageError
-from nin.network.config import DROPOUT_KINDS
+from nin.network.config import ACTIVATIONS, DROPOUT_KINDS
 
-ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,  # the paper's choice, Lin et al. 2013, equation 2
-    "gelu": nn.GELU,
-    "silu": nn.SiLU,
-    "identity": nn.Identity,  # what the non-linearity is worth: the whole layer collapses to one linear filter
-}
+ACTIVATION_CLASSES: dict[str, type[nn.Module]] = {name: getattr(nn, kind) for name, kind in ACTIVATIONS.items()}
 
 
 class MLPConv(nn.Module):
@@ -69,7 +64,7 @@ class MLPConv(nn.Module):
             for before, after, with_bias in zip(widths[:-1], widths[1:], biased[1:], strict=True)
         )
         self.norms = nn.ModuleList(nn.BatchNorm2d(width) for width in widths[:normed])
-        self.activation = ACTIVATIONS[activation]()
+        self.activation = ACTIVATION_CLASSES[activation]()
         self.last_activation = last_activation
 
     @property

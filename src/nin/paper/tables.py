@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from nin.data.preprocess import Normalisation
+from nin.choices import Normalisation
 from nin.network.architecture import NIN
 from nin.network.author_networks import author_cifar10, author_cifar100, author_mnist, author_svhn
 from nin.network.config import NINConfig

@@ -11,7 +11,7 @@ import torch
 from nin.bundle.card import Calibration
 from nin.bundle.likeness import Likeness, fit_likeness
 from nin.data.preprocess import Preprocess
-from nin.data.stream import Images, expect
+from nin.data.stream import Images, prefetch
 from nin.network.architecture import NIN
 from nin.run.run import Run
 from nin.training.evaluation import (
@@ -90,7 +90,7 @@ def mean_features(model: NIN, preprocess: Preprocess, device: str, images: Image
     """(N, H, W, C) uint8, of which these rows -> (rows, F) float32, as they are: not augmented."""
     was_training = model.training
     model.eval()
-    expect(images, rows)
+    prefetch(images, rows)
     found = []
     with torch.inference_mode():
         for start in range(0, len(rows), EVALUATION_BATCH):

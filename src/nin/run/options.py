@@ -8,15 +8,13 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, Literal
 
-from nin.choices import Range, check_fields
+from nin.choices import Fit, Normalisation, Range, Runtime, check_fields
 from nin.data.reading import Reading
 from nin.errors import UsageError
 
 if TYPE_CHECKING:
     from nin.training.state import Epoch, Progress
 
-Fit = Literal["stretch", "pad", "crop"]
-Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]
 Balance = Literal["none", "weights", "sampler"]
 Flip = Literal["auto", "on", "off"]
 Device = Literal["auto", "cpu", "cuda", "mps"]
@@ -25,7 +23,6 @@ Precision = Literal["auto", "float32", "bfloat16"]
 Edge = Literal["padding", "ceil", "floor"]
 Switch = Literal["on", "off"]
 Format = Literal["onnx", "onnx-int8", "pt2"]
-Runtime = Literal["onnxruntime", "openvino"]
 Lang = Literal["en", "ko", "both"]
 CLAIM_SEEDS = 2  # of every training of nin claims; the whole list takes under 5 minutes on two cores: docs/log.md
 ProtocolName = Literal["short", "full"]

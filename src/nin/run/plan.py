@@ -10,14 +10,15 @@ import numpy as np
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
 from nin.bundle.shipped import shipped
+from nin.choices import Normalisation
 from nin.data import depth
 from nin.data.cache import Decoded, decode_split, noted_in_words
 from nin.data.check import stored_pixels
 from nin.data.machine import demand
-from nin.data.preprocess import Normalisation, Preprocess
+from nin.data.preprocess import Preprocess
 from nin.data.sources import Source, Split
 from nin.data.splits import expect_every_class
-from nin.data.stream import Images, StreamedImages, expect
+from nin.data.stream import Images, StreamedImages, prefetch
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError
 from nin.network.architecture import MODELS, OURS, configure
@@ -238,7 +239,7 @@ def whitened(plan: Plan, train: Images, options: TrainOptions, listener: Listene
 def _evenly(images: Images, count: int, listener: Listener) -> Iterator[np.ndarray]:
     """`count` pictures, evenly taken from all, in blocks (n, H, W, C) uint8."""
     rows = np.arange(count) * len(images) // count
-    expect(images, rows)
+    prefetch(images, rows)
     for start in range(0, count, BLOCK):
         yield images[rows[start : start + BLOCK]]
         listener.loading(min(start + BLOCK, count), count)

@@ -8,7 +8,8 @@ from torch import nn
 
 from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
-from nin.data.preprocess import Normalisation, Preprocess
+from nin.choices import Normalisation
+from nin.data.preprocess import Preprocess
 from nin.data.spelling import match_names
 from nin.errors import UsageError
 from nin.network.architecture import stem_kernel

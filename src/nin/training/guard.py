@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nin.network.config import NINConfig
-from nin.network.layers import ACTIVATIONS, Dropout
+from nin.network.layers import ACTIVATION_CLASSES, Dropout
 from nin.training.recipes import Recipe
 
 # All numbers: ours, experiments/2026-11-24-dead-starts.
@@ -231,7 +231,7 @@ def _recorded(model: nn.Module, seen: list[tuple[str, Tensor]]) -> Iterator[None
             module.training = not isinstance(module, Dropout | nn.Dropout)
             if isinstance(module, nn.Conv2d | nn.Linear):
                 handles.append(module.register_forward_hook(convolution(name)))
-            elif type(module) in ACTIVATIONS.values():
+            elif type(module) in ACTIVATION_CLASSES.values():
                 handles.append(module.register_forward_hook(activation))
         yield
     finally:

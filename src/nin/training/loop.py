@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from nin.data.preprocess import Preprocess
-from nin.data.stream import Images, expect
+from nin.data.stream import Images, prefetch
 from nin.errors import NotFinite
 from nin.training.cpu import CpuSteps, rows_of
 from nin.training.distributed import ALONE, Team
@@ -127,7 +127,7 @@ class Trainer:
         at = self.position
         recipe = self.recipe
         batches = self.state.batches(at.epoch)
-        expect(
+        prefetch(
             self.data.images,
             np.concatenate([np.arange(0), *(rows_of(self.state, batch) for batch in batches[at.step :])]),
         )
@@ -261,7 +261,7 @@ def predict_logits(
     """
     was_training = model.training
     model.eval()
-    expect(images, np.arange(len(images)))
+    prefetch(images, np.arange(len(images)))
     logits = [np.empty((0, int(model.num_classes)), np.float32)]  # type: ignore[arg-type]
     at_once = EVALUATION_BATCH
     if hardware.device == "cuda":

@@ -8,12 +8,13 @@ from importlib.util import find_spec
 
 from nin.data.codecs import pnm, tiff
 from nin.data.codecs.headers import FORMATS, HEIF, READABLE, READERS, Header, RefusedFile, foreign_format
+from nin.extras import install
 
 SUFFIXES = frozenset(suffix for suffixes, _ in (*FORMATS.values(), HEIF) for suffix in suffixes)
 MAX_BOXES = 4_096  # of one file; a photo of a phone, in tiles, has some 200
 AVIF_BRANDS = (b"avif", b"avis")
 HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"mif1", b"msf1")
-HEIF_ADVICE = 'pip install "network-in-network[heic]" or convert it, for instance: heif-convert photo.heic photo.jpg'
+HEIF_ADVICE = f"{install('pillow_heif')} or convert it, for instance: heif-convert photo.heic photo.jpg"
 _CONTAINERS = {b"meta": 4, b"iprp": 0, b"ipco": 0}  # bytes before the boxes inside
 _TABLE = (
     *READERS,

@@ -11,7 +11,8 @@ from nin.artifacts import escape_name
 from nin.data.formats.arrays import Parts, build_arrays
 from nin.data.machine import demand
 from nin.data.splits import Source
-from nin.errors import DataError, MissingExtra
+from nin.errors import DataError
+from nin.extras import need
 
 FILES = {"train_32x32.mat": "train", "extra_32x32.mat": "train", "test_32x32.mat": "test"}
 CLASSES = tuple(str(digit) for digit in range(10))
@@ -37,12 +38,9 @@ def open_svhn(path: Path, files: dict[str, Path]) -> Source | None:
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     """(N, 32, 32, 3) uint8 and (N,) int64, 0 to 9."""
     shown = escape_name(path)
-    try:
-        from scipy.io import loadmat
-    except ImportError as error:
-        raise MissingExtra(
-            f'{shown} is a MATLAB file, which needs scipy: pip install "network-in-network[train]"'
-        ) from error
+    need("scipy", what=f"{shown} is a MATLAB file: reading it")
+    from scipy.io import loadmat
+
     demand(3 * path.stat().st_size, shown)
     try:
         arrays = loadmat(path, variable_names=("X", "y"))
