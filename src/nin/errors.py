@@ -19,6 +19,11 @@ _FOREIGN = ("master-port", "index-url")  # options of torchrun and of pip
 _PYTHON = {"from": "from_", "input": "input_size", "resume": "nin.resume"}  # what does not bear the option's own name
 
 
+def amount(count: int, one: str, many: str = "") -> str:
+    """A number with its noun, for messages: "1 picture", "2,000 pictures"; `many` where the plural is not `one` + s."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 class NinError(Exception):
     """Base of every error of this package; its text is one line for the person at the keyboard."""
 

@@ -27,7 +27,7 @@ def places(nin, model, photos):
         (
             "predict model -",
             1,
-            f"standard input cannot be read: an empty file, not a picture this program reads ({KINDS})",
+            "standard input cannot be read: an empty file (0 bytes)",
         ),
         ("explain model nothere.png", 2, f"nothere.png does not exist; {NAME_SOME}"),
     ],

@@ -86,7 +86,7 @@ def test_summary_as_json_counts_what_the_table_shows(nin, model):
     found = json.loads(nin("summary", "model", "--json").out)
     assert found["input_size"] == [3, 16, 16]
     told = found["normalisation"]
-    assert told == "values / 255, minus the mean (0.5, 0.5, 0.5), divided by the spread (0.5, 0.5, 0.5)"
+    assert told == "values / 255, minus the mean (0.5, 0.5, 0.5), divided by the standard deviation (0.5, 0.5, 0.5)"
     lines = nin("summary", "model").out.splitlines()
     assert " ".join(lines[1 : lines.index("")]) == told and max(map(len, lines[: lines.index("")])) <= 80
     assert found["parameters"] == sum(layer["parameters"] for layer in found["layers"])

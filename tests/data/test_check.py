@@ -67,19 +67,21 @@ def test_everything_planted_is_found(planted):
 
 def test_suggestions_name_what_to_do(planted):
     text = "\n".join(check_source(planted).suggestions)
-    advice = "remove what cannot be read, 2 in all (train/dog/cut.png: truncated PNG), or leave it out: nin train PATH"
+    advice = (
+        "2 pictures cannot be read (train/dog/cut.png: truncated PNG); remove them, or leave them out: nin train PATH"
+    )
     assert f"{advice} --skip-unreadable" in text
     assert "1 picture is in two classes: train/cat/4.png is cat, test/dog/other.png is dog; keep one of them" in text
     assert (
-        "2 pictures are in two splits, which flatters the score: train/cat/3.png in train, test/cat/shared.png in "
-        "test; keep one of them" in text
+        "2 pictures are in two splits, which makes the score too good: train/cat/3.png in train, "
+        "test/cat/shared.png in test; keep one of them" in text
     )
     assert "collect more pictures of dog: fewer than 20 to learn from" in text
-    assert "shapes differ much: nin train PATH --fit pad" in text
+    assert "shapes differ: nin train PATH --fit pad keeps proportions (default: stretch)" in text
     (note,) = [note for note in check_source(planted).notes if "bit" in note]
     assert (
         note
-        == "45 pictures have 8-bit pixels, 1 pictures have 16-bit pixels: black and white are the ends of their scale"
+        == "45 pictures with 8-bit pixels, 1 picture with 16-bit pixels: black and white are the ends of their scale"
     )
 
 

@@ -263,11 +263,11 @@ def test_claims_about_files_are_made_from_their_own_pixels(folder):
 def test_deep_and_shallow_files_are_told_apart(folder):
     (folder / "train" / "a" / "shallow.png").write_bytes(saved(scene(48, 48, 1), "PNG"))
     assert any(
-        line.startswith("1 of 13 pictures looked at have 8-bit pixels") for line in check_source(folder).suggestions
+        line.startswith("1 of 13 sampled pictures have 8-bit pixels") for line in check_source(folder).suggestions
     )
     (folder / "train" / "a" / "shallow.png").rename(folder / "test" / "a" / "shallow.png")
     (line,) = [line for line in check_source(folder).suggestions if "8-bit" in line]
-    assert line.startswith("1 of 25 pictures have 8-bit pixels, those of training values of 6")
+    assert line.startswith("8-bit pixels in 1 of 25 pictures, values of 6")
 
 
 def test_full_scale_files_of_8_and_16_bits_go_together(tmp_path):
@@ -290,7 +290,7 @@ def test_values_of_8_bits_in_16_bit_files_are_told(tmp_path):
         pixels = np.array([0, 255, *rng.integers(0, 256, 79)]).reshape(9, 9)
         (place / f"{number}.png").write_bytes(gray16(pixels))
     assert (
-        "4 pictures have 16-bit pixels, of 0 to 255: these become black and white" in check_source(tmp_path / "d").notes
+        "4 pictures with 16-bit pixels, of 0 to 255: these become black and white" in check_source(tmp_path / "d").notes
     )
 
 

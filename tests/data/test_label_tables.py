@@ -227,7 +227,7 @@ def test_repeated_rows_count_once_and_shared_pictures_are_said(folder):
     text = "path,label,split\na/0.png,a,train\na/0.png,a,train\n./a/0.png,a,train\na/1.png,b,train\na/1.png,b,test\n"
     source = open_source(table(folder, text), split=False)
     assert {name: len(split) for name, split in source.splits.items()} == {"train": 2, "test": 1}
-    assert source.notes == ("2 repeated rows counted once", "1 rows name a picture that is in another split too")
+    assert source.notes == ("2 repeated rows counted once", "1 row names a picture that is in another split too")
 
 
 @pytest.mark.parametrize(

@@ -120,7 +120,7 @@ def test_one_folder_called_like_a_split_beside_others_is_asked_about(fill):
     for name in ("train/steam", "train/diesel", "bus/city", "bus/school"):
         root = fill(name, 3)
     line = refused(root)
-    assert "train is called like a split and holds folders, bus beside it is not; pass --divide none if all" in line
+    assert "train is named like a split and holds folders, bus beside it is not; pass --divide none if all" in line
     assert counts(open_source(root, split=False, reading=Reading("none"))) == {"train": {"bus": 6, "train": 6}}
     assert "--divide" not in refused(root, Reading())
 
@@ -350,7 +350,7 @@ def test_metadata_beside_the_pictures(fill, tmp_path):
     assert source.notes == (
         "metadata.csv names the pictures",
         "metadata.csv: columns not used: text",
-        "ignored: 1 pictures that no table names",
+        "ignored: 1 picture that no table names",
     )
     for split, labels in (("train", "aab"), ("test", "ab")):
         fill(f"many/{split}", len(labels))

@@ -155,7 +155,7 @@ def test_pictures_to_look_at():
 
 def test_it_says_in_words_what_it_does():
     assert preprocess().in_words() == (
-        "values / 255, minus the mean (0.5, 0.5, 0.5), divided by the spread (0.25, 0.25, 0.25)"
+        "values / 255, minus the mean (0.5, 0.5, 0.5), divided by the standard deviation (0.25, 0.25, 0.25)"
     )
     whitening = replace(preprocess((4, 5)), normalisation="gcn-zca", zca=small_zca())
     assert whitening.in_words() == (

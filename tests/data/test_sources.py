@@ -47,7 +47,8 @@ def test_every_split_name_is_understood(fill, train, validation, test):
     source = open_source(root)
     assert sizes(source) == {"train": 6, "validation": 4, "test": 2}
     assert source.kind == "folders" and source.classes == ("cat", "dog")
-    assert any(f"{train} is train" in note for note in source.notes)
+    usual = (train, validation, test) == ("train", "val", "test")  # these names need no note
+    assert any(f"{train} is train" in note for note in source.notes) == (not usual)
 
 
 def test_one_folder_of_classes_is_split_without_copying(fill):
@@ -103,7 +104,7 @@ def test_what_is_ignored_is_said(fill):
     assert "class folder bird holds no pictures and was left out" in notes
     assert "ignored: 7 x hidden or system file or folder" in notes
     assert "ignored: files that are no pictures by their name (2 .psd, 1 .txt)" in notes
-    assert "ignored: 1 pictures outside of any class folder" in notes
+    assert "ignored: 1 picture outside of any class folder" in notes
 
 
 def test_a_folder_beside_the_splits_is_named(fill):

@@ -132,7 +132,7 @@ def test_mixed_depths_are_refused_before_anything_is_made(deep, tmp_path):
             image = frame(0, number) if number else frame(0, number).astype(np.uint8)
             Image.fromarray(image).save(tmp_path / "mixed" / label / f"{number}.png")
     with pytest.raises(
-        DataError, match=r"mixed: \d of \d pictures looked at have 8-bit pixels, the others 16-bit ones of"
+        DataError, match=r"mixed: \d of \d sampled pictures have 8-bit pixels, the others 16-bit ones of"
     ):
         nin.train(tmp_path / "mixed", TrainOptions(out=tmp_path / "run", **QUICK))
     assert not (tmp_path / "run").exists()

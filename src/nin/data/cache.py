@@ -24,21 +24,21 @@ from nin.data.machine import available_memory, usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Arrays, Split
 from nin.data.stream import Images, StreamedImages, load_picture
-from nin.errors import ArtifactError
+from nin.errors import ArtifactError, amount
 from nin.sealed import open_sealed_json, seal_json
 
 BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64
 MAX_THREADS = 4  # ours: Pillow lets go of the interpreter while decoding; more threads than cores only add memory
 
 Progress = Callable[[int, int], None]
-Named = list[tuple[str, str]]  # (name, what is to be said of it)
+Named = list[tuple[str, str]]  # (name of a picture, note or reason)
 
 
 @dataclass(frozen=True, eq=False)
 class Decoded:
-    """images: (N, H, W, C) uint8, in memory, mapped from the cache or streamed; labels: (N,) int64; kept: (N,) int64,
-    where each stands in the split; unreadable: (name, reason) of each picture that was left out; noted: (name, note) of
-    what is to be said of others."""
+    """A split's pictures, ready to be read. images: (N, H, W, C) uint8, in memory, mapped from the cache or streamed;
+    labels: (N,) int64; kept: (N,) int64, the row of each in the split; unreadable: (name, reason) of each picture that
+    was left out; noted: (name, note) of others."""
 
     images: Images
     labels: np.ndarray
@@ -82,22 +82,21 @@ def decode_split(
     if stream or (path and stream is None and not path.exists() and size > _free(folder) // 2):
         streamed = StreamedImages(split, preprocess, skip_unreadable=skip_unreadable)
         return Decoded(streamed, split.labels, (), np.arange(len(split)))
-    images, told = (
+    images, outcome = (
         _cached(split, preprocess, path, skip_unreadable, progress) if path else _in_memory(split, preprocess, progress)
     )
-    _judge(told.unreadable, len(split), skip_unreadable)
-    kept = np.array(told.kept, np.int64)
-    return Decoded(images, split.labels[kept], tuple(told.unreadable), kept, tuple(told.noted))
+    _expect_readable(outcome.unreadable, len(split), skip_unreadable)
+    kept = np.array(outcome.kept, np.int64)
+    return Decoded(images, split.labels[kept], tuple(outcome.unreadable), kept, tuple(outcome.noted))
 
 
 def noted_in_words(noted: Iterable[tuple[str, str]]) -> list[str]:
-    """What is to be said of (name, note), one line for all of whom the same is to be said."""
+    """Notes (name, note) as lines, one for all pictures whose notes differ only in numbers."""
     alike: dict[str, Named] = {}
     for name, note in noted:
         alike.setdefault(re.sub(r"[0-9.,]+", "", note), []).append((name, note))
     return [
-        f"{len(named):,} {'picture' if len(named) == 1 else 'pictures'}, the first: {escape_name(named[0][0])} "
-        f"({named[0][1]})"
+        f"{amount(len(named), 'picture')}, the first: {escape_name(named[0][0])} ({named[0][1]})"
         for named in alike.values()
     ]
 
@@ -108,16 +107,16 @@ def _free(folder: Path) -> int:
 
 
 @dataclass
-class _Told:
-    """What became of a split's pictures: indices of the good ones, (name, reason) of the bad, (name, note) of some."""
+class _Outcome:
+    """What became of a split's pictures: rows of the readable, (name, reason) of the others, (name, note) of some."""
 
     kept: list[int] = field(default_factory=list)
     unreadable: Named = field(default_factory=list)
     noted: Named = field(default_factory=list)
 
 
-def _blocks(split: Split, preprocess: Preprocess, told: _Told, progress: Progress | None) -> Iterator[np.ndarray]:
-    """Decode in blocks: (M, H, W, C) uint8 of the good pictures; `told` hears of all."""
+def _blocks(split: Split, preprocess: Preprocess, outcome: _Outcome, progress: Progress | None) -> Iterator[np.ndarray]:
+    """Decode in blocks: (M, H, W, C) uint8 of the readable pictures; `outcome` gets an entry for each."""
     buffer = np.empty((BLOCK, *preprocess.size, preprocess.channels), np.uint8)
 
     def decode(slot: int, index: int) -> str | tuple[str, ...]:
@@ -132,37 +131,36 @@ def _blocks(split: Split, preprocess: Preprocess, told: _Told, progress: Progres
             indices = range(start, min(start + BLOCK, len(split)))
             found = list(pool.map(decode, range(len(indices)), indices))
             good = [slot for slot, notes in enumerate(found) if not isinstance(notes, str)]
-            told.kept += [start + slot for slot in good]
+            outcome.kept += [start + slot for slot in good]
             for index, notes in zip(indices, found, strict=True):
                 if isinstance(notes, str):
-                    told.unreadable.append((split.name(index), notes))
+                    outcome.unreadable.append((split.name(index), notes))
                 else:
-                    told.noted += [(split.name(index), note) for note in notes]
+                    outcome.noted += [(split.name(index), note) for note in notes]
             yield buffer[good] if len(good) < len(found) else buffer[: len(good)]
             if progress is not None:
                 progress(indices.stop, len(split))
 
 
-def _in_memory(split: Split, preprocess: Preprocess, progress: Progress | None) -> tuple[np.ndarray, _Told]:
+def _in_memory(split: Split, preprocess: Preprocess, progress: Progress | None) -> tuple[np.ndarray, _Outcome]:
     images = np.empty((len(split), *preprocess.size, preprocess.channels), np.uint8)
-    told = _Told()
+    outcome = _Outcome()
     filled = 0
-    for block in _blocks(split, preprocess, told, progress):
+    for block in _blocks(split, preprocess, outcome, progress):
         images[filled : filled + len(block)] = block
         filled += len(block)
-    return images[:filled], told
+    return images[:filled], outcome
 
 
-def _judge(unreadable: Named, total: int, skip: bool) -> None:
+def _expect_readable(unreadable: Named, total: int, skip: bool) -> None:
     """Raise the one line about unreadable pictures, if it is due."""
     if not unreadable or (skip and len(unreadable) < total):
         return
     shown = ", ".join(f"{escape_name(name)} ({reason})" for name, reason in unreadable[:3])
     more = ", ..." if len(unreadable) > 3 else ""
-    one = "picture" if total == 1 else "pictures"
     some = len(unreadable) < total
     advice = "remove them" if some else "give other pictures"
-    text = f"{len(unreadable):,} of {total:,} {one} cannot be read: {shown}{more}; {advice}"
+    text = f"{len(unreadable):,} of {amount(total, 'picture')} cannot be read: {shown}{more}; {advice}"
     raise PictureError(unreadable[0][0], unreadable[0][1], text, dispensable=some)
 
 
@@ -175,20 +173,20 @@ def _cache_file(split: Split, preprocess: Preprocess, folder: Path, key: str) ->
 
 def _cached(
     split: Split, preprocess: Preprocess, path: Path, skip: bool, progress: Progress | None
-) -> tuple[np.ndarray, _Told]:
+) -> tuple[np.ndarray, _Outcome]:
     """Images mapped from the cache file at `path`; made first, or again when it is damaged."""
     note = path.with_suffix(".json")
     found = _open_cache(path, note)
     if found is None:
         make_folder(path.parent)
-        told = _Told()
+        outcome = _Outcome()
         with open_new(path, size=int(np.prod([len(split), *preprocess.size, preprocess.channels]))) as file:
-            for block in _blocks(split, preprocess, told, progress):
+            for block in _blocks(split, preprocess, outcome, progress):
                 file.write(np.ascontiguousarray(block).data)
-            _judge(told.unreadable, len(split), skip)  # before the file gets its name: nothing is kept of a refused one
+            _expect_readable(outcome.unreadable, len(split), skip)  # before the file gets its name
             digest = file.sha256()
-        shape = [len(told.kept), *preprocess.size, preprocess.channels]
-        lists = {"kept": told.kept, "unreadable": _coded(told.unreadable), "noted": _coded(told.noted)}
+        shape = [len(outcome.kept), *preprocess.size, preprocess.channels]
+        lists = {"kept": outcome.kept, "unreadable": _coded(outcome.unreadable), "noted": _coded(outcome.noted)}
         write_bytes(note, seal_json({"shape": shape, "pixels": digest, **lists}))
         found = _open_cache(path, note)
     if found is None:
@@ -213,7 +211,7 @@ def _state(split: Split) -> str:
     return digest.hexdigest()
 
 
-def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, _Told] | None:
+def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, _Outcome] | None:
     """What the cache holds, every byte verified; None when it is not there, not complete or damaged."""
     try:
         facts = open_sealed_json(read_bytes(note), note)
@@ -222,6 +220,6 @@ def _open_cache(path: Path, note: Path) -> tuple[np.ndarray, _Told] | None:
                 return None
         # Copy on write: torch takes a writable array without complaint, the file stays as it is.
         images = np.memmap(path, np.uint8, "c", shape=tuple(facts["shape"]))
-        return images, _Told(list(facts["kept"]), _names(facts["unreadable"]), _names(facts["noted"]))
+        return images, _Outcome(list(facts["kept"]), _names(facts["unreadable"]), _names(facts["noted"]))
     except (ArtifactError, OSError, KeyError, TypeError, ValueError):
         return None

@@ -1,4 +1,4 @@
-"""Look at every picture of a data set before training: what is there, what is broken, what is twice (torch-free)."""
+"""Every picture of a data set inspected before training: what is there, unreadable or duplicated (torch-free)."""
 
 import hashlib
 from collections import Counter
@@ -19,20 +19,20 @@ from nin.data.machine import usable_cores
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.sources import open_source, trainable
 from nin.data.splits import SPLITS, Arrays, Source, Split, expect_every_class
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
-NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to look at them
-FEW = 20  # ours: pictures of a class under which training is a gamble
+NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to inspect them
+FEW = 20  # ours: with fewer pictures of a class than this, training is a gamble
 IMBALANCED = 3.0  # ours: largest class / smallest class from which it is worth saying
-GRAY = {"L", "1", "I;16"}  # modes of one channel, beside those that begin with L;
-BLOCK = 512  # pictures looked at before the progress is told
+GRAY = {"L", "1", "I;16"}  # modes of one channel, beside those that begin with "L;"
+BLOCK = 512  # pictures inspected between two calls of progress
 
 Place = tuple[str, str, str]  # split, name, class
 
 
 class PictureFacts(NamedTuple):
-    """What is remembered of one picture. `digest`: over the pixels as they are stored; `shrunk`: not decoded at full
-    size; `kind`: "8-bit", ... pixels; `notes`: what is to be said of it."""
+    """What is kept of one picture. `digest`: over the pixels as they are stored; `shrunk`: not decoded at full size;
+    `kind`: "8-bit", ... pixels; `notes`: one line each."""
 
     size: tuple[int, int]
     format: str
@@ -108,7 +108,7 @@ class Check:
         rows += [("turned by EXIF", f"{self.rotated:,}"), ("of one colour", f"{self.blank:,}")]
         rows += [("unreadable", f"{len(self.unreadable):,}"), ("imbalance", f"{self.imbalance:.1f} : 1")]
         extra = sum(len(group) - 1 for group in self.duplicates)
-        across = f", {len(self.shared):,} pictures in two splits" if self.shared else ""
+        across = f", {amount(len(self.shared), 'picture')} in two splits" if self.shared else ""
         return [*rows, ("duplicates", f"{extra:,}{across}")]
 
     def to_dict(self) -> dict[str, Any]:
@@ -129,10 +129,10 @@ def _plain(value: Any) -> Any:
 def check_source(
     path: str | Path, *, progress: Callable[[int, int], None] | None = None, reading: Reading = AS_FOUND
 ) -> Check:
-    """Look at the data set at `path` picture by picture; raises what `open_source` raises when it is none.
+    """Inspect the data set at `path` picture by picture; raises what `open_source` raises when it is none.
 
-    Splits are those found. Large JPEGs are decoded at a fraction of their size; pictures that then look the same are
-    compared at full size, so what is called a duplicate has exactly the same pixels.
+    Splits are those that exist: nothing is held out. Large JPEGs are decoded at a fraction of their size; pictures
+    that are equal then are compared at full size, so that a duplicate has exactly the same pixels.
     """
     source = open_source(path, split=False, reading=reading)
     splits = {name: source.splits[name] for name in SPLITS if name in source.splits}
@@ -143,9 +143,9 @@ def check_source(
             for start in range(0, len(split), BLOCK):
                 rows = range(start, min(start + BLOCK, len(split)))
                 if isinstance(split.stored, Arrays):
-                    found += _look_at_array(split.stored, rows)
+                    found += _inspect_array(split.stored, rows)
                 else:
-                    found += pool.map(_look_at_file, [split] * len(rows), rows)
+                    found += pool.map(_inspect_file, [split] * len(rows), rows)
                 if progress is not None:
                     progress(len(found), len(places))
     return _judge(source, splits, places, found)
@@ -154,14 +154,14 @@ def check_source(
 def stored_pixels(split: Split, row: int) -> bytes:
     """A digest of one picture's pixels as they are stored, whole and as deep as they are; PictureError."""
     if isinstance(split.stored, Arrays):
-        return next(_look_at_array(split.stored, range(row, row + 1))).digest
-    facts = _look_at_file(split, row, near=None)
+        return next(_inspect_array(split.stored, range(row, row + 1))).digest
+    facts = _inspect_file(split, row, near=None)
     if isinstance(facts, str):
         raise PictureError(split.name(row), facts)
     return facts.digest
 
 
-def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> PictureFacts | str:
+def _inspect_file(split: Split, row: int, near: int | None = NEAR) -> PictureFacts | str:
     """The facts of one picture of a split of files or shards, or why it cannot be read."""
     try:
         encoded = split.read(row)
@@ -182,7 +182,7 @@ def _look_at_file(split: Split, row: int, near: int | None = NEAR) -> PictureFac
     return PictureFacts(picture.size, picture.format, picture.mode, picture.rotated, blank, digest, shrunk, kind, notes)
 
 
-def _look_at_array(stored: Arrays, rows: range) -> Iterator[PictureFacts]:
+def _inspect_array(stored: Arrays, rows: range) -> Iterator[PictureFacts]:
     images = stored.images[rows.start : rows.stop]
     size = (images.shape[2], images.shape[1])
     mode = {1: "L", 3: "RGB", 4: "RGBA"}[images.shape[3]]
@@ -234,14 +234,14 @@ def _judge(
 
 
 def _noted(splits: dict[str, Split], places: list[tuple[str, int]], found: list[PictureFacts | str]) -> list[str]:
-    """What is to be said of single pictures, one line for all of whom the same is to be said."""
-    said = [
+    """Notes about single pictures, one line for all that have the same note."""
+    noted = [
         (splits[name].name(row), note)
         for (name, row), facts in zip(places, found, strict=True)
         if not isinstance(facts, str)
         for note in facts.notes
     ]
-    return noted_in_words(said)
+    return noted_in_words(noted)
 
 
 def _on_one_scale(splits: dict[str, Split], good: list[PictureFacts]) -> tuple[list[str], list[str]]:
@@ -254,17 +254,18 @@ def _on_one_scale(splits: dict[str, Split], good: list[PictureFacts]) -> tuple[l
     except DataError as error:
         return [], [str(error)]
     if value_range is not None and not is_full(value_range):
-        few = f"{counts['8-bit']:,} of {counts.total():,} pictures have 8-bit pixels"
-        unfit = [f"{few}, those of training values of {in_words(value_range)}; save all with the same depth and scale"]
+        few = f"8-bit pixels in {counts['8-bit']:,} of {amount(counts.total(), 'picture')}"
+        deep = f"values of {in_words(value_range)} in training pictures"
+        unfit = [f"{few}, {deep}; save all with the same depth and scale"]
         return [range_note(value_range)], unfit if counts["8-bit"] else []
-    mixed = ", ".join(f"{count:,} pictures have {kind} pixels" for kind, count in counts.most_common())
+    mixed = ", ".join(f"{amount(count, 'picture')} with {kind} pixels" for kind, count in counts.most_common())
     if value_range is None:
         return [f"{mixed}: black and white are the ends of their scale"], []
     return [f"{mixed}, of {in_words(value_range)}: these become black and white"], []
 
 
 def _refusal(source: Source, places: list[tuple[str, int]], found: list[PictureFacts | str]) -> str:
-    """The line with which training would refuse the data set, by the same judgement."""
+    """The line with which training would refuse the data set, by the same checks; "" where it would not."""
     try:
         trainable(source)
         good = [
@@ -295,8 +296,8 @@ def _duplicates(
         for number in group:
             facts = found[number]
             name, row = places[number]
-            if isinstance(facts, PictureFacts) and facts.shrunk:  # equal when small: look at full size
-                facts = _look_at_file(splits[name], row, near=None)
+            if isinstance(facts, PictureFacts) and facts.shrunk:  # equal when small: compare at full size
+                facts = _inspect_file(splits[name], row, near=None)
             exact.setdefault(facts.digest if isinstance(facts, PictureFacts) else number, []).append(number)
         for numbers in exact.values():
             if len(numbers) > 1:
@@ -305,22 +306,26 @@ def _duplicates(
 
 
 def _suggestions(check: Check) -> Iterable[str]:
-    """What the person might do about it, one line each, worst first."""
+    """What can be done about it, one line each, the worst first."""
     if check.refused:
         yield check.refused
     if check.unreadable:
         name, reason = check.unreadable[0]
         example = f"{escape_name(name)}: {reason}"
-        count = f"{len(check.unreadable):,} in all ({example})"
-        yield f"remove what cannot be read, {count}, or leave it out: nin train PATH --skip-unreadable"
+        count = amount(len(check.unreadable), "picture")
+        them = "it" if len(check.unreadable) == 1 else "them"
+        leave = f"leave {them} out: nin train PATH --skip-unreadable"
+        yield f"{count} cannot be read ({example}); remove {them}, or {leave}"
     if check.contradictions:
         (_, first, one), (_, second, other) = _differing(check.contradictions[0], 2)
         pair = f"{escape_name(first)} is {escape_name(one)}, {escape_name(second)} is {escape_name(other)}"
-        yield f"{_pictures(len(check.contradictions))} in two classes: {pair}; keep one of them"
+        count = amount(len(check.contradictions), "picture is", "pictures are")
+        yield f"{count} in two classes: {pair}; keep one of them"
     if check.shared:
         (one, first, _), (other, second, _) = _differing(check.shared[0], 0)
         pair = f"{escape_name(first)} in {one}, {escape_name(second)} in {other}"
-        yield f"{_pictures(len(check.shared))} in two splits, which flatters the score: {pair}; keep one of them"
+        count = amount(len(check.shared), "picture is", "pictures are")
+        yield f"{count} in two splits, which makes the score too good: {pair}; keep one of them"
     train = check.counts.get("train")
     if train:
         few = [name for name, count in zip(check.classes, train, strict=True) if 0 < count < FEW]
@@ -330,13 +335,9 @@ def _suggestions(check: Check) -> Iterable[str]:
             small = min((count, name) for count, name in zip(train, check.classes, strict=True) if count)
             yield f"collect more pictures of {escape_name(small[1])} ({small[0]:,}), or judge by balanced accuracy"
     if check.aspect is not None and check.aspect.max > 1.5 * check.aspect.min:
-        yield "shapes differ much: nin train PATH --fit pad keeps proportions (the default stretches, crop cuts)"
+        yield "shapes differ: nin train PATH --fit pad keeps proportions (default: stretch)"
     if check.modes and all(mode in GRAY or mode.startswith("L;") for mode in check.modes):
         yield "all pictures are gray: one channel is enough"
-
-
-def _pictures(count: int) -> str:
-    return "1 picture is" if count == 1 else f"{count:,} pictures are"
 
 
 def _differing(group: tuple[Place, ...], column: int) -> tuple[Place, Place]:

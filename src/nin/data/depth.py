@@ -19,13 +19,13 @@ from nin.errors import DataError
 
 Range = tuple[float, float]
 
-LARGE = 4_000_000  # pixels of a picture from which a smaller one is kept to look at: 256 of them are 3 GB
-SAMPLE = 256  # pictures of a split looked at to choose size, channels, mean, spread and range
+LARGE = 4_000_000  # pixels; of a larger picture a sample keeps a smaller version: 256 of this size are 3 GB
+SAMPLE = 256  # pictures of a split that size, channels, mean, standard deviation and range are chosen from
 FULL = ((0.0, 1.0), (-1.0, 1.0), (0.0, 255.0), (0.0, 65535.0))  # what black and white mean where values fill a scale
 TAIL = 0.005  # ours: share of the values at either end that may be hot, dead or saturated pixels
 STUCK = 0.05  # ours: so many values at the very ends of the type are such pixels, more are the scene
 NARROW = 0.25  # of a full scale: 14 bits of 16; what uses less is given its own range
-LOOKED_AT = 4_096  # values of one picture that quantiles are taken of
+QUANTILE_VALUES = 4_096  # of one picture; quantiles are taken of these
 SHALLOW = 4_096  # 16-bit values that stay under it, 12 bits, are at most 16 grey levels of 255
 CLIPPED = 0.95  # ours: share of a picture's values outside of the range from which nothing is left to see
 LEVELS = 64  # different values from which a picture is more than black, or a mask
@@ -69,7 +69,7 @@ def find_range(pictures: Sequence[np.ndarray]) -> Range | None:
     background). A core of more than a quarter of the full scale that holds all values (0..255, 0..65535; of fractions
     0..1 or -1..1, too) keeps that scale. Else the range is the core and half of it again on either side, no wider than
     the values found: single hot pixels cost at most half of the grey levels, rare bright things keep theirs.
-    Raises DataError where pictures of different kinds cannot be put on one scale.
+    Raises DataError where pictures of different kinds have no common scale.
     """
     deep = [picture for picture in pictures if picture.dtype != np.uint8]
     if not deep:
@@ -85,7 +85,7 @@ def find_range(pictures: Sequence[np.ndarray]) -> Range | None:
     if full is not None and (core[1] - core[0] > NARROW * (full[1] - full[0]) or low == high):
         return None if deep[0].dtype == np.uint16 and full == FULL[-1] else full
     if len(deep) < len(pictures):
-        some = f"{len(pictures) - len(deep):,} of {len(pictures):,} pictures looked at have 8-bit pixels"
+        some = f"{len(pictures) - len(deep):,} of {len(pictures):,} sampled pictures have 8-bit pixels"
         raise DataError(
             f"{some}, the others {kinds[0]} ones of {in_words((low, high))}; save all with the same depth and scale"
         )
@@ -105,16 +105,16 @@ def _full_scale(low: float, high: float, *, fractions: bool) -> Range | None:
 
 
 def _some(picture: np.ndarray) -> np.ndarray:
-    """(n,) float64: all values of a small picture, LOOKED_AT of a large one, always the same."""
+    """(n,) float64: all values of a small picture, QUANTILE_VALUES of a large one, always the same."""
     values = scene(picture).reshape(-1)
-    if values.size > LOOKED_AT:
+    if values.size > QUANTILE_VALUES:
         generator = np.random.Generator(np.random.Philox(key=np.array([values.size, 0], np.uint64)))
-        values = values[generator.integers(0, values.size, LOOKED_AT)]
+        values = values[generator.integers(0, values.size, QUANTILE_VALUES)]
     return values.astype(np.float64)
 
 
 def _core(values: np.ndarray, dtype: np.dtype) -> Range:
-    """What most of the values lie between; (low, low) where they are all the same."""
+    """The interval that holds most of the values; (low, low) where they are all the same."""
     ends = np.iinfo(dtype) if dtype.kind in "iu" else None
     scene_only = values
     for end in () if ends is None else (ends.min, ends.max):
@@ -258,9 +258,9 @@ def shallow(pixels: np.ndarray, value_range: Range | None) -> str:
 
 
 def _smaller(pixels: np.ndarray, near: int) -> np.ndarray:
-    """A large picture to be looked at only, its short side still at least 2 * near: 256 scans would fill the memory.
+    """A large picture made smaller for a sample, its short side at least 2 * near: 256 scans would fill the memory.
 
-    Of 8-bit pixels each is the mean of those it stands for, as a JPEG is decoded smaller; deep ones are single values.
+    An 8-bit pixel is the mean of those it stands for, as in a JPEG decoded smaller; a deeper one is a single value.
     """
     step = min(pixels.shape[:2]) // (2 * near)
     if pixels.shape[0] * pixels.shape[1] <= LARGE or step < 2:
@@ -272,7 +272,7 @@ def _smaller(pixels: np.ndarray, near: int) -> np.ndarray:
 
 
 def sample(split: Split, count: int = SAMPLE, near: int = 192) -> list[np.ndarray]:
-    """Up to `count` readable pictures of a split, (H, W, C) as stored, evenly spread over it; DataError for none."""
+    """Up to `count` readable pictures of a split, (H, W, C) as stored, evenly spaced; DataError where there is none."""
     chosen = np.unique(np.linspace(0, len(split) - 1, min(count, len(split))).astype(int))
     pictures = []
     for i in chosen:
@@ -286,6 +286,6 @@ def sample(split: Split, count: int = SAMPLE, near: int = 192) -> list[np.ndarra
             continue  # all unreadable pictures are reported together when the split is decoded
     if not pictures:
         raise DataError(
-            f"none of {len(chosen)} training pictures looked at can be read; run nin data check on the folder"
+            f"none of {len(chosen)} sampled training pictures can be read; run nin data check on the folder"
         )
     return pictures

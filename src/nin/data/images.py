@@ -1,6 +1,6 @@
 """The only door for pictures: a file's bytes in, (H, W, C) pixels out, or one line saying why not (torch-free).
 
-Order: byte cap, format by its first bytes, container walked and size capped (containers.py), the one decoder of that
+Order: byte cap, format by its first bytes, container walked and size capped (codecs/), the one decoder of that
 format, then our own conversion: values as deep as they are stored (depth.py makes 8 bits of them, by one rule for a
 whole data set), EXIF orientation applied, transparency kept.
 ICC profiles and gamma chunks are not applied. Of a phone's multi-picture JPEG (MPO) the first picture is read.
@@ -85,7 +85,7 @@ def limits_here() -> Limits:
 
 
 class PictureError(DataError):
-    """A picture cannot be read; `reason` says why in plain words; `dispensable`: without it there are others left."""
+    """A picture cannot be read; `reason` says why in words; `dispensable`: others remain without it."""
 
     def __init__(self, name: str, reason: str, text: str | None = None, *, dispensable: bool = True) -> None:
         found = f"is {reason}" if reason.startswith(("a ", "an ")) else f"is not a readable picture ({reason})"
@@ -110,8 +110,8 @@ def skippable() -> Iterator[None]:
 class Picture:
     """One decoded picture. `pixels`: (H, W, C) uint8, or uint16 where the file has 16 bits a channel; `mode`: the
     decoder's own name for the file's pixels; `size`: (width, height) of the whole picture as a viewer shows it, however
-    small it was decoded; `rotated`: an EXIF orientation other than the plain one was applied; `notes`: what is to be
-    said of it, one line each."""
+    small it was decoded; `rotated`: an EXIF orientation other than the plain one was applied; `notes`: one line
+    each."""
 
     pixels: np.ndarray
     format: str
@@ -122,7 +122,7 @@ class Picture:
 
 
 def is_picture_name(path: str | os.PathLike[str]) -> bool:
-    """Whether a folder scan takes this name for a picture; what it is then, its content decides."""
+    """Whether a folder scan takes a file of this name for a picture; the content then decides what it is."""
     return Path(path).suffix.lower() in SUFFIXES
 
 
@@ -183,7 +183,7 @@ def _decoded(header: Header, near: int | None, limits: Limits) -> tuple[Header, 
     if not header.ended:
         _expect_whole(header, limits)
     image = _load(header, near, limits)
-    if header.format == "AVIF":  # its turns and mirrorings are told as EXIF would
+    if header.format == "AVIF":  # its rotations and reflections are given as EXIF gives them
         header = replace(header, orientation=exif_orientation(image.info.get("exif") or b""))
     if header.format != "PNG" or header.depth != 16 or header.data[25] not in (2, 4, 6):
         return header, image.mode, to_array(image, header.depth)

@@ -27,12 +27,12 @@ SHOWN = 3.0  # root mean squares of a normalised picture that lie between mid-gr
 class Preprocess:
     """Size (H, W), channels (1, 3 or 4), and normalisation of a network's input.
 
-    fit: "stretch" to the size; "pad" the whole picture with the mean colour, centred; "crop" the centre.
+    fit: "stretch" the picture to the size; "pad" the whole picture with the mean colour, centred; "crop" the centre.
     mean, std: one number per channel, in units of 0..1.
     normalisation: "standard" by mean and std; "gcn", each picture by its own contrast; "gcn-zca", whitened after that
     by `zca`, which must be there; "lcn", each place by its neighbourhood's contrast. See nin.data.whiten.
-    value_range: the values of deep pictures that become 0 and 255, found on the training pictures; None: the full scale
-    of their type. See nin.data.depth.
+    value_range: the values of deep pictures that become 0 and 255, chosen from the training pictures; None: the full
+    scale of their type. See nin.data.depth.
     """
 
     size: tuple[int, int]
@@ -93,11 +93,11 @@ class Preprocess:
     def open_picture(
         self, source: Source, *, name: str | None = None, limits: Limits | None = None, strict: bool = True
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(H, W, channels) uint8 of a picture (file, bytes, or held as array or image), and what is to be said of it.
+        """(H, W, channels) uint8 of a picture (file, bytes, or held as array or image), and notes about it.
 
         Raises PictureError, also for pixels that mean nothing on this scale, and UsageError for arrays whose values can
-        mean several things. Values nearly all outside of the range mean nothing where `strict`, in what is to be
-        answered; else, among many that are learned from, they are a note.
+        mean several things. Where nearly all values lie outside of the range, it is an error if
+        `strict`, as for a picture to be classified, and else a note, as for one of many training pictures.
         """
         if isinstance(source, np.ndarray | Image.Image):
             name = name or "the picture"
@@ -106,8 +106,8 @@ class Preprocess:
                 on_full_scale(pixels, name) if self.value_range is None else pixels, name, strict=strict
             )
         picture = read_picture(source, near=max(self.size), name=name, limits=limits)
-        resized, said = self.fit_pixels(picture.pixels, name or _name(source), strict=strict)
-        return resized, (*picture.notes, *said)
+        resized, notes = self.fit_pixels(picture.pixels, name or _name(source), strict=strict)
+        return resized, (*picture.notes, *notes)
 
     def fit_pixels(self, pixels: np.ndarray, name: str, *, strict: bool = True) -> tuple[np.ndarray, tuple[str, ...]]:
         """As `open_picture`, of pixels (H0, W0, C0) of any type; `name` stands for them in messages."""
@@ -118,11 +118,11 @@ class Preprocess:
             resized = self.resize(to_uint8(pixels, self.value_range))
         except DataError as error:
             raise PictureError(name, str(error)) from None
-        said = found or shallow(pixels, self.value_range)
-        return resized, (said,) if said else ()
+        note = found or shallow(pixels, self.value_range)
+        return resized, (note,) if note else ()
 
     def load(self, source: Source, *, name: str | None = None, limits: Limits | None = None) -> np.ndarray:
-        """(H, W, channels) uint8 of one picture to be answered; raises what `open_picture` does."""
+        """(H, W, channels) uint8 of one picture to be classified; raises what `open_picture` does."""
         return self.open_picture(source, name=name, limits=limits)[0]
 
     def normalise(self, batch: np.ndarray) -> np.ndarray:
@@ -140,31 +140,32 @@ class Preprocess:
         return values
 
     def show(self, values: np.ndarray) -> np.ndarray:
-        """(N, C, H, W) float32, normalised -> (N, H, W, C) uint8 to look at.
+        """(N, C, H, W) float32, normalised -> (N, H, W, C) uint8 for display.
 
-        Standard: the pixels again. Else, what cannot be undone: the values themselves, each picture scaled so that zero
-        is mid-grey and SHOWN times its root mean square is white.
+        Standard: the pixels again. The others cannot be undone and show the values themselves, each picture scaled so
+        that zero is mid-grey and SHOWN times its root mean square is white.
         """
-        x = values.transpose(0, 2, 3, 1)
+        x = values.transpose(0, 2, 3, 1)  # (N, H, W, C)
         if self.normalisation == "standard":
             x = x * np.array(self.std, np.float32) + np.array(self.mean, np.float32)
         else:
-            spread = np.sqrt(np.square(x).mean((1, 2, 3), keepdims=True))
-            x = 0.5 + x / np.maximum(2 * SHOWN * spread, np.float32(1e-6))
+            root_mean_square = np.sqrt(np.square(x).mean((1, 2, 3), keepdims=True))  # (N, 1, 1, 1)
+            x = 0.5 + x / np.maximum(2 * SHOWN * root_mean_square, np.float32(1e-6))
         shown: np.ndarray = (x.clip(0, 1) * 255).round().astype(np.uint8)
         return shown
 
     def in_words(self) -> str:
-        """What happens to the values of a resized picture, for people."""
+        """How the values of a resized picture are normalised, for people."""
         scaled = f"values of {in_words(self.value_range)} as 0 to 255; " if self.value_range is not None else ""
         return scaled + self._normalised_in_words()
 
     def _normalised_in_words(self) -> str:
         if self.normalisation == "standard":
             mean, std = (", ".join(f"{value:g}" for value in values) for values in (self.mean, self.std))
-            return f"values / 255, minus the mean ({mean}), divided by the spread ({std})"
+            return f"values / 255, minus the mean ({mean}), divided by the standard deviation ({std})"
         if self.normalisation == "lcn":
-            return "the picture's mean removed, divided by its spread, then by each place's local contrast (LCN)"
+            once = "the picture's mean removed, divided by its standard deviation"
+            return f"{once}, then by each place's local contrast (LCN)"
         whitened = f", then ZCA whitening fitted on {self.zca.pictures:,} training pictures" if self.zca else ""
         return f"the picture's mean removed, scaled to a norm of 55 (GCN){whitened}"
 

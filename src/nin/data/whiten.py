@@ -18,7 +18,7 @@ import numpy as np
 
 from nin.errors import DataError, ModelError, UsageError
 
-MIN_DIVISOR = 1e-8  # pylearn2: a smaller divisor is not applied
+MIN_DIVISOR = 1e-8  # pylearn2: a picture with a smaller divisor is not divided
 FILTER_BIAS = 0.1  # pylearn2's ZCA
 WINDOW = 7  # pixels; pylearn2's LeCunLCN
 SIGMA = 2.0  # pixels; pylearn2's gaussian_filter
@@ -95,7 +95,8 @@ def read_zca(facts: object, tensors: Mapping[str, np.ndarray]) -> Zca:
 def global_contrast(pixels: np.ndarray, how: Contrast = CIFAR, dtype: type[np.floating] = np.float32) -> np.ndarray:
     """(N, C, H, W) uint8 -> the same in `dtype`, each picture contrast normalised over all its values.
 
-    The mean is removed in whole numbers, so that a picture of one colour becomes exactly zero. Source: the module's.
+    The mean is removed in whole numbers, so that a picture of one colour becomes exactly zero. Source: pylearn2
+    (see the module).
     """
     whole = pixels.astype(np.int64)
     count = whole[0].size if len(whole) else 1
@@ -110,12 +111,13 @@ def global_contrast(pixels: np.ndarray, how: Contrast = CIFAR, dtype: type[np.fl
 
 
 def local_contrast(x: np.ndarray) -> np.ndarray:
-    """(N, C, H, W) float32 -> the same, each place less its window's mean, divided by the window's root mean square.
+    """Local contrast normalisation, (N, C, H, W) float32 -> the same shape, each channel by itself.
 
-    The divisor is at least the channel's mean divisor and THRESHOLD; the squares are those of x itself, not of what is
-    left of it. Source: the module's.
+    Each place less its window's Gaussian mean, divided by the window's root mean square, which is that of x before the
+    mean is taken off, and at least its mean over the channel and THRESHOLD. Source: pylearn2's LeCunLCN (see the
+    module).
     """
-    divisor = np.sqrt(_blur(np.square(x)))
+    divisor = np.sqrt(_blur(np.square(x)))  # (N, C, H, W)
     divisor = np.maximum(divisor, np.maximum(divisor.mean((2, 3), keepdims=True), x.dtype.type(THRESHOLD)))
     local: np.ndarray = (x - _blur(x)) / divisor
     return local

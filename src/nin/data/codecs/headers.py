@@ -63,9 +63,7 @@ class Header:
 
 
 def foreign_format(data: bytes) -> str:
-    """What a file that is none of ours seems to be, in words: "a PDF", "an empty file", ..."""
-    if not data:
-        return "an empty file"
+    """What a file that is none of ours seems to be, in words: "a PDF", "a text file", ..."""
     for magic, name in _FOREIGN.items():
         if data.startswith(magic):
             return name

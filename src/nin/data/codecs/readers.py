@@ -32,6 +32,8 @@ def inspect(data: bytes) -> Header:
 
 
 def _read(data: bytes) -> Header:
+    if not data:
+        raise RefusedFile("an empty file (0 bytes)")
     for magic, read in _TABLE:
         if data.startswith(magic):
             return read(data)

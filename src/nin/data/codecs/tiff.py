@@ -305,7 +305,7 @@ def _values(layout: TiffLayout, stored: np.ndarray) -> np.ndarray:
 
 
 def _as_picture(layout: TiffLayout, values: np.ndarray) -> np.ndarray:
-    """(H, W, S) -> (H, W, 1, 3 or 4): palettes and inks to RGB, white as the highest value, few bits spread to 8."""
+    """(H, W, S) -> (H, W, 1, 3 or 4): palettes and inks to RGB, white as the highest value, few bits scaled to 8."""
     top = 2**layout.bits - 1
     if layout.photometric == 3:
         palette = np.array(layout.palette[: 3 * (top + 1)], np.uint16)
@@ -315,8 +315,8 @@ def _as_picture(layout: TiffLayout, values: np.ndarray) -> np.ndarray:
         looked_up: np.ndarray = bytewise.reshape(3, -1).T.astype(np.uint8)[values[..., 0]]
         return looked_up
     if layout.bits < 8:
-        spread = np.arange(top + 1) * 255 // top
-        values = spread.astype(np.uint8)[values]
+        scaled = np.arange(top + 1) * 255 // top
+        values = scaled.astype(np.uint8)[values]
         top = 255
     if layout.photometric == 5:
         return np.asarray(Image.fromarray(np.ascontiguousarray(values[..., :4]), "CMYK").convert("RGB"))

@@ -24,7 +24,7 @@ from nin.data.formats.split_names import SPLIT_WORDS
 from nin.data.machine import demand
 from nin.data.spelling import clean, join_names, match_names, same
 from nin.data.splits import SPLITS, Arrays, Source, Split, natural
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
 _IMAGE_KEYS = {"images", "image", "x", "data"}
 _LABEL_KEYS = {"labels", "label", "y", "targets", "target"}
@@ -204,7 +204,9 @@ def open_idx(path: Path, found: dict[str, dict[str, Path]], names: Path | None =
         images = _read_idx(pair["images"], 3)
         labels = _read_idx(pair["labels"], 1)
         if len(images) != len(labels):
-            counts = f"{len(images):,} pictures, {escape_name(pair['labels'].name)} {len(labels):,} labels"
+            counts = (
+                f"{amount(len(images), 'picture')}, {escape_name(pair['labels'].name)} {amount(len(labels), 'label')}"
+            )
             raise DataError(f"{escape_name(pair['images'])} has {counts}; download both again")
         parts[split] = images[..., None], labels
     count = max(int(labels.max(initial=0)) for _, labels in parts.values()) + 1

@@ -34,7 +34,7 @@ class FolderListing(NamedTuple):
 
 @dataclass
 class Scan:
-    """A walk over one folder, and what it left out, for the notes. Everything is looked at once."""
+    """A walk over one folder, and what it left out, for the notes. Every folder is listed once."""
 
     root: Path
     reading: Reading = AS_FOUND

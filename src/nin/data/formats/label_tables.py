@@ -32,7 +32,7 @@ from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.spelling import clean, same
 from nin.data.splits import Source, build_source
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 JSON_LINES = (".jsonl", ".ndjson")
@@ -100,9 +100,10 @@ def read_table(path: Path, reading: Reading = AS_FOUND) -> TableRows:
     if not members:
         raise DataError(f"{escape_name(path)} has no rows; expected the columns path,label and one row per picture")
     notes += [*rule.notes, *_unused(columns, {*rule.columns}, shown), *places.notes()]
-    notes += [f"{repeated:,} repeated rows counted once"] if repeated else []
+    notes += [f"{amount(repeated, 'repeated row')} counted once"] if repeated else []
     if len(first) > len(labels):
-        notes.append(f"{len(first) - len(labels):,} rows name a picture that is in another split too")
+        rows = amount(len(first) - len(labels), "row names", "rows name")
+        notes.append(f"{rows} a picture that is in another split too")
     return TableRows(members, tuple(notes))
 
 
@@ -130,7 +131,7 @@ def _survey(path: Path) -> tuple[dict[str, Counter[str]], list[str]]:
 def _cells(row: Mapping[str, str], where: str) -> tuple[str, str]:
     """The path and the label of a row, as written."""
     found = find_columns(list(row), where)
-    if found is None:  # of a line of JSON; a table of cells has been looked at
+    if found is None:  # of a line of JSON; the columns of a table of cells were checked before
         called = any(plain_columns(column) in PATHS for column in row)
         if not called:
             raise DataError(f'{where}: no text "path"; expected {_JSON_ROW}')
@@ -171,7 +172,7 @@ def _open(path: Path) -> TextIO:
 
 
 def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, Row]]:
-    """(line number, row) of every row that is not empty; `notes` hears how cells were understood."""
+    """(line number, row) of every row that is not empty; `notes` gets a line on how cells were understood."""
     with _open(path) as lines:
         if path.suffix.lower() in JSON_LINES:
             yield from _json_rows(path, lines)
@@ -180,7 +181,7 @@ def _records(path: Path, notes: list[str]) -> Iterator[tuple[int, Row]]:
 
 
 def _cell_rows(path: Path, lines: Iterator[str], notes: list[str]) -> Iterator[tuple[int, Row]]:
-    """TableRows of a CSV (comma, or semicolon or tab as spreadsheets of some countries write) or TSV file."""
+    """The rows of a CSV (comma, or semicolon or tab as spreadsheets of some countries write) or TSV file."""
     shown = escape_name(path.name)
     head, columns, delimiter, start = _head(path, lines)
     used = [column for column in columns if plain_columns(column) in (*PATHS, *LABELS) or may_say_split(column)]
@@ -206,7 +207,7 @@ def _cell_rows(path: Path, lines: Iterator[str], notes: list[str]) -> Iterator[t
 
 
 def _head(path: Path, lines: Iterator[str]) -> tuple[str, list[str], str, int]:
-    """The first line of a table of cells, its cells, what parts them, and its number."""
+    """The first line of a table of cells, its cells, their delimiter, and its number."""
     head = next(lines, "")
     number = 1
     delimiter = _delimiter(head, path)
@@ -224,7 +225,7 @@ def _head(path: Path, lines: Iterator[str]) -> tuple[str, list[str], str, int]:
 
 
 def _delimiter(head: str, path: Path) -> str:
-    """What parts the cells: of comma, semicolon and tab the one that shows both columns, else by the file's name."""
+    """The delimiter: of comma, semicolon and tab the one that gives both columns, else the file type's usual one."""
     usual = "\t" if path.suffix.lower() == ".tsv" else ";" if ";" in head and "," not in head else ","
     for delimiter in dict.fromkeys((usual, ",", ";", "\t")):
         columns = {plain_columns(cell.strip().strip('"')) for cell in head.split(delimiter)}

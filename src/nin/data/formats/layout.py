@@ -1,9 +1,9 @@
 """Which folders of a data set are splits and which are classes; where it cannot be told, the user is asked.
 
 Splits by the names that people give them (nin.data.formats.split_names), when they hold folders of classes. A folder
-that holds pictures itself is a class, whatever its name (vehicles: train, bus, plane). Asked is where one folder is
-called like a split and those beside it are not, and where folders of any names hold the same folders (fold_0/cat,
-fold_1/cat).
+that holds pictures itself is a class, whatever its name (vehicles: train, bus, plane). The user is asked where one
+folder is named like a split and those beside it are not, and where folders of any names hold the same folders
+(fold_0/cat, fold_1/cat).
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,9 @@ from nin.data.formats.split_names import says_nothing, split_names, stem
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.spelling import same
 from nin.data.splits import SPLITS, Source, build_source
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
+USUAL = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # need no note
 SPLIT_SHAPE = "expected FOLDER/CLASS/picture.jpg, or FOLDER/train/CLASS/picture.jpg"
 _ARRANGE = "arrange them as FOLDER/train/CLASS and FOLDER/test/CLASS"
 
@@ -56,7 +57,7 @@ def open_folders(path: Path, reading: Reading = AS_FOUND) -> Source:
         raise DataError(_nothing_found(path, len(loose), scan))
     notes += [_left_out(class_folder, scan) for class_folder in empty]
     if loose:
-        notes.append(f"ignored: {len(loose):,} pictures outside of any class folder")
+        notes.append(f"ignored: {amount(len(loose), 'picture')} outside of any class folder")
     return build_source(path, "folders", members, notes + scan.notes(), root=path)
 
 
@@ -120,9 +121,11 @@ def _understand(top: Path, scan: Scan) -> FolderLayout:
             both = " and ".join(shown_below(folder, scan.root) for folder in twins[:2])
             advice = reading.hint("say which is which, such as --divide test=NAME", "keep one of them")
             raise DataError(f"{escape_name(scan.root)}: {both} both mean {name}; {advice}")
-    said = [f"{shown_below(within[folder], scan.root)} is {name}" for name, (folder,) in parts.items()]
     inside = {name: [within[folder]] for name, (folder,) in parts.items()}
-    return FolderLayout(inside, ("splits: " + ", ".join(said),), tuple(f for f in folders if f not in splits))
+    shown = {name: shown_below(folder, scan.root) for name, (folder,) in inside.items()}
+    notes = ("splits: " + ", ".join(f"{folder} is {name}" for name, folder in shown.items()),)
+    plain = all(USUAL.get(folder) == name for name, folder in shown.items())
+    return FolderLayout(inside, () if plain else notes, tuple(f for f in folders if f not in splits))
 
 
 def _as_said(top: Path, scan: Scan) -> FolderLayout:
@@ -156,7 +159,7 @@ def _expect_classes(top: Path, holding: Sequence[Path], named: dict[str, str], s
         count = sum(len(scan.pictures(folder)) for folder in holding)
         names = some(folder.name for folder in holding)
         ask = "; pass --divide none if these are the classes" if scan.reading.offered and len(holding) > 1 else ""
-        found = f"holds {count:,} pictures but no class folders (in {names} there are none); {SPLIT_SHAPE}{ask}"
+        found = f"holds {amount(count, 'picture')} but no class folders (in {names} there are none); {SPLIT_SHAPE}{ask}"
         raise DataError(f"{escape_name(scan.root)} {found}")
     for folder in (f for f in holding if f.name in named and stem(f.name)):  # train_cats beside test_cats
         twin = next(
@@ -205,7 +208,7 @@ def _one_split(top: Path, splits: Sequence[Path], others: Sequence[Path], scan: 
     ask = scan.reading.hint(
         f"pass --divide none if all are classes, --divide test={other} if that is the test part", _ARRANGE
     )
-    found = f"{folder} is called like a split and holds folders, {some(f.name for f in others)} beside it"
+    found = f"{folder} is named like a split and holds folders, {some(f.name for f in others)} beside it"
     return f"{escape_name(top)}: {found} {'is' if len(others) == 1 else 'are'} not; {ask}"
 
 
@@ -224,7 +227,7 @@ def _unlink(scan: Scan) -> str:
 def _aside(folder: Path, scan: Scan) -> str:
     """The note about a folder beside the splits."""
     bare = not _holds_classes(_within(folder, scan), scan) and len(scan.pictures(folder))
-    found = f"{bare:,} pictures but no class folders" if bare else "no split"
+    found = f"{amount(bare, 'picture')} but no class folders" if bare else "no split"
     return f"folder {shown_below(folder, scan.root)} holds {found} and was ignored"
 
 
@@ -253,7 +256,7 @@ def _nothing_found(path: Path, loose: int, scan: Scan) -> str:
         places = ", ".join(f"{count:,} in {place}" for place, count in scan.linked.most_common(5))
         return f"{escape_name(path)} holds nothing but links that are not followed ({places}); {_unlink(scan)}"
     if loose:
-        return f"{escape_name(path)} holds {loose:,} pictures but no class folders; {SPLIT_SHAPE}"
+        return f"{escape_name(path)} holds {amount(loose, 'picture')} but no class folders; {SPLIT_SHAPE}"
     if scan.strangers:
         suffix, count = scan.strangers.most_common(1)[0]
         kinds = f"{count:,} x {escape_name(suffix)}"

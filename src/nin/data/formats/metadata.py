@@ -12,7 +12,7 @@ from nin.data.formats.label_tables import has_labels, read_table
 from nin.data.formats.split_names import split_names
 from nin.data.reading import Reading
 from nin.data.splits import Source, build_source
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
 NAMES = ("metadata.csv", "metadata.jsonl")
 
@@ -38,7 +38,7 @@ def open_metadata(path: Path, files: dict[str, Path], reading: Reading) -> Sourc
         for name, pairs in found.members.items():
             members.setdefault(split or name, []).extend(pairs)
     unnamed = _unnamed(path, members, reading)
-    notes += [f"ignored: {unnamed:,} pictures that no table names"] if unnamed else []
+    notes += [f"ignored: {amount(unnamed, 'picture')} that no table names"] if unnamed else []
     return build_source(path, "table", members, notes, root=path)
 
 

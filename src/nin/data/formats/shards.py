@@ -78,8 +78,10 @@ class Packed:
         return Packed(self.root, self.shards, self.rows[rows])
 
     def read(self, index: int) -> bytes:
-        """The bytes of picture `index`, of one that is too large enough to tell; DataError when its shard is not what
-        it was."""
+        """The encoded bytes of picture `index`; of one that is larger than allowed only the first LIMITS.max_bytes + 1.
+
+        Raises DataError when its shard has changed since it was indexed.
+        """
         shard, _, start, length = self.rows[index].tolist()
         path, size = self.shards[shard]
         wanted = min(length, LIMITS.max_bytes + 1)
@@ -113,7 +115,7 @@ class Packed:
         yield self.rows.astype("<i8").tobytes()
 
     def state(self) -> Iterator[bytes | memoryview]:
-        """Where the pictures lie in the shards, and the shards' sizes and times."""
+        """The places of the pictures in the shards, and the shards' sizes and times."""
         yield self.rows.data
         yield from file_states(path for path, _ in self.shards)
 
@@ -141,7 +143,7 @@ class Classes:
 
 @dataclass
 class Reader:
-    """Goes through shards, and remembers what belonged to no sample."""
+    """Reads the headers of shards, and counts members that belong to no sample."""
 
     root: Path
     classes: Classes
