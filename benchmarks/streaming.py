@@ -28,7 +28,7 @@ from PIL import Image
 from nin.data.cache import decode_split
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
-from nin.data.stream import expect
+from nin.data.stream import prefetch
 
 BATCH, SHARD = 128, 5_000
 WAYS = {
@@ -66,7 +66,7 @@ def measure(way: str, folder: Path, steps: int) -> dict[str, float]:
     decoded = decode_split(split, PREPROCESS, key=source.fingerprint, cache_dir=cache, **WAYS[way])
     rows = np.random.default_rng(1).permutation(len(split))
     start = time.perf_counter()
-    expect(decoded.images, rows)
+    prefetch(decoded.images, rows)
     for first in range(0, len(rows), BATCH):
         decoded.images[rows[first : first + BATCH]]
     found = {"read": len(rows) / (time.perf_counter() - start)}
@@ -90,7 +90,7 @@ def train(images, labels: np.ndarray, rows: np.ndarray) -> float:
     data = Pictures(images, labels)
     trainer = Trainer(NIN(author_cifar10()), data, data, PREPROCESS, Recipe(1, BATCH, lr=0.01), machine)
     trainer.model.train()
-    expect(images, rows)
+    prefetch(images, rows)
     begun = 0.0
     for step in range(len(rows) // BATCH):
         if step == 3:
