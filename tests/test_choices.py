@@ -24,10 +24,12 @@ WRONG: dict[type, list[Any]] = {  # what is none of the kind, though Python may 
     bool: ["yes", "no", "True", 0, 1, 1.0, [True], np.int64(1)],
     str: [5, 0.5, True, b"x", ["x"]],
     Path: [5, True, b"x", "", ["x"], 0.5],
+    tuple[str, ...]: [5, True, b"x", [5], ["x", None]],
 }
 RIGHT: dict[type, list[tuple[Any, Any]]] = {  # given and taken as
     bool: [(np.True_, True), (np.False_, False), (True, True)],
     Path: [("a/b", Path("a/b")), (Path("c"), Path("c")), ("~/x", Path.home() / "x")],
+    tuple[str, ...]: [("ab", ("ab",)), (["a", "b"], ("a", "b")), ((), ())],
 }
 FORMATS, RUNTIMES = "expected onnx, onnx-int8 or pt2", "expected onnxruntime or openvino"
 DEVICES = 'expected auto, cpu, cuda or mps; did you mean "cpu"?'
@@ -50,7 +52,14 @@ def refused(cls: type, name: str, value: Any) -> str:
 
 def test_all_dataclasses_of_options_are_swept():
     public = {cls.__name__ for cls in CLASSES}
-    assert {"TrainOptions", "ExportOptions", "ImportOptions", "ServeOptions", "BatchOptions"} <= public
+    assert {
+        "TrainOptions",
+        "ExportOptions",
+        "ImportOptions",
+        "ServeOptions",
+        "BatchOptions",
+        "ReproduceOptions",
+    } <= public
     assert all(dataclasses.is_dataclass(cls) for cls in CLASSES)
 
 

@@ -144,7 +144,7 @@ def _default(argument: Argument) -> str:
     choices = argument.get_choices()
     if choices:
         return f" [{' | '.join(choices)}{'' if default is None else f'; default: {default}'}]"
-    if argument.hint is bool or default is None or not argument.show_default:
+    if argument.hint is bool or default in (None, ()) or not argument.show_default:
         return ""
     return f" [default: {default}]"
 

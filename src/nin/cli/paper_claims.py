@@ -9,12 +9,13 @@ from nin.cli.command import Command
 from nin.cli.exchange import to_json
 from nin.cli.parameters import Json, Output
 from nin.errors import UsageError
-from nin.run.options import CLAIM_SEEDS, Lang, ProtocolName
+from nin.run.options import CLAIM_SEEDS, Lang, ReproduceOptions
 
 if TYPE_CHECKING:
     from nin.claims.claim import Answer, Language
 
 WIDTH = 80  # columns
+REPRODUCE_DEFAULTS = ReproduceOptions()
 
 
 def _claims(
@@ -47,17 +48,7 @@ def _claims(
 def _reproduce(
     *name: Annotated[str, Parameter(help="table1 to table5, figure3, figure4, or all.")],
     data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
-    protocol: Annotated[ProtocolName, Parameter(help="The author's full length, or a short one of ours.")] = "short",
-    seeds: Annotated[int, Parameter(help="How often each row is trained.")] = 2,
-    strict: Annotated[
-        bool, Parameter(help="Use the author's initialisation, which usually fails; repaired by default.")
-    ] = False,
-    only: Annotated[
-        tuple[str, ...],
-        Parameter(consume_multiple=True, show_default=False, help="Rows to train, such as cifar10-fc; by default all."),
-    ] = (),
-    out: Annotated[Path, Parameter(help="Folder for results and trainings.")] = Path("reproduced"),
-    resume: Annotated[bool, Parameter(help="Go on with what --out holds.")] = False,
+    options: Annotated[ReproduceOptions, Parameter(name="*", consume_multiple=True)] = REPRODUCE_DEFAULTS,
     json: Json = False,
     screen: Output,
 ) -> None:
@@ -70,22 +61,11 @@ def _reproduce(
     from nin.paper import reproduce
 
     if not name:
-        where = "; put it before --only, which takes all words after it" if only else ""
+        where = "; put it before --only, which takes all words after it" if options.only else ""
         raise UsageError(f"nin reproduce needs NAME: table1 to table5, figure3, figure4, or all{where}")
     found = []
     with Stop() as stop, listener_for(screen, stop) as listener:
-        results = reproduce.reproduce(
-            name,
-            data,
-            out=out,
-            protocol=protocol,
-            seeds=seeds,
-            strict=strict,
-            only=only,
-            resume=resume,
-            listener=listener,
-        )
-        for result in results:
+        for result in reproduce.reproduce(name, data, options, listener):
             found.append(result)
             if not json:
                 screen.result("\n".join(reproduced_lines(result)))

@@ -23,7 +23,7 @@ from nin.paper.figures import figure4
 from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, Protocol, Row, row_summary, verdict
 from nin.report.plots import png_of
 from nin.report.svg import dropout_svg
-from nin.run.options import Listener
+from nin.run.options import Listener, ReproduceOptions
 from nin.sealed import read_tensors, write_tensors
 from nin.training import checkpoint, hardware
 from nin.training.loop import Trainer
@@ -69,32 +69,24 @@ class Lab:
 def reproduce_parts(
     names: Sequence[str],
     data: Path,
-    out: Path,
-    *,
-    protocol: str = "short",
-    seeds: int = 2,
-    strict: bool = False,
-    only: Sequence[str] = (),
-    resume: bool = False,
-    listener: Listener | None = None,
+    options: ReproduceOptions,
+    listener: Listener,
 ) -> Iterator[dict[str, Any]]:
     """Run these tables and figures ("all" for all there are), and yield what each one found.
 
-    data: the folder of a data set, or one that holds several. strict: the author's own start, not mended. only: the
-    rows to train, by key; none: all. out: results go to out/PROTOCOL/result.json (PROTOCOL-strict where strict),
-    trainings to runs beside it. resume: go on with what is there; finished runs are taken as they are. Raises
-    UsageError for unknown names and a folder in use, DataError for other data, Interrupted when the listener asks to
-    stop.
+    data: the folder of a data set, or one that holds several. Of the options: results go to out/PROTOCOL/result.json
+    (PROTOCOL-strict where strict: the author's own start, not repaired), trainings to runs beside it; with resume
+    finished runs are taken as they are. Raises UsageError for unknown names and a folder in use, DataError for other
+    data, Interrupted when the listener asks to stop.
     """
-    listener = listener or Listener()
-    parts, keys = _chosen(names, only)
-    plan = PROTOCOLS[protocol]
-    folder = out / (f"{plan.name}-strict" if strict else plan.name)
-    if folder.exists() and any(each.name != ".lock" for each in folder.iterdir()) and not resume:
+    parts, keys = _chosen(names, options.only)
+    plan = PROTOCOLS[options.protocol]
+    folder = options.out / (f"{plan.name}-strict" if options.strict else plan.name)
+    if folder.exists() and any(each.name != ".lock" for each in folder.iterdir()) and not options.resume:
         raise UsageError(f"{folder} is not empty; go on with what is there by --resume, or choose another --out")
     sets = data_sets(data, {ROWS[key].data for key in keys})
     machine = hardware.choose()
-    lab = Lab(plan, strict, folder, machine, listener)
+    lab = Lab(plan, options.strict, folder, machine, listener)
     with RunLock(make_folder(folder)) as lock:
         if lock.note:
             listener.note(lock.note)
@@ -107,7 +99,7 @@ def reproduce_parts(
                         benches[row.data] = _bench(sets[row.data], row.data, plan, folder)
                         for note in benches[row.data].notes:
                             listener.note(note)
-                    _row(row, benches[row.data], seeds, lab)
+                    _row(row, benches[row.data], options.seeds, lab)
                 found = _result(part, benches, lab)
             yield found
 

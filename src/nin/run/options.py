@@ -309,6 +309,27 @@ class BatchOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReproduceOptions:
+    """What `nin reproduce` lets a user choose."""
+
+    protocol: ProtocolName = "short"
+    """The author's full length, or a short one of ours."""
+    seeds: int = 2
+    """How often each row is trained."""
+    strict: bool = False
+    """Use the author's initialisation, which usually fails; repaired by default."""
+    only: tuple[str, ...] = ()
+    """Rows to train, such as cifar10-fc; by default all."""
+    out: Path = Path("reproduced")
+    """Folder for results and trainings."""
+    resume: bool = False
+    """Go on with what --out holds."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, {"seeds": SEEDS})
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportOptions:
     """What `nin export` lets a user choose."""
 
