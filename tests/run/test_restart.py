@@ -114,7 +114,7 @@ def test_pictures_that_are_all_alike_end_the_run_before_the_first_step(photos, t
     ear = Ear()
     line = (
         r"^dead start, seen before the first step: every answer is the same, because all training pictures look the "
-        r"same to the network; look at the pictures with nin data check$"
+        r"same to the network; check the pictures with nin data check$"
     )
     with pytest.raises(DataError, match=line):
         nin.train(tmp_path / "black", TrainOptions(out=tmp_path / "run", **QUICK), ear)
