@@ -94,8 +94,8 @@ def test_page_tells_in_order() -> None:
     page = Page(report_html(made))
     order = [data for tag, data in page.words if tag in ("h1", "h2")]
     assert [title for title in order if title != "nin: runs/animals"] == [
-        "Read this first", "What to type next", "How it learnt", "Class by class", "Confusion matrix",
-        "Can its confidence be trusted?", "The pictures it gets most wrong", "How it sees", "Facts",
+        "Read this first", "What to type next", "Training curves", "Class by class", "Confusion matrix",
+        "Calibration", "Most confident mistakes", "Class maps", "Facts",
     ]  # fmt: skip
     e, text = made.evaluation, page.text()
     sentence = f"{e.accuracy:.1%} of 240 validation pictures are recognised correctly, out of 5 classes (95% interval "
@@ -154,11 +154,11 @@ def test_a_bare_report_is_a_page_too() -> None:
     _, _, evaluation = answers(ANIMALS)
     bare = Page(report_html(Report("", ANIMALS, [], evaluation, "test")))
     titles = [data for tag, data in bare.words if tag == "h2"]
-    assert titles == ["Class by class", "Confusion matrix", "Can its confidence be trusted?"]
+    assert titles == ["Class by class", "Confusion matrix", "Calibration"]
     seen = report().mistakes[0]
     unmapped = Example(seen.pixels[..., :1], "a.png", None, seen.probabilities, seen.logits)
     page = Page(report_html(Report("", ANIMALS, [], evaluation, "test", mistakes=(unmapped,), examples=(unmapped,))))
-    assert "not known" in page.text() and "How it sees" not in page.text()
+    assert "not known" in page.text() and "Class maps" not in page.text()
 
 
 def test_page_without_a_mistake_says_so() -> None:

@@ -177,7 +177,7 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
     )
     figures = (tag("figure", tag("figcaption", title), chart) for title, chart in charts)
     return _section(
-        "How it learnt",
+        "Training curves",
         legend,
         tag("div", *figures, class_="charts"),
         _note(
@@ -237,7 +237,9 @@ def _confusion(report: Report) -> Markup:
         )
         for i, j, count in pairs
     ]
-    often = tag("div", tag("h3", "Mixed up most"), tag("ol", *items, class_="pairs") if items else _note("Nothing."))
+    often = tag(
+        "div", tag("h3", "Most frequent mistakes"), tag("ol", *items, class_="pairs") if items else _note("Nothing.")
+    )
     scale = [
         tag("span", tag("i", style=f"opacity:{shade(share):g}"), f"{share:.0%}") for share in (0.02, 0.1, 0.5, 1.0)
     ]
@@ -269,7 +271,7 @@ def _calibration(evaluation: Evaluation) -> Markup:
     )  # fmt: skip
     drawing = tag("div", reliability_svg(evaluation), class_="square")
     words = tag("div", _note(explained), legend)
-    return _section("Can its confidence be trusted?", tag("div", drawing, words, class_="beside"))
+    return _section("Calibration", tag("div", drawing, words, class_="beside"))
 
 
 def _mistakes(report: Report) -> Markup:
@@ -278,7 +280,7 @@ def _mistakes(report: Report) -> Markup:
     cards = [_mistake(example, report.classes) for example in report.mistakes]
     explained = "The wrong answers given with the most confidence, and where in the picture the network saw its answer."
     legend = _scale_legend() if any(example.maps is not None for example in report.mistakes) else ""
-    return _section("The pictures it gets most wrong", _note(explained), legend, tag("div", *cards, class_="cards"))
+    return _section("Most confident mistakes", _note(explained), legend, tag("div", *cards, class_="cards"))
 
 
 def _mistake(example: Example, classes: Sequence[str]) -> Markup:
@@ -294,7 +296,7 @@ def _mistake(example: Example, classes: Sequence[str]) -> Markup:
         "figure", tag("div", *pictures, class_="pair"),
         tag(
             "figcaption", tag("span", tag("b", "true "), truth),
-            tag("span", tag("b", "says "), name(classes[answer], 40), " ", sure),
+            tag("span", tag("b", "predicted "), name(classes[answer], 40), " ", sure),
             tag("span", name(example.name, 30), class_="file"),
         ),
     )  # fmt: skip
@@ -310,7 +312,7 @@ def _maps(report: Report) -> Markup:
         "picture (enlarged for display only), and beside it as the network computed it."
     )
     blocks = [_seen(example, report.classes) for example in examples]
-    return _section("How it sees", _note(explained), _scale_legend(), *blocks)
+    return _section("Class maps", _note(explained), _scale_legend(), *blocks)
 
 
 def _seen(example: Example, classes: Sequence[str]) -> Markup:

@@ -225,9 +225,7 @@ def reliability_svg(evaluation: Evaluation) -> Markup:
         tall = max(1.0, b.count / most * below)
         drawn.append(box(x, bottom + 14 + below - tall, width, tall, "muted", 0.6, hint))
     drawn.append(text(left + side / 2, bottom + below + 50, "stated confidence", "middle"))
-    drawn.append(
-        tag("g", text(0, 0, "right answers", "middle"), transform=f"translate(11 {top + side / 2:g}) rotate(-90)")
-    )
+    drawn.append(tag("g", text(0, 0, "accuracy", "middle"), transform=f"translate(11 {top + side / 2:g}) rotate(-90)"))
     drawn.append(
         tag("g", text(0, 0, "count", "middle"), transform=f"translate(11 {bottom + 14 + below / 2:g}) rotate(-90)")
     )
