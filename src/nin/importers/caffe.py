@@ -238,7 +238,7 @@ def _input(loads: list[Message], channels: int, side: int | None, name: str) -> 
     values = next((part.numbers("mean_value") for part in parts if part.numbers("mean_value")), [])
     file = next((part.text("mean_file") for part in parts if part.text("mean_file")), None)
     scale = next((part.number("scale", 1) for part in parts if "scale" in part.fields), 1.0)
-    # the author's pictures lie prepared in his data base, in CIFAR's own order of colours
+    # the author's data base holds prepared pictures, in CIFAR's own order of colours
     odd = PREPARED.get(name, "") if not values and file is None and scale == 1 else ""
     cropped = any(part.whole("crop_size", 0) for part in parts)
     bgr = channels == COLOURS and not odd

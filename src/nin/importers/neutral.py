@@ -255,7 +255,7 @@ def _side(config: NINConfig, gap: ForeignLayer, side: int | None) -> int | None:
 
 
 def recognise(config: NINConfig) -> NINConfig:
-    """`config` under the name of the author's network that it is, if it is one, in either of his releases' variants."""
+    """`config` under the name of the author's network where it is one, in any released variant; else unchanged."""
     for theirs in _authors(config):
         if replace(config, name=theirs.name) == replace(theirs, blocks=_as_drawn(theirs, config)):
             return replace(config, name=theirs.name)
@@ -263,7 +263,7 @@ def recognise(config: NINConfig) -> NINConfig:
 
 
 def _authors(config: NINConfig) -> Iterator[NINConfig]:
-    """The author's networks for as many classes and channels as `config` has, in all variants that he released."""
+    """The author's networks for as many classes and channels as `config` has, in all released variants."""
     sizes = config.num_classes, config.in_channels
     for kind in DROPOUT_WORDS:
         for author in sorted(THREE_BLOCKS, key=lambda author: author().num_classes != config.num_classes):

@@ -1,4 +1,4 @@
-"""The author's five networks, exactly as his definition files have them, as configurations."""
+"""The author's five networks, exactly as the definition files have them, as configurations."""
 
 from nin.network.config import BlockConfig, NINConfig
 
