@@ -163,8 +163,8 @@ def _foreign(calibration: Calibration, metrics: Mapping[str, Any]) -> str:
     ]
     if not rows:
         return f'The answer "unknown" marks {marks}; how many that are was not measured.'
-    told = f'The answer "unknown" marks {marks}, and so only a part of them:'
-    return f"{told}\n\n{_table(('pictures', 'n', 'unknown', 'answered with over 90 %'), rows)}\n"
+    sentence = f'The answer "unknown" marks {marks}, and so only a part of them:'
+    return f"{sentence}\n\n{_table(('pictures', 'n', 'unknown', 'answered with over 90 %'), rows)}\n"
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -142,7 +142,7 @@ def _hub_config(
 
 
 def _hub_statistics(preprocess: Preprocess) -> dict[str, list[float]]:
-    """Mean and standard deviation, where they are all: a program that knows no other normalisation shall not guess."""
+    """Mean and standard deviation, where they are all: a program that knows no other normalisation is not to guess."""
     if preprocess.normalisation != "standard":
         return {}
     return {"mean": list(preprocess.mean), "std": list(preprocess.std)}

@@ -54,9 +54,9 @@ class Likeness:
 
     def distances(self, features: np.ndarray) -> np.ndarray:
         """(N, F) mean features -> (N,) float32, the distance of each to the nearest class mean."""
-        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused by whoever asked
-            at = (np.asarray(features, np.float32) - self.centre) @ self.factor
-            nearest = (at @ self.places.T - self.halves).argmax(1)
+        with np.errstate(over="ignore", invalid="ignore"):  # the caller refuses what is not finite
+            at = (np.asarray(features, np.float32) - self.centre) @ self.factor  # (N, F)
+            nearest = (at @ self.places.T - self.halves).argmax(1)  # (N, K) -> (N,)
             return np.asarray(np.sqrt(np.square(at - self.places[nearest]).sum(1)))
 
     def tensors(self) -> dict[str, np.ndarray]:
@@ -82,7 +82,7 @@ class Likeness:
 def fit_likeness(features: np.ndarray, labels: np.ndarray, classes: int) -> Likeness | None:
     """Class means and covariance of mean features (N, F) with labels (N,).
 
-    None where they tell nothing: a class without a picture, no class with two, features all the same or not finite.
+    None where nothing can be fitted: a class without a picture, no class with two, features all equal or not finite.
     """
     values = np.asarray(features, np.float64)
     counts = np.bincount(labels, minlength=classes)
@@ -90,7 +90,7 @@ def fit_likeness(features: np.ndarray, labels: np.ndarray, classes: int) -> Like
         return None
     means = np.zeros((classes, values.shape[1]))
     np.add.at(means, labels, values)
-    means = (means / counts[:, None]).astype(np.float32)
+    means = (means / counts[:, None]).astype(np.float32)  # (K, F)
     variances, directions = np.linalg.eigh(_shrunk(values - means[labels], len(values) - classes))
     least = (FINEST * np.sqrt(np.square(values).mean())) ** 2
     if not least > np.finfo(np.float32).tiny or variances.max() <= 0:
@@ -103,9 +103,9 @@ def _shrunk(centred: np.ndarray, freedom: int) -> np.ndarray:
     """The covariance (F, F) of values (N, F) less their class's mean, drawn towards equal variances as far as its own
     uncertainty asks (Ledoit and Wolf 2004, section 3.3). freedom: N less the number of means that were taken."""
     count, width = centred.shape
-    covariance = centred.T @ centred / count
-    usual = np.trace(covariance) / width
-    away = np.square(covariance).sum() - width * usual**2
+    covariance = centred.T @ centred / count  # (F, F)
+    usual = np.trace(covariance) / width  # the mean variance
+    away = np.square(covariance).sum() - width * usual**2  # squared distance from equal variances
     blur = (np.square(np.square(centred).sum(1)).sum() / count - np.square(covariance).sum()) / count
     share = 1.0 if away <= 0 else min(max(blur, 0.0) / away, 1.0)
     shrunk = (1 - share) * covariance + share * usual * np.eye(width)

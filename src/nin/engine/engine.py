@@ -37,7 +37,7 @@ THREADS = (1, 1024)  # as the command line takes them
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What a network says of N pictures.
+    """A network's answers for N pictures.
 
     probabilities (N, K): calibrated. logits (N, K): the means of maps (N, K, h, w). distances (N,): from the training
     pictures, where the model knows them (nin.bundle.likeness). All float32.
@@ -59,16 +59,16 @@ class Answers:
 
 
 def expect_finite(answers: Answers, name: str) -> Answers:
-    """The answers; ModelError when a number that is said or judged by is not finite."""
-    judged = (answers.logits, answers.probabilities, *(() if answers.distances is None else (answers.distances,)))
-    if not all(np.isfinite(array).all() for array in judged):
+    """The answers; ModelError when a logit, a probability or a distance is not finite."""
+    checked = (answers.logits, answers.probabilities, *(() if answers.distances is None else (answers.distances,)))
+    if not all(np.isfinite(array).all() for array in checked):
         raise ModelError(f"{escape_name(name)} gives numbers that are not finite; train it again or get it again")
     return answers
 
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a graph is of: everything about a model but its numbers. precision: "float32" or "int8"."""
+    """Everything about a model but its graph and weights. precision: "float32" or "int8"."""
 
     name: str
     classes: tuple[str, ...]
@@ -132,11 +132,11 @@ class Engine:
         self._expect_ports(facts, graph)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Copied, pickled, sent to a process: made again of what it was made of."""
+        """For copying, pickling and other processes: the engine is made again from its parts."""
         return type(self), (*self._made_of, self.threads, self.runtime)
 
     def _begin_again(self) -> None:
-        """In a process that was forked from the one that made this: threads did not come with it."""
+        """Make everything again in a process forked from the one that made this: its threads do not exist here."""
         self.__init__(*self._made_of, self.threads, self.runtime)  # type: ignore[misc]
 
     def run(self, images: Any) -> Answers:
@@ -183,7 +183,7 @@ class Engine:
 def open_engine(model: str | Path, *, threads: int | None = None, runtime: Runtime = "onnxruntime") -> Engine:
     """The engine of a model folder, the run folder around it, a model of the package, or an exported .onnx file.
 
-    threads: that one call uses; by default as many as there are cores to use. runtime: "openvino" (extra [openvino]) is
+    threads: that one call uses; by default as many as there are usable cores. runtime: "openvino" (extra [openvino]) is
     faster for eight-bit files and slower to start. Raises ModelError in one line, MissingExtra without that extra.
     """
     threads = chosen("threads", threads, int | None, THREADS)
@@ -240,7 +240,7 @@ def facts_of_bundle(bundle: Bundle, precision: str = "float32") -> ModelFacts:
 
 
 def without_resizing(graph: Graph) -> Graph:
-    """An exported graph that takes pictures of the network's own size: what comes before them is left away."""
+    """An exported graph that takes pictures of the network's own size: resizing is left out."""
     nodes = tuple(node for node in graph.nodes if not node.name.startswith("resize/") and RESIZED not in node.outputs)
     if len(nodes) == len(graph.nodes) or [port.name for port in graph.inputs] != [PICTURES]:
         raise ModelError(f"{escape_name(graph.name)} has no resizing of its own; export the model again")

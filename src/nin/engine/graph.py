@@ -59,13 +59,13 @@ def core(bundle: Bundle) -> Graph:
     build = Builder()
     config = NINConfig.from_dict(bundle.network)
     size = bundle.preprocess.size
-    x = _normalised(build, bundle.preprocess)
+    x = _normalised(build, bundle.preprocess)  # (N, C, H, W)
     if config.mirror:
-        x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)
-    x, sides = layers(build, x, config, bundle.weights(), size)
-    features = next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")
+        x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)  # (2N, C, H, W)
+    x, sides = layers(build, x, config, bundle.weights(), size)  # (N or 2N, K, h, w)
+    features = next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")  # (N or 2N, F, h, w)
     if config.mirror:
-        x = _mean_of_views(build, x)
+        x = _mean_of_views(build, x)  # (N, K, h, w)
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
     _answers(build, bundle.calibration.temperature)
     if bundle.likeness is not None:
@@ -86,28 +86,29 @@ def outputs_of(calibration: Calibration) -> tuple[str, ...]:
 def _distance(build: Builder, features: str, likeness: Likeness, *, mirror: bool) -> None:
     """What the last 1x1 layer reads (N, F, h, w), or (2N, F, h, w) with mirror images, to distances (N,): the twin of
     `Likeness.distances`."""
-    x = build.add(FEATURES, "ReduceMean", features, "sides", keepdims=0)
+    x = build.add(FEATURES, "ReduceMean", features, "sides", keepdims=0)  # (N or 2N, F)
     if mirror:
         build.split("features/split", x, ("features/straight", "features/turned"), axis=0)
         x = build.add("features/sum", "Add", "features/straight", "features/turned")
-        x = build.add("features/mean", "Mul", x, build.constant("half", 0.5))
+        x = build.add("features/mean", "Mul", x, build.constant("half", 0.5))  # (N, F)
     x = build.add("likeness/centred", "Sub", x, build.constant("likeness.centre", likeness.centre))
-    at = build.add("likeness/at", "MatMul", x, build.constant("likeness.factor", likeness.factor))
-    places = build.constant("likeness.places", likeness.places)
+    at = build.add("likeness/at", "MatMul", x, build.constant("likeness.factor", likeness.factor))  # (N, F)
+    places = build.constant("likeness.places", likeness.places)  # (K, F)
+    # |at - place|^2 = |at|^2 - 2 (at . place - |place|^2 / 2): the nearest place has the largest bracket.
     x = build.add("likeness/products", "MatMul", at, build.constant("likeness.turned", likeness.places.T))
-    x = build.add("likeness/nearness", "Sub", x, build.constant("likeness.halves", likeness.halves))
-    x = build.add("likeness/nearest", "ArgMax", x, axis=1, keepdims=0)
-    x = build.add("likeness/off", "Sub", at, build.add("likeness/place", "Gather", places, x, axis=0))
+    x = build.add("likeness/nearness", "Sub", x, build.constant("likeness.halves", likeness.halves))  # (N, K)
+    x = build.add("likeness/nearest", "ArgMax", x, axis=1, keepdims=0)  # (N,)
+    x = build.add("likeness/off", "Sub", at, build.add("likeness/place", "Gather", places, x, axis=0))  # (N, F)
     build.constant("likeness.axis", (1,), "int64")
     x = build.add("likeness/squares", "Mul", x, x)
-    x = build.add("likeness/square", "ReduceSum", x, "likeness.axis", keepdims=0)
+    x = build.add("likeness/square", "ReduceSum", x, "likeness.axis", keepdims=0)  # (N,)
     build.add(DISTANCE, "Sqrt", x)
 
 
 def _answers(build: Builder, temperature: float) -> None:
     """Class maps to logits, their means, and logits to probabilities."""
     build.constant("sides", (2, 3), "int64")
-    build.add("logits", "ReduceMean", "class_maps", "sides", keepdims=0)
+    build.add("logits", "ReduceMean", "class_maps", "sides", keepdims=0)  # (N, K, h, w) -> (N, K)
     build.add("calibrated", "Div", "logits", build.constant("temperature", temperature))
     build.add("probabilities", "Softmax", "calibrated", axis=-1)
 
@@ -116,7 +117,7 @@ def layers(
     build: Builder, x: str, config: NINConfig, weights: Weights, sides: tuple[int, int]
 ) -> tuple[str, tuple[int, int]]:
     """All mlpconv layers, poolings and factors of dropout; x (N, C, H, W) float32 -> maps (N, K, h, w), (h, w)."""
-    factor = 1.0
+    factor = 1.0  # of classic dropout, which in evaluation scales the next layer's input: folded into its weights
     for index, block in enumerate(config.blocks):
         last = index == len(config.blocks) - 1
         for layer in range(len(block.channels)):
@@ -126,7 +127,7 @@ def layers(
             weight, bias = _folded(weights, place, norm, factor)
             geometry = _geometry(block) if layer == 0 else {"kernel_shape": (1, 1)}
             names = build.constant(f"{place}.weight", weight), build.constant(f"{place}.bias", bias)
-            x = build.add(place, "Conv", x, *names, **geometry)
+            x = build.add(place, "Conv", x, *names, **geometry)  # (N, C', h, w)
             if config.last_activation or not final:
                 x = _activation(build, f"{place}.{config.activation}", x, config.activation)
             factor = 1.0
@@ -140,13 +141,13 @@ def layers(
 
 def _folded(weights: Weights, place: str, norm: str | None, factor: float) -> tuple[np.ndarray, np.ndarray]:
     """Weights and bias of a convolution of `factor` times its input, with the normalisation that follows it."""
-    weight = weights[f"{place}.weight"].astype(np.float64) * factor
+    weight = weights[f"{place}.weight"].astype(np.float64) * factor  # (C', C, k, k)
     bias = weights.get(f"{place}.bias", np.zeros(len(weight))).astype(np.float64)
     if norm is not None:
         gain, shift, mean, variance = (
             weights[f"{norm}.{part}"].astype(np.float64) for part in ("weight", "bias", "running_mean", "running_var")
         )
-        gain = gain / np.sqrt(variance + NORM_EPSILON)
+        gain = gain / np.sqrt(variance + NORM_EPSILON)  # (C',)
         weight, bias = weight * gain[:, None, None, None], (bias - mean) * gain + shift
     return weight.astype(np.float32), bias.astype(np.float32)
 
@@ -214,7 +215,7 @@ def _normalised(build: Builder, preprocess: Preprocess) -> str:
             return x
         build.constant("flat", (0, -1), "int64")
         shape = (-1, preprocess.channels, *preprocess.size)
-        x = build.add("zca/flat", "Reshape", x, "flat")
+        x = build.add("zca/flat", "Reshape", x, "flat")  # (N, C * H * W)
         x = build.add("zca/centred", "Sub", x, build.constant("zca.mean", preprocess.zca.mean))
         x = build.add("zca/whitened", "MatMul", x, build.constant("zca.matrix", preprocess.zca.matrix))
         return build.add("zca/picture", "Reshape", x, build.constant("picture_shape", shape, "int64"))
@@ -230,7 +231,8 @@ def _global_contrast(build: Builder, x: str, preprocess: Preprocess, how: Contra
     count = preprocess.channels * preprocess.size[0] * preprocess.size[1]
     build.constant("all", (1, 2, 3), "int64")
     whole = build.add("gcn/whole", "Cast", x, to=7)
-    total = build.add("gcn/total", "ReduceSum", whole, "all", keepdims=1)
+    total = build.add("gcn/total", "ReduceSum", whole, "all", keepdims=1)  # (N, 1, 1, 1)
+    # The mean is taken off in whole numbers, so that a picture of one colour becomes exactly zero.
     scaled = build.add("gcn/scaled", "Mul", whole, build.constant("gcn.count", count, "int64"))
     x = build.add("gcn/float", "Cast", build.add("gcn/less_mean", "Sub", scaled, total), to=1)
     x = build.add("gcn/centred", "Div", x, build.constant("gcn.values", count))
@@ -249,9 +251,9 @@ def _local_contrast(build: Builder, x: str, channels: int, size: tuple[int, int]
     """(N, C, H, W) float32 -> the same: the twin of `nin.data.whiten.local_contrast`."""
     mean = _blurred(build, "lcn/mean", x, channels, size)
     power = _blurred(build, "lcn/power", build.add("lcn/square", "Mul", x, x), channels, size)
-    divisor = build.add("lcn/root", "Sqrt", power)
+    divisor = build.add("lcn/root", "Sqrt", power)  # (N, C, H, W)
     build.constant("sides", (2, 3), "int64")
-    usual = build.add("lcn/usual", "ReduceMean", divisor, "sides", keepdims=1)
+    usual = build.add("lcn/usual", "ReduceMean", divisor, "sides", keepdims=1)  # (N, C, 1, 1)
     divisor = build.add("lcn/divisor", "Max", divisor, usual, build.constant("lcn.threshold", THRESHOLD))
     return build.add("lcn/contrasted", "Div", build.add("lcn/centred", "Sub", x, mean), divisor)
 
@@ -260,7 +262,7 @@ def _blurred(build: Builder, name: str, x: str, channels: int, size: tuple[int, 
     """(N, C, H, W) -> the same: each place's Gaussian mean, down and then across; every channel is a picture here."""
     half = WINDOW // 2
     planes = build.constant("lcn.planes", (-1, 1, *size), "int64")
-    y = build.add(f"{name}/planes", "Reshape", x, planes)
+    y = build.add(f"{name}/planes", "Reshape", x, planes)  # (N * C, 1, H, W)
     for way, kernel, pads in (("down", (WINDOW, 1), (half, 0, half, 0)), ("across", (1, WINDOW), (0, half, 0, half))):
         weight = build.constant(f"lcn.{way}", np.reshape(window(), (1, 1, *kernel)))
         y = build.add(f"{name}/{way}", "Conv", y, weight, kernel_shape=kernel, pads=pads)

@@ -1,8 +1,8 @@
 """ONNX files, written and read without the onnx package: what our graphs need of the format, and no more.
 
 A file of ours carries its labels and preprocessing in its metadata and is sealed with its own SHA-256. What is read is
-looked through before any runtime sees it (operators, sizes, no data outside the file), and only what was understood is
-handed on. Field numbers: the public onnx.proto.
+checked before any runtime sees it (operators, sizes, no data outside the file), and only what was understood is handed
+on. Field numbers: the public onnx.proto.
 """
 
 import re
@@ -19,8 +19,8 @@ from nin.sealed import BLANK, expect_seal, seal
 OPSET = 20
 PRODUCER = "nin"
 IR_VERSIONS = {13: 7, OPSET: 9}  # of the format, by the version of the operators that a file uses
-MOST_NODES = 5_000
-MOST_SIDES = 8
+MOST_NODES = 5_000  # that a graph may have to be read
+MOST_SIDES = 8  # that a tensor may have to be read
 OPERATORS = frozenset(  # those that nin.engine.graph, .resize, .quantise and .standard use
     re.findall(
         r"\w+",

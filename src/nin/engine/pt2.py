@@ -32,16 +32,17 @@ class Whole(nn.Module):
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, ...]:
         """(N, H, W, C) uint8 -> (N, K), (N, K), (N, K, h, w) and, where there is one, (N,)."""
-        maps, features = self.network.forward_both(normalised(pictures, self.preprocess))
-        logits = self.network.gap(maps)
-        said = torch.softmax(logits / self.temperature, 1), logits, maps
-        return (*said, self._distances(features)) if len(self.likeness) else said
+        x = normalised(pictures, self.preprocess)  # (N, C, H, W)
+        maps, features = self.network.forward_both(x)  # (N, K, h, w), (N, F)
+        logits = self.network.gap(maps)  # (N, K)
+        answers = torch.softmax(logits / self.temperature, 1), logits, maps
+        return (*answers, self._distances(features)) if len(self.likeness) else answers
 
     def _distances(self, features: Tensor) -> Tensor:
         """(N, F) -> (N,): the twin of `Likeness.distances`."""
         centre, factor, places, halves = self.likeness
-        at = (features - centre) @ factor
-        nearest = (at @ places.T - halves).argmax(1)
+        at = (features - centre) @ factor  # (N, F)
+        nearest = (at @ places.T - halves).argmax(1)  # (N, K) -> (N,)
         distances: Tensor = (at - places[nearest]).square().sum(1).sqrt()
         return distances
 
@@ -53,14 +54,14 @@ def program(network: NIN, preprocess: Preprocess, temperature: float, likeness: 
     with torch.inference_mode(False), torch.no_grad():
         exported = torch.export.export(whole, (example,), dynamic_shapes=({0: torch.export.Dim.DYNAMIC},))
     held = io.BytesIO()
-    with warnings.catch_warnings():  # it says of shared buffers that they may not be on the CPU; all are
+    with warnings.catch_warnings():  # torch warns that shared buffers may not be on the CPU; all are
         warnings.simplefilter("ignore", UserWarning)
         torch.export.save(exported, held)
     return held.getvalue()
 
 
 def run_program(data: bytes, images: np.ndarray) -> Answers:
-    """What the program in a .pt2 file says of pictures (N, H, W, C) uint8 of its own size."""
+    """The answers of the program in a .pt2 file for pictures (N, H, W, C) uint8 of its own size."""
     loaded = torch.export.load(io.BytesIO(data)).module()
     with torch.no_grad():
         return Answers(*(value.numpy() for value in loaded(torch.from_numpy(images))))

@@ -16,7 +16,7 @@ from nin.engine.onnx_file import Graph, Node, Port
 
 LEVELS = 255
 INT32 = -(2**31), 2**31 - 1
-KEPT = 100_000  # values of a tensor that its range is chosen from
+KEPT = 100_000  # values of a tensor from which its range is chosen
 CANDIDATES = np.linspace(0.3, 1.0, 36)  # shares of the largest value at which a range may end
 Run = Callable[[Graph, tuple[str, ...]], Mapping[str, np.ndarray]]  # a graph and tensors of it -> their values
 Ranges = Mapping[str, tuple[float, float]]
@@ -24,9 +24,9 @@ Ranges = Mapping[str, tuple[float, float]]
 
 @dataclass(frozen=True)
 class Ranged:
-    """What calibration found for every tensor between layers.
+    """The ranges of every tensor between layers, from calibration pictures.
 
-    extremes, fitted: its range, and that of least squared error. means: of each of its C channels.
+    extremes: smallest and largest value, or 0. fitted: the range of least squared error. means: (C,), one a channel.
     """
 
     extremes: dict[str, tuple[float, float]]
@@ -47,8 +47,8 @@ def calibrate(values: Mapping[str, np.ndarray]) -> Ranged:
         flat = array.reshape(-1)
         low, high = min(0.0, float(flat.min())), max(0.0, float(flat.max()))
         extremes[name] = low, high
-        some = flat[:: -(-flat.size // KEPT)]
-        errors = [_error(some, low * share, high * share) for share in CANDIDATES]
+        values_kept = flat[:: -(-flat.size // KEPT)]
+        errors = [_error(values_kept, low * share, high * share) for share in CANDIDATES]
         share = float(CANDIDATES[int(np.argmin(errors))])
         fitted[name] = low * share, high * share
     return Ranged(extremes, fitted, {name: array.mean((0, 2, 3), dtype=np.float64) for name, array in values.items()})
@@ -73,14 +73,14 @@ def quantised(
     chosen = {node.name for node in before} - in_float
     rounding = bool(before) and before[-1].name in chosen
     build = Builder([], dict(graph.constants))
-    eaten = {node.inputs[0] for node in graph.nodes if node.name in chosen}
+    read = {node.inputs[0] for node in graph.nodes if node.name in chosen}
     for node in graph.nodes:
-        if node.op == "MaxPool" and node.outputs[0] in eaten:
+        if node.op == "MaxPool" and node.outputs[0] in read:
             node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[node.outputs[0]]),))
         if node.name in chosen:
             mean = None if means is None else means[node.inputs[0]]
             node = _in_eight_bits(build, node, ranges[node.inputs[0]], mean)
-        if rounding and node.name in (last.name, FEATURES):  # who reads the floats undoes what eight bits win
+        if rounding and node.name in (last.name, FEATURES):  # a reader of the floats undoes what eight bits win
             node = replace(node, inputs=(_rounded(build, node.inputs[0], ranges[last.inputs[0]]), *node.inputs[1:]))
         build.nodes.append(node)
     used = {name for node in build.nodes for name in node.inputs}

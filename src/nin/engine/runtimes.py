@@ -144,6 +144,6 @@ def session(data: bytes, threads: int, name: str) -> Any:
 
 
 def _refused(name: str, error: Exception) -> ModelError:
-    """What is said when a runtime does not take a file."""
+    """The error about a file that a runtime does not take."""
     reason = escape_name(str(error).splitlines()[0] if str(error) else type(error).__name__)[:200]
     return ModelError(f"{escape_name(name)} is no network that can be run ({reason}); get it again")

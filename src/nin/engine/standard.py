@@ -28,9 +28,9 @@ def standard(bundle: Bundle) -> Graph:
     build = Builder()
     config = NINConfig.from_dict(bundle.network)
     size = bundle.preprocess.size
-    x = _normalised(build, bundle.preprocess)
+    x = _normalised(build, bundle.preprocess)  # (1, C, H, W)
     before = len(build.nodes)
-    maps, sides = layers(build, x, config, bundle.weights(), size)
+    maps, sides = layers(build, x, config, bundle.weights(), size)  # (1, K, h, w)
     features = [next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")]
     if config.mirror:
         maps = _mean_of_views(build, x, maps, build.nodes[before:], size[1], sides[1])
@@ -55,7 +55,7 @@ def _distance(build: Builder, features: Sequence[str], likeness: Likeness) -> No
     views = [
         build.add(f"features/{number}", "Flatten", build.add(f"features/gap/{number}", "GlobalAveragePool", x), axis=1)
         for number, x in enumerate(features)
-    ]
+    ]  # (1, F) each
     x = views[0]
     if len(views) > 1:
         x = build.add("features/mean", "Mul", build.add("features/sum", "Add", *views), build.constant("half", [0.5]))
@@ -64,7 +64,7 @@ def _distance(build: Builder, features: Sequence[str], likeness: Likeness) -> No
     x = build.add(
         "likeness/row", "Reshape", x, build.constant("likeness.shape", (-1, 1, len(likeness.scales)), "int64")
     )
-    x = build.add("likeness/off", "Sub", x, build.constant("likeness.places", likeness.places[None]))
+    x = build.add("likeness/off", "Sub", x, build.constant("likeness.places", likeness.places[None]))  # (1, K, F)
     axes = build.constant("likeness.axis", (2,), "int64")
     x = build.add("likeness/square", "ReduceSum", build.add("likeness/squares", "Mul", x, x), axes, keepdims=0)
     build.add(DISTANCE, "ReduceMin", build.add("likeness/distances", "Sqrt", x), axes=(1,), keepdims=0)
@@ -172,7 +172,7 @@ def _local_contrast(build: Builder, x: str, channels: int) -> str:
 
 
 def _blurred(build: Builder, name: str, x: str, channels: int) -> str:
-    """Each place's Gaussian mean, down and then across."""
+    """(1, C, H, W) -> the same: each place's Gaussian mean, down and then across."""
     half = WINDOW // 2
     for way, kernel, pads in (("down", (WINDOW, 1), (half, 0, half, 0)), ("across", (1, WINDOW), (0, half, 0, half))):
         weight = np.repeat(np.reshape(window(), (1, 1, *kernel)), channels, axis=0)

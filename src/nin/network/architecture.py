@@ -87,7 +87,7 @@ class NIN(nn.Module):
     def _before_last(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> what the last mlpconv layer reads (N, C', H', W')."""
         for block, pool, dropout in zip(self.blocks, self.pools, self.dropouts, strict=False):
-            x = dropout(pool(block(x)))
+            x = dropout(pool(block(x)))  # (N, C', h, w)
         return x
 
     def forward_both(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -97,8 +97,8 @@ class NIN(nn.Module):
         hidden = self._last.hidden(self._before_last(both_views(x) if mirror else x))  # (N or 2N, F, h, w)
         maps = self._last.output(hidden)
         if mirror:
-            hidden, maps = mean_of_views(hidden), mean_of_views(maps)
-        features: Tensor = self.gap(hidden)
+            hidden, maps = mean_of_views(hidden), mean_of_views(maps)  # (N, F, h, w), (N, K, h, w)
+        features: Tensor = self.gap(hidden)  # (N, F)
         return maps, features
 
     def forward_features(self, x: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ class NIN(nn.Module):
 
     def forward_head(self, features: Tensor, pre_logits: bool = False) -> Tensor:
         """Features (N, F, h, w) -> logits (N, K), or with `pre_logits` the mean of every feature map (N, F)."""
-        pooled: Tensor = self.gap(features if pre_logits else self._last.output(features))
+        pooled: Tensor = self.gap(features if pre_logits else self._last.output(features))  # (N, F) or (N, K)
         return pooled
 
     @torch.no_grad()
@@ -179,7 +179,7 @@ def both_views(x: Tensor) -> Tensor:
 
 def mean_of_views(maps: Tensor) -> Tensor:
     """Maps of both views (2N, C, h, w) -> one map a picture (N, C, h, w): those of mirror images are turned back."""
-    straight, mirrored = maps.chunk(2)
+    straight, mirrored = maps.chunk(2)  # (N, C, h, w) each
     return (straight + mirrored.flip(3)) / 2
 
 
@@ -258,7 +258,7 @@ def _ours(
 
 
 def stem_kernel(stride: int) -> int:
-    """Side of the default network's first convolution with that stride: each sees a little of its neighbours."""
+    """Side of the default network's first kernel for that stride: neighbouring kernels overlap."""
     return 2 * stride + 3
 
 
@@ -297,7 +297,7 @@ def configure(name: str, num_classes: int | None = None, in_chans: int | None = 
 
 
 def unknown_network(name: str, known: Iterable[str]) -> UsageError:
-    """The error about a name that is none of the known ones; it says what was perhaps meant."""
+    """The error about an unknown name; it names the known one that was perhaps meant."""
     names = list(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]}?" if near else ""

@@ -37,7 +37,7 @@ def class_maps(model: NIN, x: Tensor) -> ClassMaps:
     logits: Tensor = model.gap(maps)
     if maps.dtype in (torch.float32, torch.float64):
         exact = maps.double()
-        error = (exact.mean(dim=(2, 3)) - logits).abs() / exact.abs().mean(dim=(2, 3)).clamp(min=1)
+        error = (exact.mean(dim=(2, 3)) - logits).abs() / exact.abs().mean(dim=(2, 3)).clamp(min=1)  # (N, K)
         if not bool((error <= TOLERANCE).all()):
             off = float(error.max())
             raise ModelError(
@@ -52,7 +52,7 @@ def contributions(model: NIN, x: Tensor, class_index: int | Tensor) -> Tensor:
     `class_index` is one class for all pictures or a tensor of one class a picture (N,). Raises UsageError outside the
     classes. Source: Lin et al. 2013, section 3.2.
     """
-    maps = class_maps(model, x).maps
+    maps = class_maps(model, x).maps  # (N, K, h, w)
     chosen = _chosen(model, len(x), class_index).to(maps.device)
     one = maps[torch.arange(len(x), device=maps.device), chosen]  # (N, h, w)
     return one / (one.shape[1] * one.shape[2])
@@ -65,7 +65,7 @@ def occlusion(
     """How much one class's logit falls when a square of the picture is hidden: (N, C, H, W) -> (N, rows, columns).
 
     Squares of `patch` pixels, clipped at the picture's edge, start at every `stride` pixels from the top left corner;
-    hidden pixels get the value `fill` (0 is the mean colour of normalised pictures). It looks only at outputs, so it
+    hidden pixels get the value `fill` (0 is the mean colour of normalised pictures). It uses only outputs, so it
     checks the maps independently. Raises UsageError for sizes under 1, unknown classes and training mode.
     Source: Zeiler and Fergus 2014, section 4.2.
     """
@@ -81,7 +81,7 @@ def occlusion(
         for left in lefts:
             hidden = x.clone()
             hidden[:, :, top : top + patch, left : left + patch] = fill
-            drops.append(whole - model(hidden).gather(1, chosen))
+            drops.append(whole - model(hidden).gather(1, chosen))  # (N, 1)
     return torch.cat(drops, dim=1).view(len(x), len(tops), len(lefts))
 
 
@@ -93,9 +93,9 @@ def pointing(maps: Tensor, class_index: Tensor, boxes: Tensor) -> Tensor:
     """
     one = maps[torch.arange(len(maps)), class_index]  # (N, h, w)
     rows, columns = one.shape[1:]
-    best = one.flatten(1).argmax(1)
+    best = one.flatten(1).argmax(1)  # (N,)
     down, across = (best // columns + 0.5) / rows, (best % columns + 0.5) / columns
-    top, left, bottom, right = boxes.T
+    top, left, bottom, right = boxes.T  # (N,) each
     inside: Tensor = (down >= top) & (down < bottom) & (across >= left) & (across < right)
     return inside
 

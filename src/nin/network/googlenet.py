@@ -73,7 +73,7 @@ class Inception(nn.Module):
             self.conv5x5(F.relu(self.reduce5x5(x))),
             self.pool_proj(self.pool(x)),
         )
-        return F.relu(torch.cat(branches, dim=1))
+        return F.relu(torch.cat(branches, dim=1))  # (N, C', H, W): channels side by side
 
 
 class AuxiliaryHead(nn.Module):
@@ -138,11 +138,11 @@ class GoogLeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor | GoogLeNetLogits:
         """(N, 3, H, W) -> logits (N, K); with those of the auxiliary heads in training mode."""
-        x = self.norm1(self.pool1(F.relu(self.conv1(x))))
-        x = self.pool2(self.norm2(F.relu(self.conv2(F.relu(self.reduce2(x))))))
+        x = self.norm1(self.pool1(F.relu(self.conv1(x))))  # (N, 64, h, w)
+        x = self.pool2(self.norm2(F.relu(self.conv2(F.relu(self.reduce2(x))))))  # (N, 192, h, w)
         seen = {}
         for name in INCEPTION:
-            x = seen[name] = self.get_submodule(f"inception_{name}")(x)
+            x = seen[name] = self.get_submodule(f"inception_{name}")(x)  # (N, C', h, w)
             if name in ("3b", "4e"):
                 x = (self.pool3 if name == "3b" else self.pool4)(x)
         logits: Tensor = self.fc(self.dropout(self.gap(x)))

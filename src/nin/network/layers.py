@@ -90,7 +90,7 @@ class MLPConv(nn.Module):
 
     def _layer(self, index: int, x: Tensor) -> Tensor:
         """Convolution, normalisation, activation: layer 0 is the spatial one."""
-        x = self.spatial(x) if index == 0 else self.pointwise[index - 1](x)
+        x = self.spatial(x) if index == 0 else self.pointwise[index - 1](x)  # (N, C', h, w)
         if index < len(self.norms):
             x = self.norms[index](x)
         if index == len(self.pointwise) and not self.last_activation:
@@ -115,12 +115,12 @@ def kept_mask(x: Tensor, keep: float, generator: torch.Generator | None = None) 
     """A mask of x's shape and layout, true with probability `keep` (on a CPU in steps of 2^-16), drawn independently.
 
     On a CPU one 64-bit random number serves four values: torch draws one for every value, which made masks the
-    dearest thing in a training step after the convolutions (ours: docs/log.md).
+    costliest part of a training step after the convolutions (ours: docs/log.md).
     """
     dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
     if x.device.type != "cpu" or not dense:
         return torch.empty_like(x, dtype=torch.float32).bernoulli_(keep, generator=generator).bool()
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)  # four 16-bit numbers each
     words.random_(-(2**63), None, generator=generator)
     mask = words.view(torch.int16)[: x.numel()] < round(keep * 2**16) - 2**15
     return mask.as_strided(x.shape, x.stride())

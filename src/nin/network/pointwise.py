@@ -30,7 +30,7 @@ def pointwise_to_linear(conv: nn.Conv2d) -> nn.Linear:
 
 
 def is_pointwise(conv: nn.Conv2d) -> bool:
-    """Whether a convolution looks at single places only, all channels together, and leaves none out."""
+    """Whether a convolution reads single places only, all channels together, and leaves no place out."""
     return (conv.kernel_size, conv.stride, conv.groups) == (ONE, ONE, 1) and not padded(conv)
 
 
@@ -54,7 +54,8 @@ def convolution_of(
     weight: Tensor = linear.weight
     bias: Tensor | None = linear.bias
     if affine is not None:
-        shifted = weight @ affine[1]
+        # W (scale * x + shift) + b = (W * scale) x + (W shift + b)
+        shifted = weight @ affine[1]  # (K,)
         weight, bias = weight * affine[0], shifted if bias is None else bias + shifted
     conv = nn.Conv2d(channels, linear.out_features, side, dilation=step, bias=bias is not None, device="meta")
     conv.weight = _copied(weight.reshape(linear.out_features, channels, *side), linear.weight)

@@ -93,7 +93,7 @@ def local2d(x: Tensor, weight: Tensor, bias: Tensor, kernel_size: int, padding: 
         answer: Tensor = handle_torch_function(local2d, (x, weight, bias), x, weight, bias, kernel_size, padding)
         return answer
     patches = F.unfold(x, kernel_size, padding=padding)  # (N, C * k * k, h * w)
-    maps = torch.einsum("pof,nfp->nop", weight, patches) + bias.T
+    maps = torch.einsum("pof,nfp->nop", weight, patches) + bias.T  # (N, C', h * w)
     return maps.reshape(*maps.shape[:2], *(side + 2 * padding - kernel_size + 1 for side in x.shape[2:]))
 
 

@@ -54,7 +54,7 @@ def convolutionize(model: nn.Module, input_size: tuple[int, int, int]) -> fx.Gra
     next layer as it is in evaluation mode.
 
     Raises UsageError, in one line, for what cannot be done: a forward that torch.fx cannot follow, a flatten of the
-    batch, steps that look at more of a map than a neighbourhood (recurrent layers, attention, GroupNorm, squeeze and
+    batch, steps that read more of a map than a neighbourhood (recurrent layers, attention, GroupNorm, squeeze and
     excitation), maps that are not (N, C, H, W).
     """
     surgeon = _Surgeon(tracing.trace(model), input_size)
@@ -95,7 +95,7 @@ class _Value:
 
 
 class _Surgeon:
-    """A traced network on the table: what is known of its values, and the edits, made when all has been looked at."""
+    """A traced network on the table: what is known of its values, and the edits, made once every step is understood."""
 
     def __init__(self, traced: fx.GraphModule, input_size: tuple[int, int, int]) -> None:
         self.traced = traced
@@ -109,7 +109,7 @@ class _Surgeon:
         self.replaced: dict[str, object] = {}  # by path: how, because a module may be called twice
 
     def operate(self, step: "Callable[[_Surgeon, fx.Node], _Value]") -> Sides:
-        """Look at every step in turn, then make the edits; the stride of the answer. Raises UsageError."""
+        """Go through every step in turn, then make the edits; returns the stride of the answer. Raises UsageError."""
         graph = self.traced.graph
         name = type(self.traced).__name__
         for node in graph.nodes:
@@ -279,8 +279,8 @@ def _after_flatten(surgeon: _Surgeon, node: fx.Node, value: _Value) -> _Value:
         if value.side == ONE and value.affine is None:
             surgeon.replace(node, norm_of(module))
             return value
-        scale, shift = affine_of(module)
-        if value.affine is not None:
+        scale, shift = affine_of(module)  # (C * h * w,) each
+        if value.affine is not None:  # two normalisations in a row are one
             shift, scale = shift + scale * value.affine[1], scale * value.affine[0]
         surgeon.drop(node)
         return replace(value, affine=(scale, shift))

@@ -174,12 +174,12 @@ def refusing(what: str) -> Iterator[None]:
 
 
 def first_sentence(error: Exception) -> str:
-    """What an error says, without what follows."""
+    """The first sentence of an error's text, without its full stop."""
     return (str(error).strip() or type(error).__name__).splitlines()[0].split(". ")[0].rstrip(".:")
 
 
 class _Watch(TorchFunctionMode):
-    """Sees every call of a function of torch inside `with`; modules say by hooks which of them is at work."""
+    """Intercepts every call of a function of torch inside `with`; hooks tell which module makes it."""
 
     def __init__(self, model: nn.Module, picture: Tensor) -> None:
         super().__init__()
@@ -191,11 +191,11 @@ class _Watch(TorchFunctionMode):
         # by id: a weight, and those it is computed from
         self.made_of: dict[int, tuple[Tensor, list[Tensor]]] = {id(w): (w, [w]) for w in model.parameters()}
         self.uncounted = set(self.made_of)
-        self.path: list[tuple[str, bool]] = []  # modules at work, outermost first, and whether they have no parts
+        self.path: list[tuple[str, bool]] = []  # modules being called, outermost first, and whether each is a leaf
         for name, module in model.named_modules():
-            self._look_at(name, module)
+            self._follow(name, module)
 
-    def _look_at(self, name: str, module: nn.Module) -> None:
+    def _follow(self, name: str, module: nn.Module) -> None:
         place = name, next(module.children(), None) is None and bool(name)
         module.register_forward_pre_hook(lambda *_: self.path.append(place))
         module.register_forward_hook(lambda *_: self.path.pop() and None)
