@@ -83,20 +83,25 @@ def _type(layer: Message) -> str:
 
 def _in_phase(layer: Message, phase: str) -> bool:
     """Whether a layer is part of the network in a phase, by its include, exclude and phase fields."""
-    rules = layer.messages("include"), layer.messages("exclude")
-    for rule in (*rules[0], *rules[1]):
+    include = layer.messages("include")
+    exclude = layer.messages("exclude")
+    for rule in (*include, *exclude):
         rule.expect_only("a rule", "phase")
-    if rules[0]:
-        return any(rule.text("phase", phase).upper() in (phase, "01"[phase == "TEST"]) for rule in rules[0])
-    return not any(rule.text("phase", phase).upper() in (phase, "01"[phase == "TEST"]) for rule in rules[1])
+    names = (phase, "1" if phase == "TEST" else "0")  # older files have the numbers of the enumeration
+    if include:
+        return any(rule.text("phase", phase).upper() in names for rule in include)
+    return not any(rule.text("phase", phase).upper() in names for rule in exclude)
 
 
 def _chain(layers: list[Message], tops: set[str]) -> list[ForeignLayer]:
     """The row of layers from the picture to the softmax; every layer has to read what the one before it makes."""
     found: list[ForeignLayer] = []
-    current, names, ended = None, set(), False
+    current: str | None = None  # what the last layer makes
+    names: set[str] = set()
+    ended = False
     for layer in layers:
-        kind, name = _type(layer), layer.text("name")
+        kind = _type(layer)
+        name = layer.text("name")
         if not _in_phase(layer, "TEST"):
             continue
         if kind in LOADS:
@@ -175,11 +180,11 @@ def _convolution(layer: Message, name: str) -> ForeignLayer:
         stride=_square(param, "stride", "stride", 1),
         padding=_square(param, "pad", "pad", 0),
         groups=param.whole("group", 1),
-        std=_spread(param.message("weight_filler")),
+        std=_std(param.message("weight_filler")),
     )
 
 
-def _spread(filler: Message) -> float | None:
+def _std(filler: Message) -> float | None:
     """Standard deviation of a Gaussian filler; None for the others, whose first weights are drawn otherwise here."""
     std = filler.number("std", 1.0)
     return std if filler.text("type") == "gaussian" and std > 0 and filler.number("mean", 0) == 0 else None

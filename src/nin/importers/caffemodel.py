@@ -68,7 +68,8 @@ def read_caffemodel(data: bytes, what: str) -> dict[str, CaffeLayer]:
 
 
 def _layer(data: memoryview, form: str, what: str) -> CaffeLayer:
-    name, blobs = "", []
+    name = ""
+    blobs = []
     named, numbers = NAME_AND_BLOBS[form]
     for number, kind, value in fields(data, what):
         if kind != BYTES or not isinstance(value, memoryview):
@@ -97,7 +98,8 @@ def _blob(data: memoryview, what: str) -> Tensor:
     """A blob's numbers in its shape, float32; ModelError when shape and numbers do not belong together."""
     legacy: dict[int, int] = {}
     shape: list[int] | None = None
-    singles, doubles = bytearray(), bytearray()
+    singles = bytearray()
+    doubles = bytearray()
     for number, kind, value in fields(data, what):
         if number in (1, 2, 3, 4) and isinstance(value, int):
             legacy[number] = value

@@ -86,11 +86,13 @@ def read_sections(text: str, name: str) -> dict[str, Section]:
     sections: dict[str, Section] = {}
     values: dict[str, tuple[str, str]] = {}
     for number, raw in enumerate(text.splitlines(), start=1):
-        line, at = re.sub(r"(^|\s);.*", "", raw).strip(), f"{name}:{number}"
+        line = re.sub(r"(^|\s);.*", "", raw).strip()
+        at = f"{name}:{number}"
         if not line or line.startswith("#"):
             continue
         if heading := re.fullmatch(r"\[([^\[\]]+)\]", line):
-            title, values = heading[1].strip(), {}
+            title = heading[1].strip()
+            values = {}
             if title in sections:
                 raise ModelError(f"{at}: [{escape_name(title)}] comes twice; name every layer once")
             if len(sections) >= MOST_SECTIONS:
@@ -127,7 +129,8 @@ def read_definition(definition: str, name: str, params: str | None = None, param
     channels = next((layer.reads for layer in layers), None) or 1  # a first layer that is no convolution is refused
     config, side = assemble(layers, name="cuda-convnet", in_channels=channels, side=None, dropout_kind="classic")
     convolutions = tuple(layer for layer in layers if layer.kind == "conv")
-    notes, training = _notes(sections), ""
+    notes = _notes(sections)
+    training = ""
     if params is not None:
         training = _training(read_sections(params, params_name), convolutions)
         notes.append("the files hold no schedule: rates were lowered by hand when the training error stood still")
@@ -145,7 +148,9 @@ def read_definition(definition: str, name: str, params: str | None = None, param
 def _layers(sections: Mapping[str, Section]) -> list[ForeignLayer]:
     """The row of layers from the picture to the softmax."""
     layers: list[ForeignLayer] = []
-    top, data, ended = None, set(), False
+    top: str | None = None  # the last layer
+    data: set[str] = set()
+    ended = False
     for section in sections.values():
         kind = section.text("type")
         if kind not in KEYS:

@@ -1,4 +1,4 @@
-"""`nin import`: somebody else's network, as a model folder of ours."""
+"""`nin import`: a network of cuda-convnet, Caffe or PyTorch as a model folder."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ MOST_FILES = 8  # of one foreign network: definition, hyper-parameters, weights,
 def import_model(
     files: str | Path | Sequence[str | Path], options: ImportOptions | None = None, **choices: Any
 ) -> "Imported":
-    """Bring in somebody else's network: definition files, or weights, of cuda-convnet, Caffe or PyTorch.
+    """Import a network from definition files or weights of cuda-convnet, Caffe or PyTorch.
 
     `choices` are fields of ImportOptions: `import_model(["nin.pth"], out="model", labels="cifar10")`. Without `out`, or
     without weights among the files, nothing is written. Raises ModelError or UsageError in one line for files that

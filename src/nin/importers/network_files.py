@@ -13,7 +13,8 @@ from nin.importers.cuda_convnet import is_definition, read_sections
 from nin.importers.file_kinds import PICKLE, ZIP, expect_no_other
 from nin.importers.prototxt import Message, parse_prototxt
 
-LARGEST, LARGEST_TEXT = 256 * 2**20, 4 * 2**20  # bytes: the author's ImageNet weights are 30 MB
+LARGEST = 256 * 2**20  # bytes: the author's ImageNet weights are 30 MB
+LARGEST_TEXT = 4 * 2**20  # bytes of a definition
 CONTROLS = re.compile(rb"[\x00-\x08\x0e-\x1a]")  # what no text holds and every file of Caffe's numbers does
 UTF16 = (b"\xff\xfe", b"\xfe\xff")  # the beginning of texts that have a line of their own
 KINDS = {
@@ -78,7 +79,8 @@ def _text(data: bytes, name: str) -> str:
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        line, byte = data.count(b"\n", 0, error.start) + 1, data[error.start]
+        line = data.count(b"\n", 0, error.start) + 1
+        byte = data[error.start]
         raise ModelError(f"{name}:{line}: byte {byte:#04x} is not UTF-8; save the file as UTF-8") from error
 
 

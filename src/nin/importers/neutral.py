@@ -1,4 +1,4 @@
-"""Other people's networks in neutral words: layers in a row, rates, inputs and weights, and what they become here.
+"""Foreign networks in neutral words (layers in a row, inputs, weights), and the networks that they become here.
 
 The readers of definition files and of weights put a network into these words; this module makes a network of ours of
 them, or says in one line why there is none. Shapes: O maps going out, I coming in, (k, k) places of a filter.
@@ -16,10 +16,13 @@ from nin.errors import ModelError, UsageError
 from nin.network.author_networks import author_cifar10, author_cifar100, author_imagenet, author_mnist, author_svhn
 from nin.network.config import BlockConfig, NINConfig
 
-MOST_LAYERS, MOST_MAPS, MOST_PLACES = 200, 16_384, 255  # of a network, of a layer, of the side of a filter
+MOST_LAYERS = 200  # of a network
+MOST_MAPS = 16_384  # of a layer
+MOST_PLACES = 255  # on the side of a filter
 MOST_PIXELS = 1024  # side of a picture that is looked for when a definition does not tell it
 NORM_EPS = 1e-5  # of torch.nn.BatchNorm2d, which our networks are built of
-WHITENED, LOCAL = "global contrast normalisation and ZCA whitening", "local contrast normalisation"
+WHITENED = "global contrast normalisation and ZCA whitening"
+LOCAL = "local contrast normalisation"
 PREPARED = {  # how the author prepared pictures; source: Lin et al. 2013, sections 4.2 to 4.4
     "nin-author-cifar10": WHITENED,
     "nin-author-cifar100": WHITENED,
@@ -219,7 +222,8 @@ def _expect_activations(blocks: Sequence[_Block]) -> None:
 
 
 def _block(block: _Block, known: bool) -> BlockConfig:
-    spatial, pool = block.convs[0], block.pool
+    spatial = block.convs[0]
+    pool = block.pool
     config = BlockConfig(
         tuple(conv.width for conv in block.convs),
         spatial.kernel,
@@ -290,7 +294,8 @@ def network_lines(config: NINConfig, layers: Sequence[ForeignLayer]) -> tuple[De
     """The translation of every layer that computes something."""
     paths = iter(convolution_paths(config))
     gap = max(number for number, layer in enumerate(layers) if layer.kind == "avg")
-    lines, block = [], 0
+    lines = []
+    block = 0
     for number, layer in enumerate(layers):
         if layer.kind == "conv":
             ours = next(paths)
@@ -313,8 +318,8 @@ def _words(layer: ForeignLayer) -> str:
     size = "whole map" if layer.whole else f"{layer.kernel}x{layer.kernel}/{layer.stride}"
     pad = f" pad {layer.padding}" if layer.padding else ""
     groups = f" in {layer.groups} groups" if layer.groups > 1 else ""
-    spread = "" if layer.std is None else f", first weights N(0, {layer.std:g})"
-    return f"{layer.kind} {size}{pad}{groups}" + (f", {layer.width} maps{spread}" if layer.kind == "conv" else "")
+    initial = "" if layer.std is None else f", first weights N(0, {layer.std:g})"
+    return f"{layer.kind} {size}{pad}{groups}" + (f", {layer.width} maps{initial}" if layer.kind == "conv" else "")
 
 
 def weights_for(config: NINConfig, given: Sequence[ConvWeights]) -> dict[str, Tensor]:
@@ -343,7 +348,8 @@ def weights_for(config: NINConfig, given: Sequence[ConvWeights]) -> dict[str, Te
         weight, shift, mean, variance = (tensor.float() for tensor in conv.norm)
         _, number, kind, *index = path.split(".")
         norm = f"blocks.{number}.norms.{0 if kind == 'spatial' else int(index[0]) + 1}"
-        state[f"{norm}.weight"], state[f"{norm}.bias"] = weight, shift
+        state[f"{norm}.weight"] = weight
+        state[f"{norm}.bias"] = shift
         state[f"{norm}.running_mean"] = mean - bias
         state[f"{norm}.running_var"] = variance + (conv.eps - NORM_EPS)
         state[f"{norm}.num_batches_tracked"] = torch.tensor(0)

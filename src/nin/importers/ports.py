@@ -20,7 +20,8 @@ from nin.importers.torch_layouts import EDGES, LAYOUTS, NOTHING, POOL, Said, Tor
 from nin.network.config import BlockConfig, NINConfig
 
 NORM = ("weight", "bias", "running_mean", "running_var")
-MOST_NAMES, DEEPEST = 400, 6  # of a table that are looked at for what stands before all names; how many parts it has
+MOST_NAMES = 400  # of a table that are searched for a common prefix
+DEEPEST = 6  # parts of such a prefix
 COUNTED = re.compile(r"(^|\.)(num_batches_tracked|n_averaged)$")  # numbers of steps
 BESIDE = re.compile(  # tensors that training keeps beside a network and that answering does not need
     r"(^|[._])(loss\w*|criterion|metrics?|(train|val|valid|test)_\w+|acc|accuracy|best\w*|epoch|step|global_step"
@@ -104,7 +105,9 @@ class _Fit:
     """
 
     def __init__(self, layout: TorchLayout, place: str, before: str, tensors: Mapping[str, Tensor]) -> None:
-        self.layout, self.before, self.tensors = layout, before, tensors
+        self.layout = layout
+        self.before = before
+        self.tensors = tensors
         self.place = ".".join(filter(None, (place, before.rstrip("."))))
         self.blocks = [[(before + name, norm and before + norm) for name, norm in block] for block in layout.blocks]
         self.convolutions = tuple(name for block in self.blocks for name, _ in block)
@@ -131,7 +134,8 @@ class _Fit:
                 if misfit:
                     return misfit
                 width = weight[1][0]
-        name, sides = f"{self.convolutions[0]}.weight", self.layout.kernel
+        name = f"{self.convolutions[0]}.weight"
+        sides = self.layout.kernel
         side = self.tensors[name].shape[2]
         if sides not in (None, side):
             return f"{escape_name(name)} has filters of {side}x{side}, expected {sides}x{sides}"

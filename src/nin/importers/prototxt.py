@@ -13,7 +13,8 @@ from typing import NoReturn
 from nin.artifacts import escape_name
 from nin.errors import ModelError
 
-DEEPEST, MOST_FIELDS = 32, 100_000
+DEEPEST = 32  # messages in messages
+MOST_FIELDS = 100_000
 TOKEN = re.compile(
     r"""
     (?P<skip>[\s]+|\#[^\n]*)
@@ -154,7 +155,8 @@ def parse_prototxt(text: str, file: str) -> Message:
 
 class _Parser:
     def __init__(self, text: str, file: str) -> None:
-        self.file, self.count = file, 0
+        self.file = file
+        self.count = 0  # fields read so far
         self.tokens = _tokens(text, file)
         self.next = next(self.tokens)
 
@@ -238,12 +240,14 @@ class _Parser:
 
 
 def _tokens(text: str, file: str) -> Iterator[Token]:
-    place, line = 0, 1
+    place = 0
+    line = 1
     while place < len(text):
         match = TOKEN.match(text, place)
         if match is None or match.lastgroup is None:
             raise ModelError(f"{file}:{line}: found {escape_name(text[place])}; expected Caffe's text format")
-        kind, piece = match.lastgroup, match[0]
+        kind = match.lastgroup
+        piece = match[0]
         if kind == "text":
             piece = re.sub(r"\\(.)", lambda found: ESCAPES.get(found[1], found[0]), piece[1:-1], flags=re.DOTALL)
         if kind != "skip":

@@ -9,7 +9,9 @@ from torch import Tensor
 from nin.artifacts import escape_name
 from nin.errors import ModelError
 
-MOST_TENSORS, MOST_PARTS, DEEPEST = 10_000, 20_000, 6  # of a file; lists and tables in it; how deep they are looked for
+MOST_TENSORS = 10_000  # of a table
+MOST_PARTS = 20_000  # lists and tables of a file
+DEEPEST = 6  # levels of them that are searched
 UNDER = ("", "state_dict", "model_state_dict", "model", "net", "network", "weights", "params")  # the usual ones first
 AVERAGED = re.compile(r"ema|averaged?|swa|teacher", re.IGNORECASE)  # a second copy of the weights, taken last
 TRAINING = re.compile(r"optim|sched|scaler|loops|callbacks", re.IGNORECASE)  # tensors that are no weights

@@ -82,7 +82,8 @@ def _load(data: bytes, what: str) -> tuple[Any, list[str]]:
             with torch.serialization.safe_globals(allowed):
                 return torch.load(BytesIO(data), map_location="cpu", weights_only=True), classes
         except Exception as error:
-            found, filled = FORBIDDEN.search(str(error)), FILLED.search(str(error))
+            found = FORBIDDEN.search(str(error))
+            filled = FILLED.search(str(error))
             if found and found[1] not in kinds and len(kinds) < MOST_CLASSES and not RUNS.match(found[1]):
                 kinds[found[1]] = object
                 continue

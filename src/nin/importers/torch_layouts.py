@@ -12,7 +12,8 @@ from nin.artifacts import escape_name
 from nin.errors import UsageError
 from nin.importers.neutral import NORM_EPS, WHITENED, ForeignInput
 
-CIFAR_MEAN, CIFAR_STD = (0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010)  # both sources below write them so
+CIFAR_MEAN = (0.4914, 0.4822, 0.4465)  # as both sources below have it
+CIFAR_STD = (0.2023, 0.1994, 0.2010)  # as both sources below have it
 POOL = re.compile(r"(max|avg)([23]?)")  # 3x3 or 2x2, with stride 2
 Edge = Literal["padding", "ceil", "floor"]
 EDGES = {  # how a pooling treats the edge of a map: its words, and what tells it from the others in PyTorch

@@ -1,4 +1,4 @@
-"""Bringing in a foreign network: what the files are, what they make here, and the model folder of it (torch)."""
+"""Importing a network: its files are read, translated layer by layer, and written as a model folder (torch)."""
 
 import hashlib
 import math
@@ -35,9 +35,11 @@ from nin.network.config import NINConfig
 from nin.run.options import ImportOptions
 from nin.version import __version__
 
-MOST_BYTES, MOST_MACS = 2**30, 10**12  # for one picture: the author's ImageNet network: 7 MB and 10**9
+MOST_BYTES = 2**30  # of maps for one picture: the author's ImageNet network has 7 MB
+MOST_MACS = 10**12  # for one picture: the author's ImageNet network has 10**9
 LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
-UNTOLD_MEAN, UNTOLD_STD = 0.5, 0.25  # where nothing tells how pictures were normalised
+UNTOLD_MEAN = 0.5  # where nothing tells how pictures were normalised
+UNTOLD_STD = 0.25  # likewise
 WEIGHTS = ("torch", "safetensors")
 UNTOLD = ("layout", "key", "pooling", "pools", "last_relu", "norm_eps")  # options for what weights do not tell
 
@@ -66,9 +68,9 @@ class Imported:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What pictures go through: a side in pixels, how they get it, mean and spread of each channel (RGB, 0 to 1).
+    """How pictures are prepared: side in pixels, how they get it, mean and standard deviation by channel (RGB, 0 to 1).
 
-    normalisation: other than "standard" where mean and spread play no part.
+    normalisation: where it is not "standard", mean and standard deviation are not used.
     """
 
     side: int
@@ -85,7 +87,8 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
     """
     files = belonging([read_network_file(path) for path in paths])
     net, state = _understand(files, options)
-    config, side = net.config, max(options.size or net.input.side or 0, net.config.min_side)
+    config = net.config
+    side = max(options.size or net.input.side or 0, config.min_side)
     _expect_modest("bytes for its maps", _map_bytes(config, side), MOST_BYTES, side)
     costs = anatomy(config, (config.in_channels, side, side))
     _expect_modest("multiply-adds", costs.macs, MOST_MACS, side)
@@ -156,11 +159,13 @@ def _understand(files: Mapping[str, File], options: ImportOptions) -> tuple[Fore
         name = next(name for name in UNTOLD if getattr(options, name) is not None)
         raise UsageError(f"{option(name)} is for PyTorch weights, whose file does not tell the network; leave it out")
     if "_def" in files:
-        first, second = files["_def"], files.get("_params")
+        first = files["_def"]
+        second = files.get("_params")
         more = (second.text, second.name) if second else (None, "")
         return read_definition(first.text, first.name, *more), None
     if "net" in files:
-        solver, message = files.get("solver"), files["net"].message
+        solver = files.get("solver")
+        message = files["net"].message
         assert message is not None  # of every network definition
         net = read_net(message, solver.message if solver else None)
         weights = files.get("caffemodel")
@@ -183,7 +188,8 @@ def _preparation(
     net: ForeignNet, files: Mapping[str, File], options: ImportOptions
 ) -> tuple[Preparation, tuple[str, ...]]:
     """How pictures have to be prepared for the network, and what to heed; what the user says goes first."""
-    told, channels = net.input, net.config.in_channels
+    told = net.input
+    channels = net.config.in_channels
     side = options.size or told.side
     if side is None:
         raise UsageError("the files do not tell the side of the pictures; pass --size")
@@ -226,7 +232,7 @@ def _preparation(
 def _fitted(
     net: ForeignNet, state: dict[str, Tensor], wanted: Preparation, options: ImportOptions
 ) -> tuple[dict[str, Tensor], Preprocess]:
-    """The network for RGB pictures whose spread is at most 1, and that preparation: the rest goes into its weights."""
+    """The state for RGB pictures whose std is at most 1, and their preparation; the rest goes into the weights."""
     factor = 1 / max(1.0, *wanted.std)
     std = tuple(value * factor for value in wanted.std)
     plain = Preprocess((wanted.side,) * 2, net.config.in_channels, wanted.fit, (0.5,) * len(std), (0.5,) * len(std))
@@ -263,7 +269,8 @@ def _mean(net: ForeignNet, file: File | None, bgr: bool) -> tuple[float, ...] | 
 
 def _told(net: ForeignNet) -> str:
     """What a definition alone tells of the pictures."""
-    side, channels = net.input.side, net.config.in_channels
+    side = net.input.side
+    channels = net.config.in_channels
     size = "a size that it does not tell" if side is None else f"{side} x {side} pixels"
     return f"{size}, {channels} channels{f', after {net.input.odd}' if net.input.odd else ''}"
 

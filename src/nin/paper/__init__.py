@@ -1,1 +1,1 @@
-"""The paper's tables and figures: what it says, and what comes out when it is run."""
+"""The paper's tables and figures: its numbers, and ours when they are run."""

@@ -1,4 +1,4 @@
-"""Figure 4 of the paper, and what it never measured: whether the true class's map is the strongest, and points right.
+"""Figure 4 of the paper, and two scores that it lacks: is the true class's map the strongest, and where is its peak?
 
 N pictures, K classes, (H, W) sides of a picture, (h, w) sides of a map.
 """
@@ -61,7 +61,8 @@ def mosaics(test: Pictures) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     four = test.images[groups.reshape(-1)].reshape(-1, 2, 2, height, width, channels)
     whole = four.transpose(0, 1, 3, 2, 4, 5).reshape(-1, 2 * height, 2 * width, channels)
     asked = np.arange(len(groups)) % 4
-    top, left = asked // 2 / 2, asked % 2 / 2
+    top = asked // 2 / 2
+    left = asked % 2 / 2
     boxes = np.stack([top, left, top + 0.5, left + 0.5], 1)
     return whole, test.labels[groups[np.arange(len(groups)), asked]], boxes
 

@@ -200,7 +200,8 @@ def _row(row: Row, bench: Prepared, seeds: int, lab: Lab) -> None:
 
 def _run(row: Row, bench: Prepared, seed: int, place: Path, lab: Lab) -> None:
     """One training, from where it was; its test error after the last epoch goes to run.json."""
-    trainer, ended = lab.trainer(row, bench, seed), None
+    trainer = lab.trainer(row, bench, seed)
+    ended: str | None = None
     make_folder(place)
     try:
         (tensors, position, _), _ = checkpoint.newest(place)
@@ -219,7 +220,8 @@ def _run(row: Row, bench: Prepared, seed: int, place: Path, lab: Lab) -> None:
                 break
         started = has_started(trainer)
     except NotFinite as overflow:
-        started, ended = False, str(overflow)
+        started = False
+        ended = str(overflow)
     if started and not trainer.finished:
         checkpoint.save(place, trainer, about)
         raise Interrupted(f"stopped in {row.key}, seed {seed}; the same command goes on from there")

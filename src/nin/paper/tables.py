@@ -1,4 +1,4 @@
-"""The paper's tables and figures: what it says, what is run for each row, and what may be said of the two together.
+"""The paper's tables and figures: its numbers, the network and recipe of each row, and the verdict on both.
 
 Errors are in percent of the test pictures. Source of all numbers: Lin et al. 2013, tables 1 to 5 and section 4.6.
 """
@@ -235,7 +235,8 @@ def _order(found: dict[str, dict[str, Any]]) -> str:
     """Whether the rows that were run come in the paper's order; pairs closer than their spread do not count."""
     if len(found) < 2:
         return "one row alone has no order"
-    wrong, close = [], 0
+    wrong = []
+    close = 0
     rows = sorted(found.values(), key=lambda row: row["paper"])
     for place, better in enumerate(rows):
         for worse in rows[place + 1 :]:
