@@ -121,7 +121,7 @@ def test_what_judges_hints_bites():
 def test_every_option_in_a_message_has_its_name_in_python():
     named = {
         field.name
-        for kind in ("Train", "Import", "Export", "Serve", "Batch")
+        for kind in ("Train", "Import", "Export", "Serve", "Batch", "Reproduce")
         for field in fields(getattr(choices, f"{kind}Options"))
     }
     functions = [journey(name) for name in ("evaluate", "push", "bench", "reproduce", "summary")]
