@@ -28,7 +28,7 @@ from PIL import Image
 from sklearn.datasets import load_sample_images
 
 import nin
-from nin.batch.worker import BATCH
+from nin.bulk.worker import BATCH
 from nin.data.machine import usable_cores
 from nin.engine.engine import Engine, open_engine
 from nin.run.options import Listener

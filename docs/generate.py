@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "nin"
 ROOMS = (
     *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
-    *("server", "batch", "importers", "claims", "paper", "cli"),
+    *("server", "bulk", "importers", "claims", "paper", "cli"),
 )
 FRONT = (  # how the rows begin that stand on the front page
     "3,068 clothing photos",

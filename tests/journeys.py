@@ -21,7 +21,7 @@ PLACES = {
     "import_model": "nin.importers.import_model.import_model",
     "push": "nin.bundle.hub.push",
     "pull": "nin.bundle.hub.pull",
-    "batch": "nin.batch.batch.answer_pictures",
+    "batch": "nin.bulk.answer.answer_pictures",
     "serve": "nin.server.serve.serve",
     "claims": "nin.claims.measure.claims",
     "claims_page": "nin.claims.measure.claims_page",

@@ -29,7 +29,7 @@ CORE = (
     "run",
     "commands",
 )
-SATELLITES = ("server", "batch", "importers", "claims", "paper")
+SATELLITES = ("server", "bulk", "importers", "claims", "paper")
 ORDER = (*CORE, " ".join(SATELLITES), "cli", " __main__")
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split(" ")}  # "" is nin/__init__.py
 
@@ -39,7 +39,7 @@ TORCH_FREE = (  # which never import torch, not even in a function
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
     *("nin.engine.engine", "nin.engine.exporter", "nin.engine.protobuf", "nin.commands.check_data"),
-    *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.batch.job", "nin.batch.batch"),
+    *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.bulk.job", "nin.bulk.answer"),
 )
 DOORS = (  # which import torch only in a call that needs it, once it is known that it is installed
     *("nin", "nin.cli", "nin.cli.app", "nin.run.train", "nin.commands.classifier", "nin.commands.predict"),
@@ -66,7 +66,7 @@ THIRD_PARTY = {
     "run": {"numpy", "torch", "yaml"},
     "commands": {"numpy", "torch", "yaml", "platformdirs", "sklearn"},
     "server": {"numpy", "httptools"},
-    "batch": {"numpy", "ray", "pyarrow"},
+    "bulk": {"numpy", "ray", "pyarrow"},
     "importers": {"numpy", "torch", "safetensors"},  # others' weights come in types that NumPy lacks
     "claims": {"numpy", "torch"},
     "paper": {"numpy", "torch"},
@@ -579,6 +579,12 @@ def test_import_is_silent_quick_and_alone():
     assert [run.stderr for run in runs] == [""] * 5
     assert {run.stdout.split(" ", 1)[1] for run in runs} == {"['nin']"}
     assert statistics.median(float(run.stdout.split()[0]) for run in runs) < 0.05
+
+
+def test_no_room_hides_a_public_name():
+    """Importing nin.x makes it an attribute of nin, in the place of a function of that name."""
+    rooms = {room_of(module) for module in SOURCES}
+    assert rooms & (set(importlib.import_module("nin").__all__) - {"__version__"}) == set()
 
 
 def test_public_names_exist_and_are_explained():

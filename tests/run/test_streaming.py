@@ -80,7 +80,7 @@ def test_a_streamed_run_says_and_records_what_it_does(streamed):
     run, told = streamed
     note = (
         "train is streamed (0.0 GB decoded): every epoch decodes its pictures anew, unreadable ones are "
-        "found on the way, pictures that are in two splits are not looked for; nin data check finds both"
+        "found on the way, pictures that are in two splits are not searched for; nin data check finds both"
     )
     assert [text for text in told.notes if "stream" in text] == [note]
     assert arguments(run.folder)["options"]["stream"] is True

@@ -16,7 +16,7 @@ from nin.errors import Interrupted, UsageError
 from nin.run.options import BatchOptions, Listener, TrainOptions
 
 if TYPE_CHECKING:
-    from nin.batch.job import Batched
+    from nin.bulk.job import Batched
     from nin.run.run import RunResult
     from nin.training.state import Epoch, Progress
 
@@ -72,10 +72,10 @@ def batch(
 ) -> "Batched":
     """Answer every picture of a folder, a Parquet file or a bucket's address, and write Parquet to `destination`.
 
-    See nin.batch.batch; progress: as for `train`.
+    See nin.bulk.answer; progress: as for `train`.
     """
     places = model, source, destination
-    from nin.batch.batch import answer_pictures
+    from nin.bulk.answer import answer_pictures
 
     return _long(lambda heard: answer_pictures(*places, options, heard, **choices), listener, progress)
 

@@ -33,7 +33,7 @@ def _batch(
     Works on all cores or on a Ray cluster. Each picture has a row with path, label and score, or with an error where it
     could not be read. After a stop or a crash the same command goes on. Needs the extra [ray].
     """
-    from nin.batch.batch import answer_pictures
+    from nin.bulk.answer import answer_pictures
     from nin.cli.progress import Stop, listener_for
 
     with Stop() as stop, listener_for(screen, stop) as listener:

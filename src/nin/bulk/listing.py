@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
 from nin.artifacts import escape_name
-from nin.batch.places import Entry, Place, place_of
+from nin.bulk.places import Entry, Place, place_of
 from nin.data.codecs.headers import READABLE
 from nin.data.images import is_picture_name
 from nin.errors import DataError, UsageError

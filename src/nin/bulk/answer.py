@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from nin.batch.job import Batched, answer, plan
+from nin.bulk.job import Batched, answer, plan
 from nin.choices import address, with_choices
 from nin.extras import need
 from nin.run.options import BatchOptions, Listener

@@ -1,7 +1,7 @@
 """A batch on Ray Data, on the cores of one machine or on a cluster: planned, run, and continued after a restart.
 
 Ray Data carries blocks, not pictures, a row each: the names of some hundred pictures in, the count of answers out. A
-pool of stateful workers (nin.batch.worker) reads, decodes, computes and writes each block as one Parquet file. If Ray
+pool of stateful workers (nin.bulk.worker) reads, decodes, computes and writes each block as one Parquet file. If Ray
 Data carried pictures as rows, it would cut and join them into blocks by its own rules, and after a retry or a restart
 nobody could say which are answered. With one file a block, the file's name says it: Ray's retries double nothing, and
 the destination shows which work is finished. (torch-free)
@@ -19,10 +19,10 @@ from time import perf_counter
 from typing import Any
 
 from nin.artifacts import escape_name
-from nin.batch.listing import BLOCK, Block, Listing, open_listing
-from nin.batch.places import Place, place_of
-from nin.batch.ray_cluster import finished_rows, joined_cluster
-from nin.batch.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
+from nin.bulk.listing import BLOCK, Block, Listing, open_listing
+from nin.bulk.places import Place, place_of
+from nin.bulk.ray_cluster import finished_rows, joined_cluster
+from nin.bulk.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
 from nin.choices import Runtime
 from nin.engine.engine import Engine, engine_from_bytes, pack_engine
 from nin.errors import Interrupted, NinError, UsageError

@@ -25,9 +25,9 @@ from sklearn.datasets import load_sample_images
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("ray")
 
-from nin.batch import ray_cluster  # noqa: E402
-from nin.batch.places import Folder  # noqa: E402
-from nin.batch.worker import read_manifest  # noqa: E402
+from nin.bulk import ray_cluster  # noqa: E402
+from nin.bulk.places import Folder  # noqa: E402
+from nin.bulk.worker import read_manifest  # noqa: E402
 from nin.engine.engine import open_engine  # noqa: E402
 from nin.errors import NinError, UsageError  # noqa: E402
 

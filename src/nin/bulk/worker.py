@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from nin.artifacts import escape_name
-from nin.batch.listing import PATH_COLUMNS, Kind, beside, open_parquet, own_name, unpacked
-from nin.batch.places import Anywhere, Folder, Place, place_of
+from nin.bulk.listing import PATH_COLUMNS, Kind, beside, open_parquet, own_name, unpacked
+from nin.bulk.places import Anywhere, Folder, Place, place_of
 from nin.choices import Runtime
 from nin.data.images import PictureError
 from nin.engine.engine import Engine, engine_from_bytes

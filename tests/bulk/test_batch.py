@@ -21,11 +21,11 @@ import fsspec  # noqa: E402
 import pyarrow.fs as pafs  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from nin.batch import job as batching  # noqa: E402
-from nin.batch import places, worker  # noqa: E402
-from nin.batch.listing import open_listing, unpacked  # noqa: E402
-from nin.batch.places import Anywhere, Bucket, Folder, place_of  # noqa: E402
-from nin.batch.worker import MANIFEST, Worker, part_facts, read_manifest  # noqa: E402
+from nin.bulk import job as batching  # noqa: E402
+from nin.bulk import places, worker  # noqa: E402
+from nin.bulk.listing import open_listing, unpacked  # noqa: E402
+from nin.bulk.places import Anywhere, Bucket, Folder, place_of  # noqa: E402
+from nin.bulk.worker import MANIFEST, Worker, part_facts, read_manifest  # noqa: E402
 from nin.commands.classifier import load  # noqa: E402
 from nin.data.images import PictureError  # noqa: E402
 from nin.engine.engine import engine_from_bytes, open_engine, pack_engine  # noqa: E402
