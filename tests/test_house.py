@@ -151,9 +151,16 @@ def may_import(room: str, name: str) -> bool:
 def cycles(texts: dict[str, str]) -> list[str]:
     """Modules that reach themselves by imports, those for type checkers alone included."""
     graph = {
-        module: {name for _, name in imports(module, texts) if name in texts and name != module} for module in texts
+        module: {name for _, name in imports(module, texts) if name in texts and name != module} | _named(module, texts)
+        for module in texts
     }
     return sorted(module for module in graph if module in reached(graph, graph[module]))
+
+
+def _named(module: str, texts: dict[str, str]) -> set[str]:
+    """Packages that a module names: `from nin.cli import app` begins with all that nin/cli/__init__.py imports."""
+    found = [node for node in ast.walk(ast.parse(texts[module])) if isinstance(node, ast.ImportFrom)]
+    return {str(node.module) for node in found if node.module in texts and node.module != module}
 
 
 def reached(graph: dict[str, set[str]], start: set[str]) -> set[str]:
@@ -424,6 +431,9 @@ def test_the_torch_and_cycle_gates_bite():
     typed = "if TYPE_CHECKING:\n    from nin.data import cache"
     assert cycles({**lazy, "nin.data.further": typed}) == sorted([*lazy, "nin.data.further"])
     assert cycles({**lazy, "nin.data.further": ""}) == []
+    package = {"nin.cli": "def f():\n    from nin.cli import app", "nin.cli.screen": ""}
+    assert cycles({**package, "nin.cli.app": "from nin.cli import screen"}) == ["nin.cli", "nin.cli.app"]
+    assert cycles({**package, "nin.cli.app": "from nin.cli.screen import x"}) == []
 
 
 WRITES = lines("""

@@ -5,33 +5,38 @@ from typing import Annotated, Literal
 
 from cyclopts import App, CycloptsError, Parameter
 
-from nin.cli import checks, models, paper_claims, questions, runs, services
-from nin.cli import help as help_pages
+from nin.cli.checks import DATA_CHECK, DOCTOR
+from nin.cli.help import page
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables
+from nin.cli.models import EXPORT, IMPORT, PULL, PUSH, SUMMARY
+from nin.cli.paper_claims import CLAIMS, REPRODUCE
 from nin.cli.parameters import Output
+from nin.cli.questions import BENCH, EVALUATE, EXPLAIN, PREDICT
+from nin.cli.runs import DEMO, TRAIN
 from nin.cli.screen import Screen, safe
+from nin.cli.services import BATCH, SERVE
 from nin.errors import ArtifactError, UsageError
 from nin.version import __version__
 
 Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
 COMMANDS = (  # in the order of the help page
-    runs.TRAIN,
-    questions.EVALUATE,
-    questions.PREDICT,
-    questions.EXPLAIN,
-    models.SUMMARY,
-    models.IMPORT,
-    models.EXPORT,
-    questions.BENCH,
-    checks.DOCTOR,
-    runs.DEMO,
-    paper_claims.CLAIMS,
-    paper_claims.REPRODUCE,
-    services.BATCH,
-    models.PUSH,
-    models.PULL,
-    services.SERVE,
+    TRAIN,
+    EVALUATE,
+    PREDICT,
+    EXPLAIN,
+    SUMMARY,
+    IMPORT,
+    EXPORT,
+    BENCH,
+    DOCTOR,
+    DEMO,
+    CLAIMS,
+    REPRODUCE,
+    BATCH,
+    PUSH,
+    PULL,
+    SERVE,
 )
 
 app = App(
@@ -51,7 +56,7 @@ data = App(name="data", help="Check a data set.")
 app.command(data)
 for each in COMMANDS:
     each.add_to(app)
-checks.DATA_CHECK.add_to(data)
+DATA_CHECK.add_to(data)
 
 
 def run_command(words: Sequence[str], screen: Screen) -> int:
@@ -89,7 +94,7 @@ def _help(words: list[str], screen: Screen, everything: bool) -> None:
             app.parse_args([*chain, rest[0]], print_error=False, exit_on_error=False)
         except CycloptsError as error:
             raise mistake(error, app) from error
-    screen.result(help_pages.page(app, chain, everything=everything).rstrip())
+    screen.result(page(app, chain, everything=everything).rstrip())
 
 
 @app.command(name="--install-completion", usage="nin --install-completion [--shell SHELL]", show=False)

@@ -26,7 +26,6 @@ if TYPE_CHECKING:  # imported where they are used: a prediction needs none of th
     from nin.training.evaluation import Evaluation
 
 BATCH = 64
-IDENTITY_LIMIT = 1e-6  # of max(1, |logit|): float32 rounding of a mean; more means the maps are not the logits
 
 
 @dataclass(frozen=True)

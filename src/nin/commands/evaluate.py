@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nin.bundle.folder import read_bundle
-from nin.bundle.shipped import find_model
+from nin.bundle.folder import open_bundle
 from nin.choices import chosen, path_of
 from nin.commands.classifier import Classifier, classifier
 from nin.data.cache import Decoded, decode_split, noted_in_words
@@ -79,7 +78,7 @@ def evaluate(
 
 def pictures_seen_by(model: str | Path) -> Seen | None:
     """What is known of the pictures that a model was trained on; nothing of an exported file."""
-    return None if path_of("model", model).is_file() else seen_by(read_bundle(find_model(model)))
+    return None if path_of("model", model).is_file() else seen_by(open_bundle(model))
 
 
 def measure_on(

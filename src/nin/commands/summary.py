@@ -3,8 +3,8 @@
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nin.bundle.folder import read_bundle
-from nin.bundle.shipped import find_model, shipped
+from nin.bundle.folder import open_bundle
+from nin.bundle.shipped import shipped
 from nin.choices import chosen, expanded, shown
 from nin.errors import UsageError
 from nin.extras import need
@@ -55,7 +55,7 @@ def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Ana
         except UsageError as error:
             raise UsageError(f"{error}; {name} was made for {'x'.join(map(str, relative.input_size))}") from None
     if name not in list_models() and (expanded(name).is_dir() or name in shipped()):
-        bundle = read_bundle(find_model(name))
+        bundle = open_bundle(name)
         channels = bundle.preprocess.channels
         size = bundle.preprocess.size
         counted = anatomy(NINConfig.from_dict(bundle.network), input_size or (channels, *size))

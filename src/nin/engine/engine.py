@@ -16,8 +16,7 @@ import numpy as np
 
 from nin.artifacts import escape_name, read_bytes
 from nin.bundle.card import Calibration
-from nin.bundle.folder import Bundle, read_bundle
-from nin.bundle.shipped import find_model
+from nin.bundle.folder import Bundle, open_bundle
 from nin.choices import Runtime, chosen, path_of
 from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
@@ -211,7 +210,7 @@ def _facts_and_graph(model: str | Path) -> tuple[ModelFacts, Graph]:
         from nin.engine.standard import from_uint8
 
         return facts, from_uint8(graph)
-    bundle = read_bundle(find_model(model))
+    bundle = open_bundle(model)
     return facts_of_bundle(bundle), core(bundle)
 
 

@@ -1,8 +1,7 @@
 """Caffe's network definitions (`train_val.prototxt`, `deploy.prototxt`), old and new spellings.
 
-The network is the one of the TEST phase; from the TRAIN phase comes the batch size. Caffe's poolings round up, and its
-averages divide by the window as far as it lies in the padded map; torch's do the same. Source: Caffe's public
-caffe.proto and what its layers compute.
+The network is the one of the TEST phase. Caffe's poolings round up, and its averages divide by the window as far as it
+lies in the padded map; torch's do the same. Source: Caffe's public caffe.proto and what its layers compute.
 """
 
 from nin.artifacts import escape_name
@@ -26,8 +25,8 @@ NEEDS = "convolution, pooling, ReLU, dropout, softmax and data layers"
 LAYER = "name type bottom top include exclude phase param blobs_lr weight_decay loss_weight "
 SIDES = "kernel_size kernel_h kernel_w stride stride_h stride_w pad pad_h pad_w engine "
 CONVOLUTION = SIDES + "num_output group bias_term weight_filler bias_filler dilation axis force_nd_im2col"
-SOLVER = "type solver_type base_lr lr_policy gamma stepsize stepvalue momentum weight_decay max_iter"
 POOLING = SIDES + "pool global_pooling"
+SOLVER = "type solver_type base_lr lr_policy gamma stepsize stepvalue momentum weight_decay max_iter"  # shown
 
 
 def read_net(net: Message, solver: Message | None = None) -> ForeignNet:

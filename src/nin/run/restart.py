@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import torch
 
-from nin.bundle.folder import read_bundle
-from nin.bundle.shipped import find_model
+from nin.bundle.folder import open_bundle
 from nin.errors import DataError, NinError
 from nin.network.architecture import NIN
 from nin.run import record
@@ -72,7 +71,7 @@ def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
         *(before.data, before.validation, plan.preprocess, plan.recipe, before.hardware, before.team),
     )
     if run.options.from_ is not None:
-        take_weights(trainer.model, read_bundle(find_model(run.options.from_)), run.source.classes)
+        take_weights(trainer.model, open_bundle(run.options.from_), run.source.classes)
     at = trainer.position
     at.saves = before.position.saves
     at.seconds = before.position.seconds
