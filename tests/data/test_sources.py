@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from picture_corpus import saved, scene, tiny
 
-from nin.data.sources import Split, open_source
-from nin.data.splits import MAX_HOLDOUT, Arrays, choose_holdout, natural
+from nin.data.sources import open_source
+from nin.data.splits import MAX_HOLDOUT, Arrays, Split, choose_holdout, natural
 from nin.errors import DataError, UsageError
 
 

@@ -16,8 +16,8 @@ from nin.data import cache, stream
 from nin.data.cache import decode_split
 from nin.data.images import PictureError
 from nin.data.preprocess import Preprocess
-from nin.data.sources import Split, open_source
-from nin.data.splits import Arrays, Files
+from nin.data.sources import open_source
+from nin.data.splits import Arrays, Files, Split
 from nin.data.stream import StreamedImages, prefetch
 from nin.errors import DataError
 

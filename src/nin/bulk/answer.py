@@ -8,8 +8,6 @@ from nin.choices import address, with_choices
 from nin.extras import need
 from nin.run.options import BatchOptions, Listener
 
-__all__ = ["Batched", "answer_pictures"]
-
 
 def answer_pictures(
     model: str | Path,

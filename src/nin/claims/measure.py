@@ -32,14 +32,14 @@ def claims(numbers: Sequence[int] = (), *, seeds: int = CLAIM_SEEDS) -> Iterator
     return _answers([by_number[number] for number in (dict.fromkeys(numbers) or by_number)], seeds)
 
 
-def _answers(chosen: Sequence["Claim"], seeds: int) -> Iterator["Answer"]:
+def _answers(asked: Sequence["Claim"], seeds: int) -> Iterator["Answer"]:
     from nin.claims.claim import Answer
     from nin.claims.small_trainings import Workbench
     from nin.training import hardware
 
     machine = hardware.choose("cpu", precision="float32")
     bench = Workbench(machine, seeds)
-    for claim in chosen:
+    for claim in asked:
         start = time.perf_counter()
         with hardware.applied(machine):
             finding = claim.measure(bench)

@@ -39,9 +39,9 @@ def train(
     DataError, UsageError or ArtifactError in one line. Ctrl-C, or a notebook's stop, ends it after the step under way:
     KeyboardInterrupt, which says how to go on; Interrupted when the listener asks to stop.
     """
-    from nin.run import train as front
+    from nin.run.train import train_run
 
-    return _long(lambda heard: front.train_run(path, options, heard, **choices), listener, progress)
+    return _long(lambda heard: train_run(path, options, heard, **choices), listener, progress)
 
 
 def resume(
@@ -55,9 +55,9 @@ def resume(
 
     data: where its pictures lie now, if they have moved. progress: as for `train`.
     """
-    from nin.run import train as front
+    from nin.run.train import resume_run
 
-    return _long(lambda heard: front.resume_run(folder, heard, data=data), listener, progress)
+    return _long(lambda heard: resume_run(folder, heard, data=data), listener, progress)
 
 
 def batch(

@@ -89,7 +89,7 @@ def _explain(
 
     check_pictures("explain", "IMAGE", image, top, screen)
     objects = []
-    for explanation in explaining(model, image, out=out, top=top, device=device, say=screen.detail):
+    for explanation in explaining(model, image, out, top, device, screen.detail):
         if json:
             names = ("label", "logit", "probability")
             classes = [dict(zip(names, values, strict=True)) for values in explanation.classes]

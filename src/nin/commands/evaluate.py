@@ -15,8 +15,8 @@ from nin.data.cache import Decoded, decode_split, noted_in_words
 from nin.data.images import skippable
 from nin.data.preprocess import Preprocess
 from nin.data.reading import AS_FOUND, Reading, reading_of
-from nin.data.sources import Source, Split, open_source
-from nin.data.splits import expect_every_class, known_classes
+from nin.data.sources import open_source
+from nin.data.splits import Source, Split, expect_every_class, known_classes
 from nin.data.stream import StreamedImages
 from nin.errors import UsageError
 from nin.run.options import Device

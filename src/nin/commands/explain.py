@@ -42,17 +42,11 @@ def explain(
     pictures: as `predict` takes them; all are written when this returns. The maps are exact: the logit of a class is
     the mean of its map, checked to 1e-6 on every picture. `say` is told what computes.
     """
-    return list(explaining(model, pictures, out=out, top=top, device=device, say=say))
+    return list(explaining(model, pictures, out, top, device, say))
 
 
 def explaining(
-    model: AtWork,
-    pictures: Any,
-    *,
-    out: str | Path | None = None,
-    top: int = 3,
-    device: str = "auto",
-    say: Callable[[str], None] = lambda _: None,
+    model: AtWork, pictures: Any, out: str | Path | None, top: int, device: str, say: Callable[[str], None]
 ) -> Iterator[Explanation]:
     """`explain`, a picture at a time: each is written when it is asked for."""
     folder = path_of("out", "explained" if out is None else out)

@@ -18,8 +18,9 @@ from nin.data.formats.digits import open_digits
 from nin.data.images import read_picture, to_channels
 from nin.data.preprocess import Preprocess
 from nin.data.reading import Reading
-from nin.data.sources import Source, Split, open_source
+from nin.data.sources import open_source
 from nin.data.spelling import match_names
+from nin.data.splits import Source, Split
 from nin.data.stream import StreamedImages
 from nin.engine import pt2
 from nin.engine.engine import facts_of_bundle

@@ -15,10 +15,8 @@ from nin.data.formats.shards import open_shards
 from nin.data.formats.svhn import open_svhn
 from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
-from nin.data.splits import SPLITS, Files, Source, Split, check_classes, hold_out
+from nin.data.splits import SPLITS, Files, Source, check_classes, hold_out
 from nin.errors import DataError, UsageError
-
-__all__ = ["Source", "Split", "open_source"]
 
 
 def open_source(

@@ -62,8 +62,7 @@ def core(bundle: Bundle) -> Graph:
     x = _normalised(build, bundle.preprocess)  # (N, C, H, W)
     if config.mirror:
         x = build.add("mirror/views", "Concat", x, _flip(build, "mirror/picture", x), axis=0)  # (2N, C, H, W)
-    x, sides = layers(build, x, config, bundle.weights(), size)  # (N or 2N, K, h, w)
-    features = next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")  # (N or 2N, F, h, w)
+    x, features, sides = layers(build, x, config, bundle.weights(), size)  # (N or 2N, K, h, w), (N or 2N, F, h, w)
     if config.mirror:
         x = _mean_of_views(build, x)  # (N, K, h, w)
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
@@ -115,8 +114,10 @@ def _answers(build: Builder, temperature: float) -> None:
 
 def layers(
     build: Builder, x: str, config: NINConfig, weights: Weights, sides: tuple[int, int]
-) -> tuple[str, tuple[int, int]]:
-    """All mlpconv layers, poolings and factors of dropout; x (N, C, H, W) float32 -> maps (N, K, h, w), (h, w)."""
+) -> tuple[str, str, tuple[int, int]]:
+    """All mlpconv layers, poolings and factors of dropout; x (N, C, H, W) float32 -> maps (N, K, h, w), what the last
+    1x1 layer reads (N, F, h, w), and (h, w)."""
+    features = x
     factor = 1.0  # of classic dropout, which in evaluation scales the next layer's input: folded into its weights
     for index, block in enumerate(config.blocks):
         last = index == len(config.blocks) - 1
@@ -127,6 +128,7 @@ def layers(
             weight, bias = _folded(weights, place, norm, factor)
             geometry = _geometry(block) if layer == 0 else {"kernel_shape": (1, 1)}
             names = build.constant(f"{place}.weight", weight), build.constant(f"{place}.bias", bias)
+            features = x
             x = build.add(place, "Conv", x, *names, **geometry)  # (N, C', h, w)
             if config.last_activation or not final:
                 x = _activation(build, f"{place}.{config.activation}", x, config.activation)
@@ -136,7 +138,7 @@ def layers(
             x, sides = _pooled(build, f"pools.{index}", x, block, sides)
         if config.dropout_kind == "classic":
             factor = 1 - block.dropout
-    return x, sides
+    return x, features, sides
 
 
 def _folded(weights: Weights, place: str, norm: str | None, factor: float) -> tuple[np.ndarray, np.ndarray]:

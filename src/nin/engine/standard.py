@@ -30,11 +30,11 @@ def standard(bundle: Bundle) -> Graph:
     size = bundle.preprocess.size
     x = _normalised(build, bundle.preprocess)  # (1, C, H, W)
     before = len(build.nodes)
-    maps, sides = layers(build, x, config, bundle.weights(), size)  # (1, K, h, w)
-    features = [next(node.inputs[0] for node in reversed(build.nodes) if node.op == "Conv")]
+    maps, hidden, sides = layers(build, x, config, bundle.weights(), size)  # (1, K, h, w), (1, F, h, w)
+    features = [hidden]
     if config.mirror:
         maps = _mean_of_views(build, x, maps, build.nodes[before:], size[1], sides[1])
-        features.append(f"mirror/{features[0]}")
+        features.append(f"mirror/{hidden}")
     build.nodes[-1] = replace(build.nodes[-1], outputs=("class_maps",))
     build.add("logits", "Flatten", build.add("gap", "GlobalAveragePool", "class_maps"), axis=1)
     temperature = build.constant("temperature", [bundle.calibration.temperature])

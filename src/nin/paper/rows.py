@@ -14,8 +14,8 @@ import torch
 
 from nin.artifacts import RunLock, escape_name, make_folder, read_bytes, write_bytes, write_json
 from nin.data.preprocess import Preprocess
-from nin.data.sources import Source, open_source
-from nin.data.splits import Arrays
+from nin.data.sources import open_source
+from nin.data.splits import Arrays, Source
 from nin.data.stream import Images
 from nin.data.whiten import MATRIX, MEAN, Zca, fit_zca
 from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NotFinite, UsageError

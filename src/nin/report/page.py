@@ -12,7 +12,7 @@ from nin.data.images import to_channels
 from nin.report.confusion import COMPACT_ABOVE, confusion_svg, most_confused, shade
 from nin.report.heat import STOPS, colours, data_uri, is_mean, limit_of, overlay, sized
 from nin.report.markup import Markup, join, name, percent, tag
-from nin.report.svg import Curve, line_chart, reliability_svg
+from nin.report.svg import Curve, line_chart, reliability_svg, run_curves
 from nin.training.evaluation import ClassScore, Evaluation
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
@@ -150,18 +150,12 @@ def _typed(commands: Sequence[str]) -> Markup:
 def _curves(history: Sequence[dict[str, Any]]) -> Markup:
     if not history:
         return Markup()
-    epochs = [row["epoch"] for row in history]
-
-    def line(key: str, label: str, colour: str, dashed: bool = False) -> Curve:
-        return Curve(label, epochs, [row.get(key) for row in history], colour, dashed)
 
     def ends_of(*lines: Curve) -> str:
         ends = [f"{o.label} from {p[0][1]:.3g} to {p[-1][1]:.3g}" for o in lines if (p := o.points())]
         return "; ".join(ends) or "no values"
 
-    losses = line("train_loss", "train", "warm", True), line("val_loss", "validation", "accent")
-    hits = line("train_accuracy", "train", "warm", True), line("val_accuracy", "validation", "accent")
-    rate = line("lr", "learning rate", "ink")
+    losses, hits, rates = run_curves(history)
     best = max(hits[1].points(), key=lambda point: point[1], default=None)
     peak = f"best validation accuracy {percent(best[1])} at epoch {best[0]:g}" if best else ""
     charts = (
@@ -170,7 +164,7 @@ def _curves(history: Sequence[dict[str, Any]]) -> Markup:
             "Accuracy",
             line_chart(f"Accuracy over {len(history)} epochs: {ends_of(*hits)}; {peak}", hits, share=True, mark=best),
         ),
-        ("Learning rate", line_chart(f"Learning rate over {len(history)} epochs: {ends_of(rate)}", [rate])),
+        ("Learning rate", line_chart(f"Learning rate over {len(history)} epochs: {ends_of(*rates)}", rates)),
     )
     legend = tag(
         "p", tag("span", "validation", class_="key accent"), tag("span", "train", class_="key warm"), class_="legend"

@@ -136,20 +136,22 @@ def line_chart(
 
 def results_svg(history: Sequence[Mapping[str, Any]]) -> Markup:
     """Loss, accuracy and learning rate over the epochs, side by side; a row an epoch, as nin.training.state.Epoch."""
+    losses, accuracies, rates = run_curves(history)
+    charts = (("Loss", losses, False), ("Accuracy", accuracies, True), ("Learning rate", rates, False))
+    return side_by_side("Loss, accuracy and learning rate over the epochs", charts)
+
+
+def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...], ...]:
+    """The curves of three charts over the epochs: losses and accuracies (training, validation), and learning rates."""
     epochs = [row["epoch"] for row in history]
 
     def curve(key: str, label: str, colour: str, dashed: bool = False) -> Curve:
         return Curve(label, epochs, [row.get(key) for row in history], colour, dashed)
 
-    def pair(what: str) -> list[Curve]:
-        return [curve(f"train_{what}", "train", "warm", True), curve(f"val_{what}", "validation", "accent")]
+    def pair(what: str) -> tuple[Curve, Curve]:
+        return curve(f"train_{what}", "train", "warm", True), curve(f"val_{what}", "validation", "accent")
 
-    charts = (
-        ("Loss", pair("loss"), False),
-        ("Accuracy", pair("accuracy"), True),
-        ("Learning rate", [curve("lr", "learning rate", "ink")], False),
-    )
-    return side_by_side("Loss, accuracy and learning rate over the epochs", charts)
+    return pair("loss"), pair("accuracy"), (curve("lr", "learning rate", "ink"),)
 
 
 def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]) -> Markup:

@@ -14,7 +14,8 @@ from nin.choices import option
 from nin.data.augment import Augmentation
 from nin.data.depth import range_note
 from nin.data.formats.digits import open_digits
-from nin.data.sources import Source, open_source
+from nin.data.sources import open_source
+from nin.data.splits import Source
 from nin.data.stream import StreamedImages
 from nin.errors import ArtifactError, Interrupted, ModelError, UsageError
 from nin.network.architecture import NIN

@@ -16,8 +16,7 @@ from nin.data.cache import Decoded, decode_split, noted_in_words
 from nin.data.check import stored_pixels
 from nin.data.machine import demand
 from nin.data.preprocess import Preprocess
-from nin.data.sources import Source, Split
-from nin.data.splits import expect_every_class
+from nin.data.splits import Source, Split, expect_every_class
 from nin.data.stream import Images, StreamedImages, prefetch
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError

@@ -8,8 +8,7 @@ import numpy as np
 
 from nin.data.augment import augment
 from nin.data.randomness import order
-from nin.data.sources import Source
-from nin.data.splits import Arrays
+from nin.data.splits import Arrays, Source
 from nin.run.options import TrainOptions
 from nin.run.plan import Plan
 from nin.training.evaluation import Evaluation

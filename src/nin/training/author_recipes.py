@@ -12,9 +12,8 @@ from nin.training.recipes import Recipe
 
 FILE = 10_000  # pictures; one file of the author's CIFAR-10 data, whose last batch has 16 of them
 EPOCHS = 260  # the author's README: 200 at the full rate, 30 at a tenth, 30 at a hundredth
-CROP = (
-    4.5 / 32
-)  # share of the side; whole pixels from -4 to 4, each as likely (the author's data provider: crop_border 4)
+# Share of the side: whole pixels from -4 to 4, each as likely. Source: the author's data provider, crop_border 4.
+CROP = 4.5 / 32
 
 
 def author_cifar10_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Recipe:
@@ -41,7 +40,7 @@ def author_cifar10_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Rec
 
 
 def author_cifar100_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Recipe:
-    """As `author_cifar10` with the rates 0.02 and 0.04 in all layers and decay 5e-4; one file of 50,000 pictures.
+    """As `author_cifar10_recipe`, with rates 0.02 and 0.04 in all layers and decay 5e-4; one file of 50,000 pictures.
 
     The paper says that nothing was tuned for CIFAR-100. Source: the author's NIN/cifar-100_params; the number of
     epochs is that of CIFAR-10 ("rest is the same").
@@ -51,12 +50,12 @@ def author_cifar100_recipe(*, augment: bool = False, epochs: int = EPOCHS) -> Re
 
 
 def author_svhn_recipe(*, epochs: int = EPOCHS) -> Recipe:
-    """As `author_cifar10`; the author published no schedule for SVHN. Source: the author's NIN/svhn_params."""
+    """As `author_cifar10_recipe`; the author published no schedule for SVHN. Source: the author's NIN/svhn_params."""
     return author_cifar10_recipe(epochs=epochs)
 
 
 def author_mnist_recipe(*, epochs: int = EPOCHS) -> Recipe:
-    """As `author_cifar10`; the author published no schedule for MNIST. Source: the author's NIN/mnist_params."""
+    """As `author_cifar10_recipe`; the author published no schedule for MNIST. Source: the author's NIN/mnist_params."""
     return author_cifar10_recipe(epochs=epochs)
 
 

@@ -20,9 +20,8 @@ class CpuSteps:
     def __init__(self, state: State) -> None:
         self.state = state
         self.micro_batches = 1
-        if (
-            state.hardware.device == "cpu" and state.team.world == 1
-        ):  # ranks communicate in one order: no racing threads
+        # of several ranks each has one micro-batch: they communicate in one order, which racing threads would not keep
+        if state.hardware.device == "cpu" and state.team.world == 1:
             normalised = any(isinstance(module, nn.BatchNorm2d) for module in state.model.modules())
             least = LEAST_NORMALISED if normalised else LEAST_PLAIN
             self.micro_batches = micro_batch_count(state.batch_size, state.hardware.threads, least=least)

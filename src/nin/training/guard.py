@@ -179,9 +179,7 @@ def probe(model: nn.Module, x: Tensor, labels: Tensor) -> Probe:
 
     Normalisations use these pictures' own statistics, as in training; dropout rests, so no random number is drawn.
     """
-    seen: list[
-        tuple[str, Tensor]
-    ] = []  # every convolution's name and final outputs in the order of computation, (N, C, H, W)
+    seen: list[tuple[str, Tensor]] = []  # name and final outputs (N, C, H, W) of each convolution, as computed
     buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
     trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
     with _recorded(model, seen), torch.enable_grad():

@@ -14,11 +14,10 @@ from torch import Tensor, nn
 
 from nin.network.layers import Dropout
 
-LEAST_NORMALISED = 64  # pictures that a normalisation should see at once; ours: docs/log.md
-LEAST_PLAIN = (
-    16  # pictures where nothing is normalised: smaller micro-batches cost more than they gain; ours: docs/log.md
-)
-PER_THREAD = (4, 2, 1)  # micro-batches; the more, the better a busy neighbour is borne; ours: docs/log.md
+# All of these: ours, docs/log.md.
+LEAST_NORMALISED = 64  # pictures that a normalisation should see at once
+LEAST_PLAIN = 16  # pictures where nothing is normalised: smaller micro-batches cost more than they gain
+PER_THREAD = (4, 2, 1)  # micro-batches; the more, the better a busy neighbour is borne
 Work = Callable[[nn.Module, int], tuple[list[Tensor], Tensor]]
 
 
