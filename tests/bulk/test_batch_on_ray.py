@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -229,7 +229,8 @@ def somebodys_cluster(tmp_path):
             family = [head, *head.children(recursive=True)]
             head.terminate()
             for process in psutil.wait_procs(family, timeout=15)[1]:
-                process.kill()
+                with suppress(psutil.NoSuchProcess):  # it may end in this moment
+                    process.kill()
             head.wait()
 
 
