@@ -22,7 +22,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self
 
-from nin.errors import ArtifactError
+from nin.errors import ArtifactError, escape_name
 
 AnyPath = str | os.PathLike[str]
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
@@ -35,12 +35,6 @@ _ADVICE = {
     errno.EIO: "the disk or the connection to it failed; choose another one",
     errno.ELOOP: "it is a symbolic link; put a real file in its place",
 }
-
-
-def escape_name(text: object) -> str:
-    r"""`text` on one line with nothing that moves a cursor: newline, ANSI, RTL and the like become `\x1b`, `\u202e`."""
-    joiners = "\u200c\u200d"  # of Persian, Indic scripts and emoji: they stay
-    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in str(text))
 
 
 @contextmanager

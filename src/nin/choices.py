@@ -14,8 +14,7 @@ from reprlib import repr as short
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from nin.artifacts import escape_name
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 
 # Names that several rooms know. They stand here because a help page loads neither NumPy nor a runtime.
 Fit = Literal["stretch", "pad", "crop"]  # how a picture becomes the network's shape: nin.data.preprocess

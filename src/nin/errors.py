@@ -24,6 +24,12 @@ def amount(count: int, one: str, many: str = "") -> str:
     return f"{count:,} {one if count == 1 else many or one + 's'}"
 
 
+def escape_name(text: object) -> str:
+    r"""`text` on one line with nothing that moves a cursor: newline, ANSI, RTL and the like become `\x1b`, `\u202e`."""
+    joiners = "\u200c\u200d"  # of Persian, Indic scripts and emoji: they stay
+    return "".join(c if c.isprintable() or c in joiners else c.encode("unicode_escape").decode() for c in str(text))
+
+
 class NinError(Exception):
     """Base of every error of this package; its text is one line for the person at the keyboard."""
 

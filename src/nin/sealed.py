@@ -15,8 +15,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as tensors_from_bytes
 from safetensors.numpy import save as tensors_to_bytes
 
-from nin.artifacts import AnyPath, escape_name, json_bytes, read_bytes, write_bytes
-from nin.errors import ArtifactError
+from nin.artifacts import AnyPath, json_bytes, read_bytes, write_bytes
+from nin.errors import ArtifactError, escape_name
 
 BLANK = b"0" * 64  # stands where the digest will be while the digest is computed
 _TENSOR_DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')  # a JSON key: inside a string quotes carry backslashes

@@ -18,14 +18,13 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from nin.artifacts import escape_name
 from nin.bulk.listing import BLOCK, Block, Listing, open_listing
 from nin.bulk.places import Place, place_of
 from nin.bulk.ray_cluster import finished_rows, joined_cluster
 from nin.bulk.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
 from nin.choices import Runtime
 from nin.engine.engine import Engine, engine_from_bytes, pack_engine
-from nin.errors import Interrupted, NinError, UsageError
+from nin.errors import Interrupted, NinError, UsageError, escape_name
 from nin.version import __version__
 
 FORMAT = 4  # of the manifest and of the parts

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal, NamedTuple
 
-from nin.artifacts import escape_name
 from nin.bulk.places import Entry, Place, place_of
 from nin.data.codecs.headers import READABLE
 from nin.data.images import is_picture_name
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 
 BLOCK = 512  # pictures: seconds of work, and a part of some ten kB
 GROUP_PARTS = 8  # at most so many blocks a row group: each of them reads the group from its beginning

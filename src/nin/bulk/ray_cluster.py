@@ -15,9 +15,9 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cache, partial
 from typing import Any
 
-from nin.artifacts import escape_name, scratch_folder
+from nin.artifacts import scratch_folder
 from nin.data.machine import usable_cores
-from nin.errors import NinError, UsageError
+from nin.errors import NinError, UsageError, escape_name
 
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",

@@ -15,13 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.bulk.listing import PATH_COLUMNS, Kind, beside, open_parquet, own_name, unpacked
 from nin.bulk.places import Anywhere, Folder, Place, place_of
 from nin.choices import Runtime
 from nin.data.images import PictureError
 from nin.engine.engine import Engine, engine_from_bytes
-from nin.errors import ArtifactError, NinError, UsageError
+from nin.errors import ArtifactError, NinError, UsageError, escape_name
 from nin.sealed import open_sealed_json, seal_json
 from nin.version import __version__
 

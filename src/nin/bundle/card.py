@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from nin.artifacts import escape_name
 from nin.data.preprocess import Preprocess
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 
 _FITS = {"stretch": "stretched to", "pad": "padded and resized to", "crop": "resized and cropped in the middle to"}
 _ROWS = 200  # of a table

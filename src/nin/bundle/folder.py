@@ -16,12 +16,12 @@ from typing import Any, Literal
 
 import numpy as np
 
-from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes, write_text
+from nin.artifacts import read_bytes, replace_folder, write_bytes, write_text
 from nin.bundle.card import Calibration, licence, model_card
 from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
-from nin.errors import ArtifactError, ModelError, UsageError
+from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.sealed import open_sealed_json, open_tensors, seal_json, write_tensors
 
 FORMAT = 1  # raised when an older program could misread what a newer one writes

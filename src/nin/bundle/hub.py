@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from nin.artifacts import escape_name, read_bytes, replace_folder, write_bytes
+from nin.artifacts import read_bytes, replace_folder, write_bytes
 from nin.bundle.folder import CARD, REPLACEABLE, bundle_of, read_file, verified_files
 from nin.bundle.shipped import CONFIG, find_model
 from nin.choices import chosen, expanded, path_of
-from nin.errors import ArtifactError, ModelError, UsageError
+from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.extras import need
 from nin.version import __version__
 

@@ -4,9 +4,8 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.choices import path_of
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 
 CONFIG = "config.json"  # what makes a folder a model
 SHIPPED = Path(__file__).parents[1] / "weights"  # a folder for each, as nin.bundle.folder writes them

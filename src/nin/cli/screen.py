@@ -25,7 +25,7 @@ def safe(text: object) -> str:
     words = str(text)
     if words.isprintable():
         return words
-    from nin.artifacts import escape_name
+    from nin.errors import escape_name
 
     return escape_name(words)
 

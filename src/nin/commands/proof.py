@@ -10,7 +10,7 @@ import numpy as np
 import torch
 import yaml
 
-from nin.artifacts import escape_name, remove, write_bytes
+from nin.artifacts import remove, write_bytes
 from nin.bundle.folder import WEIGHTS, Bundle
 from nin.commands.torch_runner import TorchRunner
 from nin.data.depth import to_uint8
@@ -25,7 +25,7 @@ from nin.data.stream import StreamedImages
 from nin.engine import pt2
 from nin.engine.engine import facts_of_bundle
 from nin.engine.exporter import Exported, Exporter
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 from nin.network.config import NINConfig
 from nin.run.options import ExportOptions
 from nin.sealed import seal_json

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
-from nin.artifacts import escape_name, make_folder, open_new, read_bytes, write_bytes
+from nin.artifacts import make_folder, open_new, read_bytes, write_bytes
 from nin.data.images import PictureError
 from nin.data.machine import available_memory, usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Arrays, Split
 from nin.data.stream import Images, StreamedImages, load_picture
-from nin.errors import ArtifactError, amount
+from nin.errors import ArtifactError, amount, escape_name
 from nin.sealed import open_sealed_json, seal_json
 
 BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64

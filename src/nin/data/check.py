@@ -11,7 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.cache import noted_in_words
 from nin.data.depth import find_range, in_words, is_full, kind_of, range_note, sample
 from nin.data.images import PictureError, read_picture, to_channels
@@ -19,7 +18,7 @@ from nin.data.machine import usable_cores
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.sources import open_source, trainable
 from nin.data.splits import SPLITS, Arrays, Source, Split, expect_every_class
-from nin.errors import DataError, amount
+from nin.errors import DataError, amount, escape_name
 
 NEAR = 128  # pixels; large JPEGs are decoded to a short side of 256 or more, which is enough to inspect them
 FEW = 20  # ours: with fewer pictures of a class than this, training is a gamble

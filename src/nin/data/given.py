@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nin.artifacts import escape_name
 from nin.choices import expanded, shown
 from nin.data.codecs.headers import READABLE, RefusedFile
 from nin.data.images import LIMITS, TURNS, PictureError, is_picture_name, to_array
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 
 TAKEN = (
     "a path, bytes, an open file, a Pillow image, an array (H, W) or (H, W, C), a tensor (C, H, W), "

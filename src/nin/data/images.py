@@ -26,10 +26,9 @@ import numpy as np
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from nin.artifacts import escape_name
 from nin.data.codecs.headers import Header, RefusedFile, exif_orientation
 from nin.data.codecs.readers import SUFFIXES, inspect
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 
 FILLERS = tuple(bytes([byte] * 4_096) for byte in (0x00, 0x55, 0xAA, 0xC3, 0xF8))  # codes for more than the blocks of a
 # JPEG's unit that lie outside of the picture, at most 15 of 64 codes of 26 bits

@@ -4,7 +4,6 @@ import os
 import stat
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.data.formats.arrays import NAMES, idx_files, open_cifar, open_idx, open_npz, regular_files
 from nin.data.formats.folders import some
 from nin.data.formats.label_tables import SUFFIXES as TABLE_SUFFIXES
@@ -16,7 +15,7 @@ from nin.data.formats.svhn import open_svhn
 from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.splits import SPLITS, Files, Source, check_classes, hold_out
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 
 
 def open_source(

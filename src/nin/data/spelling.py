@@ -14,7 +14,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
-from nin.artifacts import escape_name
+from nin.errors import escape_name
 
 _JOINERS = "\u200c\u200d"  # they shape Persian, Indic scripts and emoji, and mean nothing at an end or beside ASCII
 _NO_WIDTH = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")

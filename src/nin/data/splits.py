@@ -14,9 +14,8 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.spelling import join_names, match_names
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 
 SPLITS = ("train", "validation", "test")
 MAX_HOLDOUT = 5_000  # ours: 5,000 pictures know an accuracy to about 1 point (95 %); more are better trained on

@@ -11,11 +11,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.images import PictureError
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.data.splits import Split
+from nin.errors import escape_name
 
 CHUNK = 16  # pictures a thread decodes at a time: handing over costs about one small picture
 AHEAD = 128  # pictures prefetched until the size of a batch is known

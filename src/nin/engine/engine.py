@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from nin.artifacts import escape_name, read_bytes
+from nin.artifacts import read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, open_bundle
 from nin.choices import Runtime, chosen, path_of
@@ -24,7 +24,7 @@ from nin.data.preprocess import Preprocess
 from nin.engine.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
 from nin.engine.onnx_file import OPSET, Graph, from_bytes, to_bytes
 from nin.engine.runtimes import open_session
-from nin.errors import ArtifactError, ModelError, UsageError
+from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.version import __version__
 
 FACTS = "nin"  # the metadata entry that says what a file is

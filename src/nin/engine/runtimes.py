@@ -13,9 +13,8 @@ from typing import Any, Protocol, get_args
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.choices import Runtime, chosen
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 from nin.extras import need
 
 

@@ -4,8 +4,7 @@ The network is the one of the TEST phase. Caffe's poolings round up, and its ave
 lies in the padded map; torch's do the same. Source: Caffe's public caffe.proto and what its layers compute.
 """
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 from nin.importers.neutral import (
     PREPARED,
     ForeignInput,

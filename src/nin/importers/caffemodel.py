@@ -14,9 +14,8 @@ from itertools import islice
 import torch
 from torch import Tensor
 
-from nin.artifacts import escape_name
 from nin.engine.protobuf import BYTES, VARINT, fields, varints
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 from nin.importers.neutral import ConvWeights
 
 NAME_AND_BLOBS = {"new": (1, 7), "old": (4, 6), "first": (1, 50)}  # fields of a layer in Caffe's three formats

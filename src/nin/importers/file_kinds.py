@@ -5,8 +5,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from io import BytesIO
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 
 HDF5 = b"\x89HDF"
 ZIP = b"PK\x03\x04"

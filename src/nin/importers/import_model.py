@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nin.artifacts import escape_name
 from nin.choices import chosen, path_of, with_choices
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 from nin.extras import need
 from nin.run.options import ImportOptions
 

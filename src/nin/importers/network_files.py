@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin.artifacts import escape_name, read_bytes
-from nin.errors import ArtifactError, ModelError, UsageError
+from nin.artifacts import read_bytes
+from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.importers.caffe import is_solver
 from nin.importers.caffemodel import is_mean_picture
 from nin.importers.cuda_convnet import is_definition, read_sections

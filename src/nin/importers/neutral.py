@@ -11,8 +11,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError, UsageError
+from nin.errors import ModelError, UsageError, escape_name
 from nin.network.author_networks import author_cifar10, author_cifar100, author_imagenet, author_mnist, author_svhn
 from nin.network.config import BlockConfig, NINConfig
 

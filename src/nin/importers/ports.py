@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError, UsageError
+from nin.errors import ModelError, UsageError, escape_name
 from nin.importers.neutral import ConvWeights, DefinitionLine, ForeignNet, convolution_paths, recognise
 from nin.importers.state_dicts import AVERAGED
 from nin.importers.torch_layouts import EDGES, LAYOUTS, NOTHING, POOL, Said, TorchLayout, supposed

@@ -10,8 +10,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 
 DEEPEST = 32  # messages in messages
 MOST_FIELDS = 100_000

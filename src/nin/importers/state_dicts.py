@@ -6,8 +6,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 
 MOST_TENSORS = 10_000  # of a table
 MOST_PARTS = 20_000  # lists and tables of a file

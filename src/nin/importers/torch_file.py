@@ -15,8 +15,7 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from nin.artifacts import escape_name
-from nin.errors import ModelError
+from nin.errors import ModelError, escape_name
 from nin.importers.file_kinds import SAVE, ZIP
 from nin.importers.state_dicts import Tables, tables_of
 

@@ -8,8 +8,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from nin.artifacts import escape_name
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 from nin.importers.neutral import NORM_EPS, WHITENED, ForeignInput
 
 CIFAR_MEAN = (0.4914, 0.4822, 0.4465)  # as both sources below have it

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from nin.artifacts import escape_name, read_bytes
+from nin.artifacts import read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import write_bundle
 from nin.choices import Normalisation, option
@@ -20,7 +20,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.data.spelling import clean, same
 from nin.data.whiten import Zca, expect_whitenable, fit_memory, fit_zca
-from nin.errors import ArtifactError, DataError, ModelError, UsageError
+from nin.errors import ArtifactError, DataError, ModelError, UsageError, escape_name
 from nin.importers.caffe import read_net
 from nin.importers.caffemodel import read_caffemodel, read_convolutions, read_mean
 from nin.importers.cuda_convnet import read_definition

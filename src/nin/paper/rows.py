@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from nin.artifacts import RunLock, escape_name, make_folder, read_bytes, write_bytes, write_json
+from nin.artifacts import RunLock, make_folder, read_bytes, write_bytes, write_json
 from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.data.splits import Arrays, Source
 from nin.data.stream import Images
 from nin.data.whiten import MATRIX, MEAN, Zca, fit_zca
-from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NotFinite, UsageError
+from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NotFinite, UsageError, escape_name
 from nin.paper.figures import figure4
 from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, Protocol, Row, row_summary, verdict
 from nin.report.plots import png_of

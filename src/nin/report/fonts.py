@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from nin.artifacts import escape_name
+from nin.errors import escape_name
 
 Font = ImageFont.FreeTypeFont
 _KNOWN = (  # file names of regular faces with Hangul, the commonest first

@@ -4,7 +4,7 @@ import html
 import re
 import unicodedata
 
-from nin.artifacts import escape_name
+from nin.errors import escape_name
 
 _VOID = {"meta", "img", "br"}
 _HANGUL = re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7a3]")

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from nin.artifacts import RunLock, escape_name, make_folder
+from nin.artifacts import RunLock, make_folder
 from nin.bundle.folder import Bundle
 from nin.choices import option
 from nin.data.augment import Augmentation
@@ -17,7 +17,7 @@ from nin.data.formats.digits import open_digits
 from nin.data.sources import open_source
 from nin.data.splits import Source
 from nin.data.stream import StreamedImages
-from nin.errors import ArtifactError, Interrupted, ModelError, UsageError
+from nin.errors import ArtifactError, Interrupted, ModelError, UsageError, escape_name
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.run import record

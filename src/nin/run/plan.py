@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
 from nin.bundle.shipped import shipped
 from nin.choices import Normalisation
@@ -19,7 +18,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.splits import Source, Split, expect_every_class
 from nin.data.stream import Images, StreamedImages, prefetch
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
-from nin.errors import DataError, UsageError
+from nin.errors import DataError, UsageError, escape_name
 from nin.network.architecture import MODELS, OURS, configure
 from nin.network.config import NINConfig
 from nin.run.options import Listener, TrainOptions, seconds

@@ -6,12 +6,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
 from nin.choices import Normalisation
 from nin.data.preprocess import Preprocess
 from nin.data.spelling import match_names
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 from nin.network.architecture import stem_kernel
 from nin.network.config import NINConfig
 from nin.run.options import TrainOptions

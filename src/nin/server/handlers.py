@@ -19,12 +19,11 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.images import Limits, PictureError
 from nin.data.machine import usable_cores
 from nin.engine.engine import Answers, Engine
 from nin.engine.graph import outputs_of
-from nin.errors import NinError
+from nin.errors import NinError, escape_name
 from nin.server import metrics, oip, routes
 from nin.server.cors import permission, preflight
 from nin.server.forms import expect_plain, maps_of, read_picture_body, read_query, top_of, unreadable

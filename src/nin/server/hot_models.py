@@ -9,10 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from nin.artifacts import escape_name
 from nin.bundle.shipped import find_model
 from nin.engine.engine import Engine
-from nin.errors import NinError
+from nin.errors import NinError, escape_name
 from nin.server.metrics import Metrics
 from nin.server.microbatch import Batcher
 from nin.server.oip import describe

@@ -16,8 +16,7 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
-from nin.artifacts import escape_name
-from nin.errors import NinError, UsageError
+from nin.errors import NinError, UsageError, escape_name
 from nin.server.handlers import Match, Server
 from nin.server.wire import Connection, Site
 

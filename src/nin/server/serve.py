@@ -6,10 +6,9 @@ from functools import partial
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.choices import chosen, expanded, with_choices
 from nin.engine.engine import Answers, open_engine
-from nin.errors import NinError, UsageError
+from nin.errors import NinError, UsageError, escape_name
 from nin.report.heat import overlay
 from nin.report.page import Example
 from nin.report.plots import explain_png, picture_png

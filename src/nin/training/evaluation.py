@@ -10,9 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from nin.artifacts import escape_name
 from nin.bundle.card import TEMPERATURES
-from nin.errors import DataError
+from nin.errors import DataError, escape_name
 
 BINS = 15  # Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4
 Z95 = 1.959963984540054  # two-sided 95 % point of the normal distribution

@@ -17,14 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.depth import settle
 from nin.data.formats.folders import not_a_file
 from nin.data.formats.split_names import SPLIT_WORDS
 from nin.data.machine import demand
 from nin.data.spelling import clean, join_names, match_names, same
 from nin.data.splits import SPLITS, Arrays, Source, Split, natural
-from nin.errors import DataError, amount
+from nin.errors import DataError, amount, escape_name
 
 _IMAGE_KEYS = {"images", "image", "x", "data"}
 _LABEL_KEYS = {"labels", "label", "y", "targets", "target"}

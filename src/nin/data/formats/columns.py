@@ -10,13 +10,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from nin.artifacts import escape_name
 from nin.data.formats.folders import some
 from nin.data.formats.split_names import SPLIT_WORDS, split_names
 from nin.data.reading import Reading
 from nin.data.spelling import same
 from nin.data.splits import natural
-from nin.errors import DataError
+from nin.errors import DataError, escape_name
 
 _KNOWN = {
     "paths": "path filename file filepath image img imagepath imgpath imagefile imagefilename imagename imgname "

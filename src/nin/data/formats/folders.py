@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from nin.artifacts import escape_name
 from nin.data.codecs.headers import READABLE
 from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.splits import natural
+from nin.errors import escape_name
 
 IGNORED = {"__macosx", "thumbs.db", "desktop.ini"}
 MAX_DEPTH = 32  # folders below the root; deeper is a loop or a mistake

@@ -14,7 +14,6 @@ from itertools import chain
 from pathlib import Path
 from typing import TextIO
 
-from nin.artifacts import escape_name
 from nin.data.formats.columns import (
     LABELS,
     MOST_VALUES,
@@ -32,7 +31,7 @@ from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.spelling import clean, same
 from nin.data.splits import Source, build_source
-from nin.errors import DataError, amount
+from nin.errors import DataError, amount, escape_name
 
 SUFFIXES = frozenset({".csv", ".tsv", ".jsonl", ".ndjson"})
 JSON_LINES = (".jsonl", ".ndjson")

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.data.codecs.headers import READABLE
 from nin.data.formats.folders import Scan, shown_below, some
 from nin.data.formats.split_names import says_nothing, split_names, stem
 from nin.data.reading import AS_FOUND, Reading
 from nin.data.spelling import same
 from nin.data.splits import SPLITS, Source, build_source
-from nin.errors import DataError, amount
+from nin.errors import DataError, amount, escape_name
 
 USUAL = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}  # need no note
 SPLIT_SHAPE = "expected FOLDER/CLASS/picture.jpg, or FOLDER/train/CLASS/picture.jpg"

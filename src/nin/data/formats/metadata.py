@@ -6,13 +6,12 @@ The table lies beside the pictures, in the folder or in the folder of each split
 
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.data.formats.folders import Scan, shown_below
 from nin.data.formats.label_tables import has_labels, read_table
 from nin.data.formats.split_names import split_names
 from nin.data.reading import Reading
 from nin.data.splits import Source, build_source
-from nin.errors import DataError, amount
+from nin.errors import DataError, amount, escape_name
 
 NAMES = ("metadata.csv", "metadata.jsonl")
 

@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from nin.artifacts import escape_name, read_bytes
+from nin.artifacts import read_bytes
 from nin.data.codecs.readers import SUFFIXES
 from nin.data.formats.folders import IGNORED, not_a_file
 from nin.data.formats.split_names import SPLIT_WORDS, split_names
 from nin.data.images import LIMITS, is_picture_name
 from nin.data.spelling import clean, join_names, same
 from nin.data.splits import SPLITS, Source, Split, file_states, natural
-from nin.errors import ArtifactError, DataError
+from nin.errors import ArtifactError, DataError, escape_name
 
 CLASS_FILES = ("classes.txt", "labels.txt")
 MAX_HEADER = 2**16  # bytes of headers in front of one member; a long name and its attributes take some hundred

@@ -7,11 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from nin.artifacts import escape_name
 from nin.data.formats.arrays import Parts, build_arrays
 from nin.data.machine import demand
 from nin.data.splits import Source
-from nin.errors import DataError
+from nin.errors import DataError, escape_name
 from nin.extras import need
 
 FILES = {"train_32x32.mat": "train", "extra_32x32.mat": "train", "test_32x32.mat": "test"}

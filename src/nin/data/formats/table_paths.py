@@ -6,10 +6,9 @@ import stat
 from collections import Counter
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.data.reading import Reading
 from nin.data.spelling import same
-from nin.errors import DataError
+from nin.errors import DataError, escape_name
 
 
 class Places:
