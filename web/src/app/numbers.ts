@@ -1,0 +1,31 @@
+/** Numbers as people read them: grouped by the language, with a minus sign and not a hyphen. */
+import { reader } from "./words.svelte";
+
+const MINUS = "\u2212";
+
+function written(value: number, places: number): string {
+  if (!Number.isFinite(value)) return value < 0 ? `${MINUS}\u221e` : Number.isNaN(value) ? "\u2013" : "\u221e";
+  const options = { minimumFractionDigits: places, maximumFractionDigits: places, signDisplay: "negative" } as const;
+  return value.toLocaleString(reader.language, options).replace("-", MINUS);
+}
+
+/** A whole number: 894,282. */
+export function count(n: number): string {
+  return written(n, 0);
+}
+
+/** A number with so many places: −0.74. Zero has no sign. */
+export function decimal(n: number, places: number): string {
+  return written(n, places);
+}
+
+/** A share in 0..1 as per cent: 100%, 8.7%, 0.0%. Never rounded up to a certainty that it does not have. */
+export function percent(share: number): string {
+  if (share >= 0.9995) return `${written(100, 0)}%`;
+  return `${written(100 * share, share >= 0.0995 ? 0 : 1)}%`;
+}
+
+/** A size in bytes: 412 kB, 1.8 MB. */
+export function bytes(n: number): string {
+  return n < 1e6 ? `${written(Math.max(1, n / 1e3), 0)} kB` : `${written(n / 1e6, 1)} MB`;
+}
