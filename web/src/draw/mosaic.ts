@@ -1,6 +1,7 @@
 /** Which maps are drawn and how they lie: all maps of a layer as one picture, a tile a map, nearly square. */
 import type { View } from "../app/view.svelte";
 import type { Layer, Model, Mosaic, Painted } from "../net/types";
+import { top } from "./largest";
 import { ink } from "./ramps";
 
 /** Tiles in a row, so that as many stand beside as below each other. */
@@ -63,9 +64,5 @@ export function cornerOf(painted: Painted, tile: number): { left: number; top: n
 
 /** The map with the largest mean. */
 export function strongest(painted: Painted): number {
-  let best = 0;
-  for (let unit = 1; unit < painted.means.length; unit++) {
-    if ((painted.means[unit] ?? 0) > (painted.means[best] ?? 0)) best = unit;
-  }
-  return best;
+  return top(painted.means);
 }

@@ -4,7 +4,9 @@
  * both read without colour too; red and blue stay apart for every common kind of colour blindness.
  */
 import type { Theme } from "../app/view.svelte";
+import { limitOf } from "./largest";
 import { bytesOf, labOf, srgbOf, type Lab } from "./oklab";
+import { PALETTES } from "./palette";
 
 /** Colours of `diverging`: as many on each side of zero, which has one of its own in the middle. */
 export const DIVERGING_COLOURS = 511;
@@ -12,7 +14,6 @@ const MIDDLE = (DIVERGING_COLOURS - 1) / 2;
 const INK_COLOURS = 256;
 
 interface Scale {
-  paper: string; // page.css, --paper
   /** Colours at the ends, in OKLab as lightness, chroma and hue in degrees. Ours, chosen by eye on the shipped models. */
   ink: Polar;
   body: Polar; // halfway to the ink
@@ -24,14 +25,12 @@ type Polar = readonly [lightness: number, chroma: number, hue: number];
 
 const SCALES: Readonly<Record<Theme, Scale>> = {
   light: {
-    paper: "#ffffff",
     ink: [0.24, 0.06, 262],
     body: [0.6, 0.13, 256],
     red: [0.47, 0.19, 22],
     blue: [0.47, 0.14, 256],
   },
   dark: {
-    paper: "#14171b",
     ink: [0.97, 0.012, 250],
     body: [0.6, 0.07, 252],
     red: [0.74, 0.19, 27],
@@ -46,8 +45,8 @@ function labOfPolar([lightness, chroma, hue]: Polar): Lab {
   return [lightness, chroma * Math.cos(angle), chroma * Math.sin(angle)];
 }
 
-function paperOf(scale: Scale): Lab {
-  return labOf(...bytesOf(scale.paper));
+function paperOf(theme: Theme): Lab {
+  return labOf(...bytesOf(PALETTES[theme].paper));
 }
 
 /** Straight from one colour to another. */
@@ -85,7 +84,7 @@ function kept(name: string, make: () => Uint8ClampedArray): Uint8ClampedArray {
 export function ink(theme: Theme): Uint8ClampedArray {
   return kept(`ink ${theme}`, () => {
     const scale = SCALES[theme];
-    const paper = paperOf(scale);
+    const paper = paperOf(theme);
     const body = labOfPolar(scale.body);
     const end = labOfPolar(scale.ink);
     return filled(INK_COLOURS, (index) => tinted(index / (INK_COLOURS - 1), paper, body, end));
@@ -96,7 +95,7 @@ export function ink(theme: Theme): Uint8ClampedArray {
 export function diverging(theme: Theme): Uint8ClampedArray {
   return kept(`diverging ${theme}`, () => {
     const scale = SCALES[theme];
-    const paper = paperOf(scale);
+    const paper = paperOf(theme);
     const red = labOfPolar(scale.red);
     const blue = labOfPolar(scale.blue);
     return filled(DIVERGING_COLOURS, (index) => {
@@ -116,13 +115,6 @@ export function inkIndex(value: number, limit: number): number {
 export function divergingIndex(value: number, limit: number): number {
   const share = Math.max(-1, Math.min(1, value / limit));
   return MIDDLE + Math.round(share * MIDDLE);
-}
-
-/** The end of a scale: the largest magnitude of these values, 1 where all are zero (as the report has it). */
-export function limitOf(values: ArrayLike<number>): number {
-  let limit = 0;
-  for (let index = 0; index < values.length; index++) limit = Math.max(limit, Math.abs(values[index] ?? 0));
-  return limit || 1;
 }
 
 /** How values of one kind are coloured: signed ones diverge, others are ink. */

@@ -1,0 +1,142 @@
+/**
+ * Values as a grid of cells: a tile of (rows, columns) cells for each of C inputs, as many tiles in a row as fill a box
+ * best. With 1 x 1 tiles it is a layer's units, with k x k tiles a patch or a filter. Values lie (rows, columns, C).
+ */
+import type { Colouring } from "./ramps";
+
+export interface Grid {
+  inputs: number;
+  rows: number; // cells of a tile, down
+  columns: number; // cells of a tile, across
+  across: number; // tiles in a row
+  cell: number; // side of a cell, in CSS pixels
+  gap: number; // between tiles, in CSS pixels
+  width: number;
+  height: number;
+}
+
+const UNIT_GAP = 0.25; // of a cell, between units
+const TILE_GAP = 0.6; // of a cell, between tiles of several cells
+const LARGEST_CELL = 22; // CSS pixels
+
+/** The grid of largest cells that fits into a box, in CSS pixels. */
+export function gridOf(inputs: number, rows: number, columns: number, width: number, height: number): Grid {
+  const gap = rows * columns === 1 ? UNIT_GAP : TILE_GAP;
+  let best = { across: 1, cell: 0 };
+  for (let across = 1; across <= inputs; across++) {
+    const down = Math.ceil(inputs / across);
+    const cell = Math.min(width / (across * (columns + gap) - gap), height / (down * (rows + gap) - gap), LARGEST_CELL);
+    if (cell > best.cell) best = { across, cell };
+  }
+  const { across, cell } = best;
+  const down = Math.ceil(inputs / across);
+  return {
+    inputs,
+    rows,
+    columns,
+    across,
+    cell,
+    gap: gap * cell,
+    width: (across * (columns + gap) - gap) * cell,
+    height: (down * (rows + gap) - gap) * cell,
+  };
+}
+
+/** Where in the values a cell lies. */
+export function indexOf(grid: Pick<Grid, "inputs" | "columns">, input: number, row: number, column: number): number {
+  return (row * grid.columns + column) * grid.inputs + input;
+}
+
+/** Which cell a value is. */
+export function cellOf(grid: Pick<Grid, "inputs" | "columns">, index: number): { input: number; row: number; column: number } {
+  const input = index % grid.inputs;
+  const place = (index - input) / grid.inputs;
+  const column = place % grid.columns;
+  return { input, row: (place - column) / grid.columns, column };
+}
+
+/** Upper left corner of a value's cell, in CSS pixels. */
+export function cornerOfCell(grid: Grid, index: number): { left: number; top: number } {
+  const { input, row, column } = cellOf(grid, index);
+  const tile = input % grid.across;
+  const line = (input - tile) / grid.across;
+  return {
+    left: tile * (grid.columns * grid.cell + grid.gap) + column * grid.cell,
+    top: line * (grid.rows * grid.cell + grid.gap) + row * grid.cell,
+  };
+}
+
+/** The value under a point, in CSS pixels; null beside the cells. */
+export function cellAt(grid: Grid, x: number, y: number): number | null {
+  const tile = Math.floor(x / (grid.columns * grid.cell + grid.gap));
+  const line = Math.floor(y / (grid.rows * grid.cell + grid.gap));
+  const column = Math.floor((x - tile * (grid.columns * grid.cell + grid.gap)) / grid.cell);
+  const row = Math.floor((y - line * (grid.rows * grid.cell + grid.gap)) / grid.cell);
+  const input = line * grid.across + tile;
+  const outside = tile < 0 || line < 0 || tile >= grid.across || column >= grid.columns || row >= grid.rows;
+  return outside || input >= grid.inputs ? null : indexOf(grid, input, row, column);
+}
+
+/** The value beside one, for the arrow keys: cells follow each other as they are seen, over the gaps between tiles. */
+export function neighbour(grid: Grid, index: number, down: number, across: number): number {
+  const { input, row, column } = cellOf(grid, index);
+  const tile = input % grid.across;
+  const line = (input - tile) / grid.across;
+  const x = tile * grid.columns + column + across;
+  const y = line * grid.rows + row + down;
+  const next = Math.floor(y / grid.rows) * grid.across + Math.floor(x / grid.columns);
+  if (x < 0 || y < 0 || x >= grid.across * grid.columns || next >= grid.inputs) return index;
+  return indexOf(grid, next, y % grid.rows, x % grid.columns);
+}
+
+const known = new WeakMap<Uint8ClampedArray, string[]>();
+
+/** The colours of a ramp as CSS writes them; made once, for a patch may have ten thousand cells. */
+function stylesOf(ramp: Uint8ClampedArray): string[] {
+  let styles = known.get(ramp);
+  if (!styles) {
+    styles = Array.from({ length: ramp.length / 4 }, (_, at) => `rgb(${ramp.slice(4 * at, 4 * at + 3).join(" ")})`);
+    known.set(ramp, styles);
+  }
+  return styles;
+}
+
+/** Draws every cell; the context's unit is a CSS pixel. */
+export function drawCells(
+  context: CanvasRenderingContext2D,
+  grid: Grid,
+  values: ArrayLike<number>,
+  colouring: Colouring,
+): void {
+  const { ramp, index: colourOf } = colouring;
+  const styles = stylesOf(ramp);
+  const radius = grid.rows * grid.columns === 1 ? Math.min(3, grid.cell / 4) : 0;
+  for (let index = 0; index < values.length; index++) {
+    const { left, top } = cornerOfCell(grid, index);
+    context.fillStyle = styles[colourOf(values[index] ?? 0)] ?? "";
+    if (radius) {
+      context.beginPath();
+      context.roundRect(left, top, grid.cell, grid.cell, radius);
+      context.fill();
+    } else {
+      context.fillRect(left, top, grid.cell, grid.cell);
+    }
+  }
+}
+
+/** Frames around some cells, wholly inside the canvas. */
+export function frameCells(
+  context: CanvasRenderingContext2D,
+  grid: Grid,
+  indices: readonly number[],
+  colour: string,
+  width: number,
+): void {
+  context.strokeStyle = colour;
+  context.lineWidth = width;
+  for (const index of indices) {
+    const { left, top } = cornerOfCell(grid, index);
+    const side = Math.max(2, grid.cell - width);
+    context.strokeRect(left + width / 2, top + width / 2, side, side);
+  }
+}
