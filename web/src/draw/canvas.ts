@@ -20,10 +20,10 @@ export function show(canvas: HTMLCanvasElement, painted: Painted): void {
 export function coloured(values: ArrayLike<number>, { ramp, index: colourOf }: Colouring): Pixels {
   const data = new Uint8ClampedArray(4 * values.length);
   for (let index = 0; index < values.length; index++) {
-    const at = 4 * colourOf(values[index] ?? 0);
-    data[4 * index] = ramp[at] ?? 0;
-    data[4 * index + 1] = ramp[at + 1] ?? 0;
-    data[4 * index + 2] = ramp[at + 2] ?? 0;
+    const at = 4 * colourOf(values[index]);
+    data[4 * index] = ramp[at];
+    data[4 * index + 1] = ramp[at + 1];
+    data[4 * index + 2] = ramp[at + 2];
     data[4 * index + 3] = 255;
   }
   return data;
@@ -35,7 +35,7 @@ export function colourPicture(weights: ArrayLike<number>, limit: number): Pixels
   const data = new Uint8ClampedArray(4 * places).fill(255);
   for (let place = 0; place < places; place++) {
     for (let channel = 0; channel < 3; channel++) {
-      data[4 * place + channel] = 127.5 * (1 + (weights[3 * place + channel] ?? 0) / limit);
+      data[4 * place + channel] = 127.5 * (1 + weights[3 * place + channel] / limit);
     }
   }
   return data;

@@ -113,7 +113,7 @@ export function drawCells(
   const radius = grid.rows * grid.columns === 1 ? Math.min(3, grid.cell / 4) : 0;
   for (let index = 0; index < values.length; index++) {
     const { left, top } = cornerOfCell(grid, index);
-    context.fillStyle = styles[colourOf(values[index] ?? 0)] ?? "";
+    context.fillStyle = styles[colourOf(values[index])];
     if (radius) {
       context.beginPath();
       context.roundRect(left, top, grid.cell, grid.cell, radius);

@@ -4,9 +4,9 @@
 export function largest(values: ArrayLike<number>, n: number): number[] {
   const best: number[] = [];
   for (let index = 0; index < values.length; index++) {
-    const size = Math.abs(values[index] ?? 0);
+    const size = Math.abs(values[index]);
     let at = best.length;
-    while (at > 0 && size > Math.abs(values[best[at - 1] ?? 0] ?? 0)) at--;
+    while (at > 0 && size > Math.abs(values[best[at - 1]])) at--;
     if (at < n) {
       best.splice(at, 0, index);
       if (best.length > n) best.pop();
@@ -18,14 +18,14 @@ export function largest(values: ArrayLike<number>, n: number): number[] {
 /** Numbers of all values, largest magnitude first. */
 export function bySize(values: ArrayLike<number>): Int32Array {
   const order = Int32Array.from({ length: values.length }, (_, index) => index);
-  return order.sort((a, b) => Math.abs(values[b] ?? 0) - Math.abs(values[a] ?? 0) || a - b);
+  return order.sort((a, b) => Math.abs(values[b]) - Math.abs(values[a]) || a - b);
 }
 
 /** Number of the largest value, sign and all; 0 for none. */
 export function top(values: ArrayLike<number>): number {
   let best = 0;
   for (let index = 1; index < values.length; index++) {
-    if ((values[index] ?? 0) > (values[best] ?? 0)) best = index;
+    if (values[index] > values[best]) best = index;
   }
   return best;
 }
@@ -33,6 +33,6 @@ export function top(values: ArrayLike<number>): number {
 /** The end of a scale: the largest magnitude of these values, 1 where all are zero (as the report has it). */
 export function limitOf(values: ArrayLike<number>): number {
   let limit = 0;
-  for (let index = 0; index < values.length; index++) limit = Math.max(limit, Math.abs(values[index] ?? 0));
+  for (let index = 0; index < values.length; index++) limit = Math.max(limit, Math.abs(values[index]));
   return limit || 1;
 }

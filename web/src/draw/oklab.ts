@@ -65,5 +65,5 @@ export function srgbOf(lab: Lab): [number, number, number] {
   }
   const light = linearOf([lightness, high * a, high * b]);
   const [red, green, blue] = light.map((value) => Math.round(255 * encoded(Math.min(1, Math.max(0, value)))));
-  return [red ?? 0, green ?? 0, blue ?? 0];
+  return [red, green, blue];
 }

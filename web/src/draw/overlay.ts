@@ -36,8 +36,8 @@ export function enlarged(values: ArrayLike<number>, h: number, w: number, height
     const lower = row.second * w;
     for (const column of across) {
       const { first, second, share } = column;
-      const top = (values[upper + first] ?? 0) * (1 - share) + (values[upper + second] ?? 0) * share;
-      const bottom = (values[lower + first] ?? 0) * (1 - share) + (values[lower + second] ?? 0) * share;
+      const top = values[upper + first] * (1 - share) + values[upper + second] * share;
+      const bottom = values[lower + first] * (1 - share) + values[lower + second] * share;
       out[at++] = top + (bottom - top) * row.share;
     }
   }
@@ -57,12 +57,12 @@ export function veilPixels(values: Float32Array, limit: number, theme: Theme): U
   const ramp = diverging(theme);
   const data = new Uint8ClampedArray(4 * values.length);
   for (let index = 0; index < values.length; index++) {
-    const share = Math.max(-1, Math.min(1, (values[index] ?? 0) / limit));
+    const share = Math.max(-1, Math.min(1, values[index] / limit));
     const size = Math.abs(share);
     const colour = 4 * divergingIndex(Math.sign(share) * (FAINTEST + (1 - FAINTEST) * size), 1);
-    data[4 * index] = ramp[colour] ?? 0;
-    data[4 * index + 1] = ramp[colour + 1] ?? 0;
-    data[4 * index + 2] = ramp[colour + 2] ?? 0;
+    data[4 * index] = ramp[colour];
+    data[4 * index + 1] = ramp[colour + 1];
+    data[4 * index + 2] = ramp[colour + 2];
     data[4 * index + 3] = Math.round(255 * STRONGEST * size);
   }
   return data;

@@ -127,7 +127,7 @@ export interface Colouring {
 export function colouringOf(values: ArrayLike<number>, theme: Theme): Colouring {
   const limit = limitOf(values);
   let signed = false;
-  for (let index = 0; index < values.length && !signed; index++) signed = (values[index] ?? 0) < 0;
+  for (let index = 0; index < values.length && !signed; index++) signed = values[index] < 0;
   if (signed) return { ramp: diverging(theme), index: (value) => divergingIndex(value, limit), limit };
   return { ramp: ink(theme), index: (value) => inkIndex(value, limit), limit };
 }

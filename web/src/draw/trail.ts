@@ -1,5 +1,5 @@
 /** One unit followed backwards through the micro network at one place. */
-import { top, largest } from "../draw/largest";
+import { top, largest } from "./largest";
 import type { Engine, Model, Place, Products } from "../net/types";
 
 /** How many products are written out, and how many inputs of a unit get a frame. */
@@ -40,7 +40,7 @@ export async function follow(
   for (let depth = model.layers[layer]?.depth ?? 0; depth >= 0; depth--) {
     const sum = await engine.products(layer, unit, at.y, at.x);
     sums.push(sum);
-    unit = sum.inputs[largest(sum.products, 1)[0] ?? 0] ?? 0;
+    unit = sum.inputs[largest(sum.products, 1)[0] ?? 0];
     layer -= 1;
   }
   return { place, chosen, sums };
@@ -49,9 +49,9 @@ export async function follow(
 /** Which values of the stage before a sum read its largest products: numbers of units, or of the patch's values. */
 export function framed(sum: Products, patchSize: readonly [number, number, number] | null): number[] {
   return largest(sum.products, LARGEST).map((index) => {
-    const input = sum.inputs[index] ?? 0;
+    const input = sum.inputs[index];
     if (!patchSize) return input;
     const [, columns, channels] = patchSize;
-    return ((sum.rows[index] ?? 0) * columns + (sum.columns[index] ?? 0)) * channels + input;
+    return ((sum.rows[index]) * columns + (sum.columns[index])) * channels + input;
   });
 }

@@ -1,8 +1,9 @@
 /** What is said of layers, in the reader's language. */
-import { decimal, count } from "../app/numbers";
+import { count, decimal } from "../app/numbers";
+import type { View } from "../app/view.svelte";
 import { reader, t } from "../app/words.svelte";
-import { strongest } from "../draw/mosaic";
-import type { Layer, Painted } from "../net/types";
+import type { Layer, Model, Painted, Products } from "../net/types";
+import { isClassMaps, strongest } from "./mosaic";
 
 /** A large whole number in three digits: 91K, 23.1M; 9.1만 in Korean. */
 export function short(n: number): string {
@@ -58,4 +59,30 @@ export function inputName(layer: Layer, channels: number, input: number): string
   if (layer.block > 0) return t("place.map", { n: count(input + 1) });
   const colours = ["card.red", "card.green", "card.blue", "card.alpha"];
   return channels === 1 ? t("card.grey") : t(colours[input] ?? "place.map", { n: count(input + 1) });
+}
+
+/** What a unit of a layer is called: a filter, a unit, or the class whose map the layer makes. */
+export function unitName(view: View, layer: Layer, unit: number): string {
+  if (view.model && isClassMaps(view.model, layer)) return view.title(unit);
+  return t(layer.depth === 0 ? "place.filter" : "place.unit", { n: count(unit + 1) });
+}
+
+/** "192 filters, ReLU" */
+export function stageName(view: View, layer: Layer): string {
+  const n = count(layer.channels);
+  if (view.model && isClassMaps(view.model, layer)) return t("place.classes", { n });
+  return [t(layer.depth === 0 ? "place.filters" : "place.units", { n }), activationName(layer)].filter(Boolean).join(", ");
+}
+
+/** Which input one product of a sum reads, and where in the patch. */
+export function productName(model: Model, layer: Layer, sum: Products, index: number): string {
+  const what = inputName(layer, model.channels, sum.inputs[index]);
+  if (layer.depth > 0 || layer.kernel === 1) return what;
+  return t("place.inPatch", { what, row: count(sum.rows[index] + 1), column: count(sum.columns[index] + 1) });
+}
+
+/** A number with its sign, plus as well as minus. */
+export function signed(value: number, places: number): string {
+  const text = decimal(value, places);
+  return value > 0 ? `+${text}` : text;
 }
