@@ -6,10 +6,12 @@ import { reader, t } from "../app/words.svelte";
 import type { Answer, Layer, Model } from "../net/types";
 import * as words from "./layers";
 import { framed, LARGEST, type Trail } from "./trail";
-import { largest, limitOf } from "./largest";
+import { mapOf, meanOf, ranking } from "../see/classes";
+import { largest } from "./largest";
 import { blocksOf } from "./mosaic";
 import { PALETTES, type Palette } from "./palette";
 import type { Rasters } from "./rasters";
+import { limitOf } from "./ramps";
 import { type Measure, Sheet } from "./sheet";
 
 const WIDTH = 1200;
@@ -36,20 +38,12 @@ interface Drawing extends Figure {
   palette: Palette;
 }
 
-/** The map (h, w) that lies over the picture: a class's, or one class's minus another's. */
-function shownMap({ view, answer }: Figure): Float32Array {
-  const [h, w] = answer.mapSize;
-  const map = (index: number) => answer.classMaps.subarray(index * h * w, (index + 1) * h * w);
-  const chosen = map(view.shown ?? answer.top);
-  if (view.minus === null) return chosen;
-  const other = map(view.minus);
-  return chosen.map((value, place) => value - other[place]);
-}
-
 function drawPicture(drawing: Drawing, y: number): void {
   const { sheet, view, answer, rasters, palette } = drawing;
-  const map = shownMap(drawing);
-  const picture = rasters.picture(PICTURE, map, limitOf(map));
+  const map = mapOf(answer, view.shown ?? answer.top, view.minus);
+  // One limit for all classes, as on the page.
+  const limit = Math.max(limitOf(answer.classMaps), view.minus === null ? 0 : limitOf(map));
+  const picture = rasters.picture(PICTURE, map, limit);
   sheet.image(MARGIN, y, picture, t("save.picture"));
   const name = view.title(view.shown ?? answer.top);
   const text =
@@ -113,13 +107,12 @@ function drawAnswers(drawing: Drawing, y: number): void {
   const { sheet, view, answer, rasters, palette } = drawing;
   const x = WIDTH - MARGIN - ANSWERS;
   const [h, w] = answer.mapSize;
-  const order = [...answer.logits.keys()].sort((a, b) => answer.logits[b] - answer.logits[a]).slice(0, ROWS);
+  const order = ranking(answer.logits).slice(0, ROWS);
   const limit = limitOf(answer.classMaps);
   sheet.text(x, y + 14, t("save.answers"), { bold: true, room: ANSWERS });
   let down = y + 26;
   for (const index of order) {
-    const map = answer.classMaps.subarray(index * h * w, (index + 1) * h * w);
-    sheet.image(x, down, rasters.classMap(map, limit, 26), view.title(index));
+    sheet.image(x, down, rasters.classMap(mapOf(answer, index, null), limit, 26), view.title(index));
     const line = down + 18;
     sheet.text(x + 36, line, view.title(index), { bold: index === view.shown, room: 78 });
     sheet.text(x + 162, line, decimal(answer.logits[index], 2), { anchor: "end" });
@@ -129,10 +122,8 @@ function drawAnswers(drawing: Drawing, y: number): void {
     down += 32;
   }
   const shown = view.shown ?? answer.top;
-  let sum = 0;
-  for (const value of answer.classMaps.subarray(shown * h * w, (shown + 1) * h * w)) sum += value;
   const name = view.title(shown);
-  const mean = t("save.mean", { n: count(h * w), name, mean: decimal(sum / (h * w), 4) });
+  const mean = t("save.mean", { n: count(h * w), name, mean: decimal(meanOf(mapOf(answer, shown, null)), 4) });
   sheet.text(x, down + 18, mean, { size: SMALL, colour: palette.muted, room: ANSWERS });
   const logit = t("save.logit", { logit: decimal(answer.logits[shown], 4) });
   sheet.text(x, down + 34, logit, { size: SMALL, colour: palette.muted, room: ANSWERS });

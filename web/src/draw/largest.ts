@@ -29,10 +29,3 @@ export function top(values: ArrayLike<number>): number {
   }
   return best;
 }
-
-/** The end of a scale: the largest magnitude of these values, 1 where all are zero (as the report has it). */
-export function limitOf(values: ArrayLike<number>): number {
-  let limit = 0;
-  for (let index = 0; index < values.length; index++) limit = Math.max(limit, Math.abs(values[index]));
-  return limit || 1;
-}

@@ -4,7 +4,6 @@
  * both read without colour too; red and blue stay apart for every common kind of colour blindness.
  */
 import type { Theme } from "../app/view.svelte";
-import { limitOf } from "./largest";
 import { bytesOf, labOf, srgbOf, type Lab } from "./oklab";
 import { PALETTES } from "./palette";
 
@@ -115,6 +114,13 @@ export function inkIndex(value: number, limit: number): number {
 export function divergingIndex(value: number, limit: number): number {
   const share = Math.max(-1, Math.min(1, value / limit));
   return MIDDLE + Math.round(share * MIDDLE);
+}
+
+/** The end of a scale: the largest magnitude of these values, 1 where all are zero (as the report has it). */
+export function limitOf(values: ArrayLike<number>): number {
+  let limit = 0;
+  for (let index = 0; index < values.length; index++) limit = Math.max(limit, Math.abs(values[index]));
+  return limit || 1;
 }
 
 /** How values of one kind are coloured: signed ones diverge, others are ink. */
