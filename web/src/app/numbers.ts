@@ -2,9 +2,11 @@
 import { reader } from "./words.svelte";
 
 const MINUS = "\u2212";
+const ENDLESS = "\u221e";
 
 function written(value: number, places: number): string {
-  if (!Number.isFinite(value)) return value < 0 ? `${MINUS}\u221e` : Number.isNaN(value) ? "\u2013" : "\u221e";
+  if (Number.isNaN(value)) return "\u2013";
+  if (!Number.isFinite(value)) return value < 0 ? MINUS + ENDLESS : ENDLESS;
   const options = { minimumFractionDigits: places, maximumFractionDigits: places, signDisplay: "negative" } as const;
   return value.toLocaleString(reader.language, options).replace("-", MINUS);
 }
@@ -19,10 +21,11 @@ export function decimal(n: number, places: number): string {
   return written(n, places);
 }
 
-/** A share in 0..1 as per cent: 100%, 8.7%, 0.0%. Never rounded up to a certainty that it does not have. */
+/** A share in 0..1 as per cent: 100%, 99.7%, 49%, 0.0%. What would be rounded up to 100 keeps a place. */
 export function percent(share: number): string {
-  if (share >= 0.9995) return `${written(100, 0)}%`;
-  return `${written(100 * share, share >= 0.0995 ? 0 : 1)}%`;
+  const value = 100 * share;
+  const plain = value >= 9.95 && (value < 99.5 || value >= 99.95);
+  return `${written(value, plain ? 0 : 1)}%`;
 }
 
 /** A size in bytes: 412 kB, 1.8 MB. */

@@ -36,3 +36,9 @@ export const t = (key: string, values: Values = {}): string => {
   const sentence = found(key, reader.language) ?? key;
   return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 };
+
+/** A sentence as what stands before and after its {it}, which the page sets in another type. */
+export function around(key: string, values: Values = {}): readonly [before: string, after: string] {
+  const [before = "", after = ""] = t(key, values).split("{it}");
+  return [before, after];
+}

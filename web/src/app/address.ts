@@ -1,0 +1,97 @@
+/**
+ * The state of the page as an address: #see/nin-cifar10?e=3&class=horse&layer=3.1&at=4,6&cover=20,9,8&size=32&lang=ko
+ *
+ * e: number of the example, from 1. layer: mlpconv layer from 1, then 0 for its k x k filters, 1 for its first 1x1
+ * layer. unit: map of that layer, from 0. at: row and column from 0, of that layer's mlpconv layer or of the one whose
+ * number stands before them. cover: row, column and side in pixels of what the network sees. size: its longer side.
+ * What an address says is only a wish: a value that makes no sense is ignored.
+ */
+import { isLanguage, type Language } from "./words.svelte";
+
+export interface Address {
+  model: string | null;
+  example: number | null;
+  class: string | null;
+  minus: string | null;
+  layer: { block: number; depth: number } | null;
+  unit: number | null;
+  at: { block: number; y: number; x: number } | null;
+  cover: { y: number; x: number; side: number } | null;
+  size: number | null;
+  language: Language | null;
+}
+
+const LONGEST = 4000; // characters of an address that is read
+const LONGEST_NAME = 200;
+
+/** Whole numbers written with digits alone, so many as are asked for; null for anything else. */
+function numbers(text: string | null, separator: string, counts: readonly number[]): number[] | null {
+  const parts = text?.split(separator) ?? [];
+  if (!counts.includes(parts.length) || !parts.every((part) => /^\d{1,5}$/.test(part))) return null;
+  return parts.map(Number);
+}
+
+function name(text: string | null): string | null {
+  return text && text.length <= LONGEST_NAME ? text : null;
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}
+
+function placeOf(text: string | null, layer: Address["layer"]): Address["at"] {
+  const found = numbers(text, ",", [2, 3]);
+  if (!found) return null;
+  const [y, x] = found.slice(-2) as [number, number];
+  const block = found.length === 3 ? (found[0] ?? 0) - 1 : layer?.block;
+  return block === undefined || block < 0 ? null : { block, y, x };
+}
+
+/** What the part of an address after # says. */
+export function readAddress(hash: string): Address {
+  const text = hash.length > LONGEST ? "" : hash.replace(/^#/, "");
+  const [path = "", ...query] = text.split("?");
+  const [place, model = ""] = path.split("/");
+  const values = new URLSearchParams(query.join("?"));
+  const one = (key: string) => numbers(values.get(key), ",", [1])?.[0] ?? null;
+  const layer = numbers(values.get("layer"), ".", [2]);
+  const inside = layer?.[0] ? { block: layer[0] - 1, depth: layer[1] ?? 0 } : null;
+  const cover = numbers(values.get("cover"), ",", [3]);
+  const language = values.get("lang");
+  return {
+    model: place === "see" ? name(decoded(model)) : null,
+    example: one("e") || null,
+    class: name(values.get("class")),
+    minus: name(values.get("minus")),
+    layer: inside,
+    unit: inside ? one("unit") : null,
+    at: placeOf(values.get("at"), inside),
+    cover: cover?.[2] ? { y: cover[0] ?? 0, x: cover[1] ?? 0, side: cover[2] } : null,
+    size: one("size") || null,
+    language: isLanguage(language) ? language : null,
+  };
+}
+
+/** The address of a state, from # on; `readAddress` reads it back. */
+export function writeAddress(address: Address): string {
+  const { layer, at, cover } = address;
+  const place = at && (layer?.block === at.block ? [at.y, at.x] : [at.block + 1, at.y, at.x]);
+  const values: [string, string | number | null | undefined][] = [
+    ["e", address.example],
+    ["class", address.class],
+    ["minus", address.minus],
+    ["layer", layer && `${layer.block + 1}.${layer.depth}`],
+    ["unit", layer && address.unit],
+    ["at", place?.join(",")],
+    ["cover", cover && [cover.y, cover.x, cover.side].join(",")],
+    ["size", address.size],
+    ["lang", address.language],
+  ];
+  const said = values.filter(([, value]) => value !== null && value !== undefined);
+  const query = said.map(([key, value]) => `${key}=${encodeURIComponent(value ?? "").replaceAll("%2C", ",")}`);
+  return `#see/${encodeURIComponent(address.model ?? "")}${query.length ? "?" : ""}${query.join("&")}`;
+}

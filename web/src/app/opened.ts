@@ -1,0 +1,110 @@
+/** What a reader opens or drops: pictures, a model folder, its loose files, or a published page. */
+import { Refusal } from "../net/types";
+import { pageSource, siteOf, type Source } from "./reading";
+import type { SiteModel } from "./site";
+
+/** A model that can be opened, and where its files are. */
+export interface Offer {
+  entry: SiteModel;
+  source: Source;
+  /** Opened by the reader: its address means nothing to others. */
+  own: boolean;
+}
+
+export type Opened = { picture: File } | { offers: Offer[] };
+
+const CONFIG = "config.json";
+const PARTS = /\.(json|safetensors|txt|csv|md)$/i; // what config.json vouches for
+const FOREIGN = /\.(onnx|pth?|pt2|h5|hdf5|keras|tflite|pb|caffemodel|prototxt|bin|npz|pkl|ckpt|gguf|safetensors)$/i;
+const MOST_FILES = 5000;
+
+/** A file with its path in what was dropped: "nin-cifar10/config.json". */
+export interface Found {
+  path: string;
+  file: File;
+}
+
+/** Everything below what was dropped. */
+async function below(entry: FileSystemEntry, found: Found[]): Promise<void> {
+  if (found.length >= MOST_FILES) return;
+  if (entry.isFile) {
+    const file = await new Promise<File>((resolve, reject) => (entry as FileSystemFileEntry).file(resolve, reject));
+    found.push({ path: entry.fullPath.replace(/^\//, ""), file });
+    return;
+  }
+  const reader = (entry as FileSystemDirectoryEntry).createReader();
+  const read = () => new Promise<FileSystemEntry[]>((resolve, reject) => reader.readEntries(resolve, reject));
+  for (let some = await read(); some.length; some = await read()) {
+    for (const one of some) await below(one, found);
+  }
+}
+
+/** The files of a drop or a paste, folders walked through. To be called before anything is awaited. */
+export async function filesIn(data: DataTransfer): Promise<Found[]> {
+  const entries = [...data.items].map((item) => item.webkitGetAsEntry());
+  const loose = [...data.files].map((file) => ({ path: file.name, file }));
+  if (!entries.some((entry) => entry?.isDirectory)) return loose;
+  const found: Found[] = [];
+  for (const entry of entries) if (entry) await below(entry, found);
+  return found;
+}
+
+/** The files that a file or folder dialog gave. */
+export function filesOfDialog(files: Iterable<File>): Found[] {
+  return [...files].map((file) => ({ path: file.webkitRelativePath || file.name, file }));
+}
+
+function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/") + 1);
+}
+
+function modelIn(found: readonly Found[], config: Found): Offer {
+  const folder = folderOf(config.path);
+  const files = new Map<string, File>();
+  for (const { path, file } of found) {
+    const name = path.slice(folder.length);
+    if (path.startsWith(folder) && !name.includes("/") && PARTS.test(name)) files.set(name, file);
+  }
+  const name = folder.split("/").at(-2) ?? "";
+  const entry: SiteModel = {
+    id: name || "model",
+    folder: "",
+    files: [...files.keys()],
+    bytes: [...files.values()].reduce((sum, file) => sum + file.size, 0),
+    sha256: "",
+    labels: { ko: null },
+    examples: [],
+    summary: { parameters: 0, accuracy: null, interval: null },
+  };
+  const read = async (path: string) => {
+    const file = files.get(path.replace(/^\//, ""));
+    if (!file) throw new Refusal("file-missing", { file: path.replace(/^\//, "") });
+    try {
+      return new Uint8Array(await file.arrayBuffer());
+    } catch {
+      throw new Refusal("file-damaged", { file: file.name });
+    }
+  };
+  return { entry, source: { read }, own: true };
+}
+
+async function pageIn(file: File): Promise<Offer[]> {
+  const source = pageSource(await file.text());
+  const site = await siteOf(source);
+  if (!site.models.length) throw new Refusal("page-foreign");
+  return site.models.map((entry) => ({ entry, source, own: true }));
+}
+
+/** What the reader opened. Throws Refusal for what is neither a picture nor a model of nin. */
+export async function opened(found: readonly Found[]): Promise<Opened> {
+  const configs = found.filter(({ path }) => path === CONFIG || path.endsWith(`/${CONFIG}`));
+  configs.sort((a, b) => a.path.split("/").length - b.path.split("/").length);
+  if (configs[0]) return { offers: configs.map((config) => modelIn(found, config)) };
+  const [first, ...more] = found;
+  if (!first) throw new Refusal("nothing-opened");
+  if (/\.html?$/i.test(first.file.name)) return { offers: await pageIn(first.file) };
+  if (first.path.includes("/")) throw new Refusal("folder-foreign", { folder: folderOf(first.path).slice(0, -1) });
+  const foreign = [first, ...more].find(({ file }) => FOREIGN.test(file.name));
+  if (foreign) throw new Refusal("model-foreign", { file: foreign.file.name });
+  return { picture: first.file };
+}

@@ -1,0 +1,226 @@
+/** Opens models and pictures, one at a time; what was begun before and is no longer wanted is dropped. */
+import type { Check, CheckFile } from "../net/types";
+import { decode } from "../pictures/decode";
+import type { Address } from "./address";
+import { neutral } from "./names";
+import { bytes } from "./numbers";
+import { opened, type Found, type Offer } from "./opened";
+import { filesOf, jsonOf, type Source } from "./reading";
+import type { Site } from "./site";
+import type { View } from "./view.svelte";
+import { t } from "./words.svelte";
+
+const LARGE = 8e6; // bytes of a model from which reading it takes a while: said before
+const CHECK_AFTER = 600; // milliseconds after an answer: the reader comes first
+
+/** Where the picture comes from. */
+export type Origin = "example" | "file" | "camera" | "drawing";
+
+/** How the answers agree with Python's: not asked yet, nothing to ask, could not be asked, or the difference. */
+export type Agreement = "waiting" | "absent" | "failed" | Check;
+
+export class Opener {
+  /** What can be opened, and what is. */
+  offers = $state.raw<readonly Offer[]>([]);
+  offer = $state.raw<Offer | null>(null);
+  /** What is being read, in words. */
+  reading = $state<string | null>(null);
+  origin = $state<Origin | null>(null);
+  /** Number of the example that is shown, from 0. */
+  example = $state<number | null>(null);
+  agreement = $state.raw<Agreement>("waiting");
+  private turn = 0;
+  private pictureTurn = 0;
+
+  constructor(
+    private readonly view: View,
+    /** Before another model or picture is shown: the camera stops. */
+    private readonly before: () => void,
+  ) {}
+
+  /** Offers the models of a page. */
+  add(site: Site, source: Source): void {
+    this.offers = site.models.map((entry) => ({ entry, source, own: false }));
+  }
+
+  byId(id: string | null): Offer | undefined {
+    return this.offers.find(({ entry }) => entry.id === id);
+  }
+
+  /** Opens a model; then what an address says of it. Whether it is open now. */
+  async open(offer: Offer, wish: Address | null): Promise<boolean> {
+    const turn = ++this.turn;
+    const { entry, source } = offer;
+    this.reading = t(entry.bytes > LARGE ? "app.readingLarge" : "app.reading", {
+      model: neutral(entry.id),
+      size: bytes(entry.bytes),
+    });
+    try {
+      const files = await filesOf(source, entry);
+      if (turn !== this.turn) return false;
+      const model = await this.view.engine.open(files);
+      if (turn !== this.turn) return false;
+      this.offer = offer;
+      this.agreement = "waiting";
+      this.view.show(model, entry);
+      this.view.notice = null;
+    } catch (error) {
+      if (turn === this.turn) await this.reopen(error);
+      return false;
+    } finally {
+      if (turn === this.turn) this.reading = null;
+    }
+    if (wish) this.apply(wish);
+    await this.picture(wish?.example ?? null);
+    if (turn === this.turn) setTimeout(() => void this.check(offer), CHECK_AFTER);
+    return true;
+  }
+
+  /** After a refusal the model that was open is open again: the engine may have let it go. */
+  private async reopen(error: unknown): Promise<void> {
+    this.view.refuse(error);
+    const { offer, view } = this;
+    if (!offer || !view.model) return;
+    try {
+      await view.engine.open(await filesOf(offer.source, offer.entry));
+      await view.look({});
+    } catch (second) {
+      view.refuse(second);
+    }
+  }
+
+  /** The parts of an address that fit the open model. */
+  apply(wish: Address): void {
+    const { view } = this;
+    const model = view.model;
+    if (!model) return;
+    const classOf = (name: string | null) => {
+      const index = name === null ? -1 : model.classes.indexOf(name);
+      return index < 0 ? null : index;
+    };
+    view.chosen = classOf(wish.class);
+    view.minus = classOf(wish.minus);
+    const layer = model.layers.find((one) => one.block === wish.layer?.block && one.depth === wish.layer.depth);
+    view.layer = layer?.index ?? null;
+    view.unit = layer && wish.unit !== null && wish.unit < layer.channels ? wish.unit : null;
+    view.at = wish.at && model.layers.some(({ block }) => block === wish.at?.block) ? wish.at : null;
+    const size = sizeOf(model.size, wish.size);
+    const fits = size && !model.fixed && Math.min(...size) >= model.least && Math.max(...size) <= mostSide(model.size);
+    const [height, width] = (fits ? size : null) ?? model.size;
+    const cover = wish.cover;
+    const inside = cover && cover.y + cover.side <= height && cover.x + cover.side <= width;
+    view.asked = { ...view.asked, size: fits ? size : null, cover: inside ? cover : null };
+  }
+
+  /** The picture of a model that was just opened: the example asked for, the reader's own, or the first example. */
+  private async picture(example: number | null): Promise<void> {
+    const own = this.origin !== null && this.origin !== "example";
+    if (example === null && own) return this.view.look({});
+    const last = (this.offer?.entry.examples.length ?? 0) - 1;
+    if (last < 0) return this.view.look({});
+    await this.showExample(example !== null && example <= last + 1 ? example - 1 : 0);
+  }
+
+  async showExample(index: number): Promise<void> {
+    const { offer } = this;
+    const example = offer?.entry.examples[index];
+    if (!offer || !example) return;
+    const turn = ++this.pictureTurn;
+    this.before();
+    try {
+      const file = await offer.source.read(`${offer.entry.folder}/${example.file}`);
+      const picture = await decode(new Blob([file]));
+      if (turn !== this.pictureTurn || this.offer !== offer) return;
+      this.origin = "example";
+      this.example = index;
+      await this.view.look({ picture });
+    } catch (error) {
+      this.view.refuse(error);
+    }
+  }
+
+  async showFile(file: Blob): Promise<void> {
+    const turn = ++this.pictureTurn;
+    this.before();
+    try {
+      const picture = await decode(file);
+      if (turn !== this.pictureTurn) return;
+      this.origin = "file";
+      this.example = null;
+      this.view.notice = null;
+      await this.view.look({ picture });
+    } catch (error) {
+      this.view.refuse(error);
+    }
+  }
+
+  /** The pictures that come now are the camera's or a drawing's; a file that is still being decoded is dropped. */
+  live(origin: "camera" | "drawing"): void {
+    this.pictureTurn += 1;
+    this.origin = origin;
+    this.example = null;
+  }
+
+  /** Whatever was dropped, pasted or chosen. Whether a model was opened. */
+  async take(found: readonly Found[]): Promise<boolean> {
+    try {
+      const what = await opened(found);
+      if ("picture" in what) {
+        await this.showFile(what.picture);
+        return false;
+      }
+      const offers = what.offers.map((offer) => this.named(offer));
+      const [first] = offers;
+      if (!first || !(await this.open(first, null))) return false;
+      this.offers = [...this.offers, ...offers];
+      return true;
+    } catch (error) {
+      this.view.refuse(error);
+      return false;
+    }
+  }
+
+  /** The offer under a name that no other has. */
+  private named(offer: Offer): Offer {
+    const { id } = offer.entry;
+    let free = id;
+    for (let number = 2; this.byId(free); number++) free = `${id} (${number})`;
+    return { ...offer, entry: { ...offer.entry, id: free } };
+  }
+
+  /** Python's answers compared with the page's, when nothing else is going on. */
+  private async check(offer: Offer): Promise<void> {
+    const { view } = this;
+    if (this.offer !== offer || this.agreement !== "waiting") return;
+    if (this.origin === "camera" || this.reading) {
+      setTimeout(() => void this.check(offer), CHECK_AFTER);
+      return;
+    }
+    try {
+      const answers = (await jsonOf(offer.source, offer.entry, "check.json")) as CheckFile | null;
+      const found = answers ? await view.engine.check(answers) : "absent";
+      if (this.offer !== offer) return;
+      this.agreement = found;
+      if (found === "absent") return;
+      await view.look({}); // the check left other maps behind
+      if (found.difference > MOST_DIFFERENCE) view.tell(t("menu.disagrees"));
+    } catch {
+      if (this.offer === offer) this.agreement = "failed";
+    }
+  }
+}
+
+/** Largest difference of a probability from Python's that is no reason to warn. */
+export const MOST_DIFFERENCE = 1e-4;
+
+/** Size (H, W) with this longer side, in the shape of the model's own. */
+export function sizeOf(own: readonly [number, number], longer: number | null): readonly [number, number] | null {
+  if (longer === null) return null;
+  const scale = longer / Math.max(...own);
+  return [Math.max(1, Math.round(own[0] * scale)), Math.max(1, Math.round(own[1] * scale))];
+}
+
+/** The longest side that the page looks at: 128 pixels, or the model's own if that is more. */
+export function mostSide(own: readonly [number, number]): number {
+  return Math.max(128, ...own);
+}
