@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint lock browser bench-train bench-infer bench-serve clean
+.PHONY: help demo test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -14,6 +14,8 @@ help:
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
 	@echo "make lint        style and types only"
+	@echo "make web         build the page of nin explore from web/ into src/nin/explorer/page.html"
+	@echo "make web-test    the page's own tests, its engine compared with Python"
 	@echo "make lock        write pylock.toml: every package that is installed with nin, with version and SHA-256"
 	@echo "make clean       remove .venv, caches and build products (never runs/)"
 	@echo "PYTHON=python3.12 make ... chooses another Python for .venv (found now: $(PYTHON))"
@@ -43,6 +45,23 @@ bench-infer: $(VENV)/installed-dev
 
 bench-serve: $(VENV)/installed
 	$(BIN)/python benchmarks/serve_load.py
+
+WITH_NODE := cd web && PATH="$(abspath $(BIN)):$$PATH"
+
+web: $(VENV)/installed-dev
+	$(WITH_NODE) npm ci --no-audit --no-fund
+	$(WITH_NODE) npm run check
+	$(WITH_NODE) npm run build
+	cp web/dist/index.html src/nin/explorer/page.html
+
+web-test: $(VENV)/installed-dev
+	$(BIN)/python -m pytest tests/explorer/test_engine_in_node.py tests/explorer/test_built_page.py
+
+TARGET ?= build/web-fixtures
+web-fixtures: $(VENV)/installed-dev
+	rm -rf $(TARGET)
+	$(BIN)/python tests/explorer/fixtures.py $(TARGET)
+	@echo "compare: NIN_FIXTURES=$(abspath $(TARGET)) npx vitest run (in web/)"
 
 browser:
 	@sh tests/browser/ensure.sh

@@ -1,0 +1,39 @@
+/** What the page and the worker send each other: one call, one reply, by number. */
+
+import type { LocalEngine } from "./engine";
+import type * as types from "./types";
+
+/** A question as it travels: a large picture that has not changed stays where it is. */
+export type SentQuestion = Omit<types.Question, "picture"> & { picture: types.Picture | "same" };
+
+/** The calls of the engine, with what they are sent. */
+export interface Calls {
+  open: [types.ModelFiles];
+  run: [SentQuestion];
+  paint: [readonly types.Mosaic[]];
+  map: [number, number];
+  place: [number, number, number];
+  products: [number, number, number, number];
+  filter: [number, number];
+  check: [types.CheckFile["pictures"][number]];
+}
+
+export type Name = keyof Calls;
+export type Result<Call extends Name> = ReturnType<LocalEngine[Call]>;
+
+export interface Call<Which extends Name = Name> {
+  id: number;
+  name: Which;
+  sent: Calls[Which];
+}
+
+export type Reply =
+  | { id: number; result: unknown }
+  | { id: number; refusal: { code: string; values: Readonly<Record<string, string | number>> } }
+  | { id: number; error: string };
+
+/** One end of a line between two threads: a Worker, a worker's own scope, or a MessagePort. */
+export interface Line {
+  postMessage(message: unknown, transfer?: Transferable[]): void;
+  onmessage: ((event: MessageEvent) => void) | null;
+}

@@ -1,0 +1,43 @@
+/** Answers the calls of a page, one after the other; all arrays of a result change hands without a copy. */
+
+import { LocalEngine } from "./engine";
+import type { Call, Line, Name, Reply } from "./messages";
+import { type Picture, Refusal } from "./types";
+
+/** The memory of all arrays in a value. */
+function buffers(value: unknown): ArrayBuffer[] {
+  if (ArrayBuffer.isView(value)) {
+    return [value.buffer as ArrayBuffer];
+  }
+  return typeof value === "object" && value !== null ? Object.values(value).flatMap(buffers) : [];
+}
+
+export function serve(line: Line): void {
+  let engine: LocalEngine | null = null;
+  let picture: Picture | null = null;
+  const answered = ({ name, sent }: Call): unknown => {
+    engine ??= new LocalEngine();
+    if (name !== "run") {
+      return (engine[name] as (...values: unknown[]) => unknown)(...sent);
+    }
+    const [question] = sent as Call<"run">["sent"];
+    picture = question.picture === "same" ? picture : question.picture;
+    if (picture === null) {
+      throw new Refusal("no-picture");
+    }
+    return engine.run({ ...question, picture });
+  };
+  line.onmessage = ({ data }: MessageEvent<Call<Name>>) => {
+    const { id } = data;
+    let reply: Reply;
+    try {
+      reply = { id, result: answered(data) };
+    } catch (error) {
+      reply =
+        error instanceof Refusal
+          ? { id, refusal: { code: error.code, values: error.values } }
+          : { id, error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
+    }
+    line.postMessage(reply, "result" in reply ? [...new Set(buffers(reply.result))] : []);
+  };
+}

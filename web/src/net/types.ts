@@ -1,0 +1,213 @@
+/**
+ * What the engine in the worker and the rest of the page say to each other.
+ *
+ * Legend: K classes, C channels, (H, W) sides of what the network sees, (h, w) sides of a map. Maps are planar here:
+ * values of one map lie together, row after row. All numbers are float32 unless it is said otherwise.
+ */
+
+/** The files of a model folder by their name in it: config.json, model.safetensors, labels.txt, ... */
+export type ModelFiles = ReadonlyMap<string, Uint8Array>;
+
+/** One reason why something is refused, in words that `words/*.json` hold under `refusal.<code>`. */
+export class Refusal extends Error {
+  constructor(
+    readonly code: string,
+    readonly values: Readonly<Record<string, string | number>> = {},
+  ) {
+    super(`${code} ${JSON.stringify(values)}`);
+    this.name = "Refusal";
+  }
+}
+
+/** One convolution of the chain: the k x k filters of an mlpconv layer, or one of its 1x1 layers. */
+export interface Layer {
+  /** Place in the chain, from 0: how every other call names it. */
+  index: number;
+  /** Number of its mlpconv layer, from 0. */
+  block: number;
+  /** Number within the mlpconv layer: 0 is the k x k filters, 1 the first 1x1 layer. */
+  depth: number;
+  kernel: number;
+  stride: number;
+  padding: number;
+  groups: number;
+  inputs: number;
+  /** Maps it makes. */
+  channels: number;
+  /** What follows it; null for none. */
+  activation: "relu" | "gelu" | "silu" | null;
+  /** Numbers that were learnt: weights and biases (normalisation folded in). */
+  weights: number;
+  /** The pooling after it, if it ends its mlpconv layer. */
+  pool: { kind: "max" | "avg"; size: number; stride: number } | null;
+  /** Side of what one of its values sees, in pixels of the network's picture, and the distance of two neighbours. */
+  field: number;
+  jump: number;
+}
+
+/** A model that is open. */
+export interface Model {
+  name: string;
+  classes: readonly string[];
+  /** Size (H, W) it was trained at, 1, 3 or 4 channels. */
+  size: readonly [number, number];
+  channels: 1 | 3 | 4;
+  fit: "stretch" | "pad" | "crop";
+  normalisation: "standard" | "gcn" | "gcn-zca" | "lcn";
+  /** The only sizes it takes if whitening binds it to one; else null: any size of at least `least`. */
+  fixed: boolean;
+  least: number;
+  mirror: boolean;
+  layers: readonly Layer[];
+  parameters: number;
+  /** Probability under which the answer is "unknown", and distance beyond which it is; null where the model has none. */
+  unknownBelow: number | null;
+  unknownBeyond: number | null;
+  /** What config.json says of its test: null where it says nothing. */
+  accuracy: { value: number; low: number; high: number; n: number; split: string } | null;
+  licence: string | null;
+  data: string | null;
+}
+
+/** A decoded picture of any size: RGBA, 8 bits, colours not multiplied by alpha. */
+export interface Picture {
+  width: number;
+  height: number;
+  data: Uint8ClampedArray;
+}
+
+/** A square of the mean colour over what the network sees, in its pixels. */
+export interface Cover {
+  y: number;
+  x: number;
+  side: number;
+}
+
+/** How a layer's maps are drawn: `ramp` is 256 RGBA colours from zero to strongest. */
+export interface Mosaic {
+  layer: number;
+  columns: number;
+  ramp: Uint8ClampedArray;
+  /** "number": as they are numbered; "strength": largest mean first. */
+  order: "number" | "strength";
+  /** Strongest ink: of each map by itself, or of the whole layer. */
+  scale: "map" | "layer";
+}
+
+/** A drawn mosaic: tiles of (h, w) pixels with one pixel of paper between; `order` says which map each tile shows. */
+export interface Painted {
+  layer: number;
+  width: number;
+  height: number;
+  tile: readonly [number, number];
+  columns: number;
+  data: Uint8ClampedArray;
+  order: Int32Array;
+  /** Of each map, by its number: mean and largest value. */
+  means: Float32Array;
+  peaks: Float32Array;
+}
+
+export interface Question {
+  picture: Picture;
+  /** Size (H, W) to look at; the model's own by default. */
+  size?: readonly [number, number];
+  cover?: Cover | null;
+  mosaics?: readonly Mosaic[];
+}
+
+export interface Answer {
+  size: readonly [number, number];
+  /** What the network saw: RGBA of (H, W), cover and all. */
+  seen: Uint8ClampedArray;
+  logits: Float32Array;
+  probabilities: Float32Array;
+  /** (K, h, w), and (h, w); their means are the logits. With mirror: the mean of both views. */
+  classMaps: Float32Array;
+  mapSize: readonly [number, number];
+  /** Class of the largest logit. */
+  top: number;
+  /** null: the top class; "unsure": its probability is too low; "foreign": the picture is too unlike the training's. */
+  unknown: "unsure" | "foreign" | null;
+  distance: number | null;
+  /** Sides of each layer's maps for this picture, and multiply-adds of one view. */
+  sides: readonly (readonly [number, number])[];
+  macs: readonly number[];
+  painted: readonly Painted[];
+  /** Time of the whole answer in the worker, in milliseconds. */
+  milliseconds: number;
+}
+
+/** The micro network at one place of one mlpconv layer; places are those of its maps before pooling. */
+export interface Place {
+  block: number;
+  y: number;
+  x: number;
+  /** What it sees of the picture, in the network's pixels; may reach over the edge. */
+  field: { top: number; left: number; bottom: number; right: number };
+  /** What the k x k filters read: (k, k, C), zeros where it lies outside. */
+  patch: Float32Array;
+  patchSize: readonly [number, number, number];
+  /** For each layer of the block its values at this place, after the activation. */
+  values: readonly { layer: number; values: Float32Array }[];
+}
+
+/** One unit's sum written out. */
+export interface Products {
+  layer: number;
+  unit: number;
+  /** Which input each product belongs to: a number of the layer's inputs, and where in the patch (0, 0 for 1x1). */
+  inputs: Int32Array;
+  rows: Int32Array;
+  columns: Int32Array;
+  values: Float32Array;
+  weights: Float32Array;
+  products: Float32Array;
+  /** Sum of all products, in the order of the network; with the bias; after the activation. */
+  sum: number;
+  bias: number;
+  before: number;
+  after: number;
+}
+
+export interface Check {
+  /** Largest difference of a probability from Python's, over `pictures` pictures. */
+  difference: number;
+  pictures: number;
+}
+
+/** The engine as the page sees it; each call is answered by the worker. A run replaces the maps of the one before. */
+export interface Engine {
+  /** Opens a model in place of the one before. Throws Refusal. */
+  open(files: ModelFiles): Promise<Model>;
+  /** Answers for a picture. Of several that wait only the newest is run; the others resolve to null. Throws Refusal. */
+  run(question: Question): Promise<Answer | null>;
+  /** The maps of the last run drawn, without a run. */
+  paint(mosaics: readonly Mosaic[]): Promise<Painted[]>;
+  /** One map of the last run: (h, w). */
+  map(layer: number, unit: number): Promise<{ size: readonly [number, number]; values: Float32Array }>;
+  place(block: number, y: number, x: number): Promise<Place>;
+  products(layer: number, unit: number, y: number, x: number): Promise<Products>;
+  /** Weights of one filter: (k, k, C / groups). */
+  filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }>;
+  /** Answers the pictures of check.json and compares with Python's probabilities. Leaves no maps behind. */
+  check(answers: CheckFile): Promise<Check>;
+  close(): void;
+}
+
+/**
+ * check.json, format 1, written by nin.explorer.site: Python's answers for small generated pictures. `pixels` is base64
+ * of (height, width, channels) uint8 as a file would give them, before resizing.
+ */
+export interface CheckFile {
+  format: 1;
+  pictures: {
+    height: number;
+    width: number;
+    channels: 1 | 3 | 4;
+    pixels: string;
+    logits: number[];
+    probabilities: number[];
+    distance: number | null;
+  }[];
+}

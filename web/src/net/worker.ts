@@ -1,0 +1,5 @@
+/** The engine's thread. */
+
+import { serve } from "./serve";
+
+serve(self);

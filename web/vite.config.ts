@@ -1,0 +1,20 @@
+import { svelte } from "@sveltejs/vite-plugin-svelte";
+import { defineConfig } from "vitest/config";
+
+import { kernel } from "./bundling/kernel.ts";
+import { mutants } from "./tests/net/mutants.ts";
+import { onePage } from "./bundling/one_page.ts";
+
+export default defineConfig({
+  base: "./",
+  plugins: [kernel(), svelte(), onePage(), ...(process.env.VITEST ? [mutants()] : [])],
+  worker: { format: "iife", plugins: () => [kernel()] },
+  build: {
+    target: "es2022",
+    cssCodeSplit: false,
+    modulePreload: false,
+    assetsInlineLimit: Number.MAX_SAFE_INTEGER,
+    reportCompressedSize: false,
+  },
+  test: { include: ["tests/**/*.test.ts"], environment: "node", testTimeout: 60_000 },
+});
