@@ -7,8 +7,9 @@ const ENDLESS = "\u221e";
 function written(value: number, places: number): string {
   if (Number.isNaN(value)) return "\u2013";
   if (!Number.isFinite(value)) return value < 0 ? MINUS + ENDLESS : ENDLESS;
-  const options = { minimumFractionDigits: places, maximumFractionDigits: places, signDisplay: "negative" } as const;
-  return value.toLocaleString(reader.language, options).replace("-", MINUS);
+  const options = { minimumFractionDigits: places, maximumFractionDigits: places };
+  const text = value.toLocaleString(reader.language, options);
+  return /[1-9]/.test(text) ? text.replace("-", MINUS) : text.replace("-", "");
 }
 
 /** A whole number: 894,282. */

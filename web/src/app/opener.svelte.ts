@@ -1,5 +1,5 @@
 /** Opens models and pictures, one at a time; what was begun before and is no longer wanted is dropped. */
-import type { Check, CheckFile } from "../net/types";
+import type { Check, CheckFile, Cover } from "../net/types";
 import { decode } from "../pictures/decode";
 import type { Address } from "./address";
 import { neutral } from "./names";
@@ -12,6 +12,7 @@ import { t } from "./words.svelte";
 
 const LARGE = 8e6; // bytes of a model from which reading it takes a while: said before
 const CHECK_AFTER = 600; // milliseconds after an answer: the reader comes first
+const DECODE_AFTER = 150; // milliseconds without another size: a slider that is dragged decodes nothing
 
 /** Where the picture comes from. */
 export type Origin = "example" | "file" | "camera" | "drawing";
@@ -31,6 +32,8 @@ export class Opener {
   agreement = $state.raw<Agreement>("waiting");
   private turn = 0;
   private pictureTurn = 0;
+  /** The file of the picture that is shown; null for the camera and a drawing. */
+  private file: Blob | null = null;
 
   constructor(
     private readonly view: View,
@@ -115,7 +118,7 @@ export class Opener {
   /** The picture of a model that was just opened: the example asked for, the reader's own, or the first example. */
   private async picture(example: number | null): Promise<void> {
     const own = this.origin !== null && this.origin !== "example";
-    if (example === null && own) return this.view.look({});
+    if (example === null && own) return this.file ? this.showFile(this.file) : this.view.look({});
     const last = (this.offer?.entry.examples.length ?? 0) - 1;
     if (last < 0) return this.view.look({});
     await this.showExample(example !== null && example <= last + 1 ? example - 1 : 0);
@@ -125,38 +128,55 @@ export class Opener {
     const { offer } = this;
     const example = offer?.entry.examples[index];
     if (!offer || !example) return;
-    const turn = ++this.pictureTurn;
-    this.before();
-    try {
-      const file = await offer.source.read(`${offer.entry.folder}/${example.file}`);
-      const picture = await decode(new Blob([file]));
-      if (turn !== this.pictureTurn || this.offer !== offer) return;
-      this.origin = "example";
-      this.example = index;
-      await this.view.look({ picture });
-    } catch (error) {
-      this.view.refuse(error);
-    }
+    const read = async () => new Blob([await offer.source.read(`${offer.entry.folder}/${example.file}`)]);
+    if (await this.show(read, "example")) this.example = index;
   }
 
   async showFile(file: Blob): Promise<void> {
+    await this.show(() => Promise.resolve(file), "file");
+  }
+
+  /** Decodes a picture for the size at which the network looks, and shows it. Whether it is shown. */
+  private async show(read: () => Promise<Blob>, origin: "example" | "file"): Promise<boolean> {
     const turn = ++this.pictureTurn;
+    const { offer, view } = this;
     this.before();
     try {
-      const picture = await decode(file);
-      if (turn !== this.pictureTurn) return;
-      this.origin = "file";
+      const file = await read();
+      const picture = await decode(file, this.near());
+      if (turn !== this.pictureTurn || this.offer !== offer) return false;
+      this.file = file;
+      this.origin = origin;
       this.example = null;
-      this.view.notice = null;
-      await this.view.look({ picture });
+      view.notice = null;
+      void view.look({ picture });
+      return true;
     } catch (error) {
-      this.view.refuse(error);
+      if (turn === this.pictureTurn) view.refuse(error);
+      return false;
     }
+  }
+
+  /** The longer side of what the network looks at: a photo is decoded no larger than that needs, as in Python. */
+  private near(size = this.view.asked.size): number {
+    return Math.max(...(size ?? this.view.model?.size ?? [32]));
+  }
+
+  /** Another size to look at; a photo is decoded anew where that one needs another version of it. */
+  async resize(size: readonly [number, number] | null, cover: Cover | null): Promise<void> {
+    const { file, pictureTurn, view } = this;
+    const again = file && this.near(size) !== this.near();
+    await view.look({ size, cover });
+    await new Promise((resolve) => setTimeout(resolve, DECODE_AFTER));
+    if (!again || pictureTurn !== this.pictureTurn || view.asked.size !== size) return;
+    const picture = await decode(file, this.near());
+    if (pictureTurn === this.pictureTurn && view.asked.size === size) await view.look({ picture });
   }
 
   /** The pictures that come now are the camera's or a drawing's; a file that is still being decoded is dropped. */
   live(origin: "camera" | "drawing"): void {
     this.pictureTurn += 1;
+    this.file = null;
     this.origin = origin;
     this.example = null;
   }

@@ -1,9 +1,15 @@
-/** `nin explore` ends when its last page has gone: the page says so, and that it is back where a browser kept it. */
+/** `nin explore` ends when its last page has gone: a page says so, and asks for page.json when a browser brings it back. */
 
-export function keepPresence(goodbye: string | null): void {
-  if (goodbye === null) return;
-  addEventListener("pagehide", () => navigator.sendBeacon(goodbye));
+/** `again`: the address of the next goodbye, which comes with every page.json. */
+export function keepPresence(goodbye: string | null, again: () => Promise<string | null>): void {
+  let address = goodbye;
+  if (address === null) return;
+  addEventListener("pagehide", () => address !== null && navigator.sendBeacon(address));
   addEventListener("pageshow", (event) => {
-    if (event.persisted) void fetch(location.pathname, { cache: "no-store" }).catch(() => undefined);
+    if (!event.persisted) return;
+    again().then(
+      (next) => (address = next),
+      () => (address = null), // the server has ended
+    );
   });
 }

@@ -3,6 +3,8 @@
  * orientation of EXIF applied, colour profiles not, transparency kept.
  */
 import { Refusal, type Picture } from "../net/types";
+import { decodeJpeg } from "./jpeg/decode";
+import { OtherKind } from "./jpeg/frame";
 import { turned } from "./orientation";
 import { decodePng, PNG_SIGNATURE, pngSize } from "./png";
 
@@ -28,16 +30,6 @@ export function kindOf(head: Uint8Array): Kind | null {
   if (ascii(head, 0, 4) === "RIFF" && ascii(head, 8, 12) === "WEBP") return "webp";
   if (ascii(head, 4, 8) === "ftyp" && ["avif", "avis"].includes(ascii(head, 8, 12))) return "avif";
   return null;
-}
-
-/** Whether a JPEG ends: one that was cut short would be shown grey from there on. */
-function isWhole(jpeg: Uint8Array): boolean {
-  let scan = -1;
-  for (let at = jpeg.length - 2; at >= 0 && scan < 0; at--) {
-    if (jpeg[at] === 0xff && jpeg[at + 1] === 0xd9) return true;
-    if (jpeg[at] === 0xff && jpeg[at + 1] === 0xda) scan = at;
-  }
-  return false;
 }
 
 /** Pixels of a bitmap by a canvas; exact where nothing is transparent. */
@@ -107,14 +99,25 @@ async function byBrowser(file: Blob): Promise<Picture> {
   }
 }
 
-/** Decodes a picture file. Throws Refusal. */
-export async function decode(file: Blob): Promise<Picture> {
+/** What our own decoder makes of a JPEG; null for the rare kinds that it leaves to the browser. */
+function ownJpeg(bytes: Uint8Array, near: number): Picture | null {
+  try {
+    const { picture, orientation } = decodeJpeg(bytes, near);
+    return turned(picture, orientation);
+  } catch (error) {
+    if (error instanceof OtherKind) return null;
+    throw error;
+  }
+}
+
+/** Decodes a picture file for a network that looks at pictures whose longer side is `near`. Throws Refusal. */
+export async function decode(file: Blob, near: number): Promise<Picture> {
   if (!file.size) throw new Refusal("picture-empty");
   if (file.size > MOST_BYTES) throw new Refusal("picture-too-large");
   const bytes = new Uint8Array(await file.arrayBuffer());
   const kind = kindOf(bytes);
   if (!kind) throw new Refusal("not-a-picture");
-  if (kind === "jpeg" && !isWhole(bytes)) throw new Refusal("picture-damaged");
+  if (kind === "jpeg") return ownJpeg(bytes, near) ?? byBrowser(file);
   if (kind !== "png") return byBrowser(file);
   const { width, height } = pngSize(bytes);
   if (width * height > MOST_PIXELS) return byBrowser(file);
