@@ -1,6 +1,6 @@
 /** A model folder read and verified: nin.bundle.folder's twin. What was verified is what is used. */
 
-import { Calibration, type Metrics, calibrationFrom, metricsFrom } from "./card";
+import { type Calibration, type Metrics, calibrationFrom, metricsFrom } from "./card";
 import { type NetworkConfig, networkFrom } from "./config";
 import { type Table, isTable, parsed, shown } from "./json";
 import { Likeness } from "./likeness";

@@ -53,7 +53,7 @@ test("files that are missing, changed or foreign", () => {
   expect(refusal(without("model.safetensors"))).toBe('missing {"file":"model.safetensors"}');
   expect(refusal(without("README.md"))).toBe("opened"); // for people
   expect(refusal(turned("README.md", 2))).toBe('changed {"file":"README.md"}');
-  expect(refusal(turned("model.safetensors", 900))).toBe('changed {"file":"model.safetensors"}');
+  expect(refusal(turned("model.safetensors", 700))).toBe('changed {"file":"model.safetensors"}');
   const config = smallModel().get("config.json")!;
   const inName = new TextDecoder().decode(config).indexOf("small");
   expect(refusal(turned("config.json", inName))).toBe('changed {"file":"config.json"}');

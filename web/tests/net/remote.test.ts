@@ -32,7 +32,8 @@ function connected(): Connected {
 }
 
 function picture(side: number, value: number): Picture {
-  return { width: side, height: side, data: new Uint8ClampedArray(4 * side * side).fill(value) };
+  const data = new Uint8ClampedArray(4 * side * side).map((_, n) => (n % 4 === 3 ? 255 : value));
+  return { width: side, height: side, data };
 }
 
 test("answers come over the line, and the files and pictures of the page stay its own", async () => {
