@@ -4,11 +4,21 @@ import { reader } from "./words.svelte";
 const MINUS = "\u2212";
 const ENDLESS = "\u221e";
 
+const formats = new Map<string, Intl.NumberFormat>();
+
+/** A format is made once: making it takes a hundred times as long as using it. */
+export function formatOf(options: Intl.NumberFormatOptions): Intl.NumberFormat {
+  const name = reader.language + JSON.stringify(options);
+  const format = formats.get(name) ?? new Intl.NumberFormat(reader.language, options);
+  formats.set(name, format);
+  return format;
+}
+
 function written(value: number, places: number): string {
   if (Number.isNaN(value)) return "\u2013";
   if (!Number.isFinite(value)) return value < 0 ? MINUS + ENDLESS : ENDLESS;
   const options = { minimumFractionDigits: places, maximumFractionDigits: places };
-  const text = value.toLocaleString(reader.language, options);
+  const text = formatOf(options).format(value);
   return /[1-9]/.test(text) ? text.replace("-", MINUS) : text.replace("-", "");
 }
 

@@ -127,6 +127,11 @@ function drawAnswers(drawing: Drawing, y: number): void {
   sheet.text(x, down + 18, mean, { size: SMALL, colour: palette.muted, room: ANSWERS });
   const logit = t("save.logit", { logit: decimal(answer.logits[shown], 4) });
   sheet.text(x, down + 34, logit, { size: SMALL, colour: palette.muted, room: ANSWERS });
+  if (answer.unknown) {
+    const nearest = { class: view.title(answer.top), share: percent(answer.probabilities[answer.top]) };
+    const text = t(`answers.said.${answer.unknown}`, nearest);
+    sheet.text(x, down + 50, text, { size: SMALL, colour: palette.warm, room: ANSWERS });
+  }
 }
 
 /** The stages of one place beside each other; returns where the last ends. */
@@ -176,13 +181,13 @@ function drawSum(drawing: Drawing, trail: Trail, x: number, y: number): void {
     down += 19;
     const value = sum.products[index];
     const colour = value < 0 ? palette.minus : palette.plus;
-    sheet.text(x, down, words.productName(model, layer, sum, index), { colour: palette.muted, room: 104 });
-    sheet.text(x + 156, down, decimal(sum.values[index], 3), { anchor: "end" });
-    sheet.text(x + 167, down, "×", { anchor: "middle", colour: palette.muted });
-    sheet.text(x + 222, down, decimal(sum.weights[index], 3), { anchor: "end" });
-    sheet.text(x + 233, down, "=", { anchor: "middle", colour: palette.muted });
-    sheet.text(x + 290, down, words.signed(value, 3), { anchor: "end", bold: true, colour });
-    sheet.rect(x + 298, down - 7, (50 * Math.abs(value)) / limit, 5, colour, 2);
+    sheet.text(x, down, words.productName(model, layer, sum, index), { colour: palette.muted, room: 98 });
+    sheet.text(x + 150, down, decimal(sum.values[index], 3), { anchor: "end" });
+    sheet.text(x + 161, down, "×", { anchor: "middle", colour: palette.muted });
+    sheet.text(x + 216, down, decimal(sum.weights[index], 3), { anchor: "end" });
+    sheet.text(x + 230, down, "=", { anchor: "middle", colour: palette.muted });
+    sheet.text(x + 296, down, words.signed(value, 3), { anchor: "end", bold: true, colour });
+    sheet.rect(x + 304, down - 7, (50 * Math.abs(value)) / limit, 5, colour, 2);
   }
   const activation = words.activationName(layer);
   const end = activation ? ` \u2192 ${activation} \u2192 ${decimal(sum.after, 3)}` : "";
@@ -197,7 +202,7 @@ export function figure(parts: Figure): string {
   const palette = PALETTES[view.theme];
   const sheet = new Sheet(WIDTH, palette.ink, palette.paper, parts.measure);
   const drawing = { ...parts, sheet, palette };
-  const title = neutral(model.name);
+  const title = neutral(view.entry?.id ?? model.name);
   const wide = sheet.text(MARGIN, 44, title, { size: 18, bold: true, room: 600 });
   const about = t("save.about", { parameters: count(model.parameters), h: answer.size[0], w: answer.size[1] });
   sheet.text(MARGIN + wide + 12, 44, about, { colour: palette.muted });

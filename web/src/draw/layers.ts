@@ -1,14 +1,13 @@
 /** What is said of layers, in the reader's language. */
-import { count, decimal } from "../app/numbers";
+import { count, decimal, formatOf } from "../app/numbers";
 import type { View } from "../app/view.svelte";
-import { reader, t } from "../app/words.svelte";
+import { t } from "../app/words.svelte";
 import type { Layer, Model, Painted, Products } from "../net/types";
 import { isClassMaps, strongest } from "./mosaic";
 
 /** A large whole number in three digits: 91K, 23.1M; 9.1만 in Korean. */
 export function short(n: number): string {
-  const options = { notation: "compact", maximumSignificantDigits: 3 } as const;
-  return n.toLocaleString(reader.language, options);
+  return formatOf({ notation: "compact", maximumSignificantDigits: 3 }).format(n);
 }
 
 /** "mlpconv 4", counted from 1 as the paper does. */
@@ -35,7 +34,7 @@ export function mosaicText(layer: Layer, painted: Painted | undefined): string {
   const best = strongest(painted);
   return t("river.strongest", {
     name,
-    maps: mapsText(layer.channels, painted.tile),
+    maps: count(layer.channels),
     map: count(best + 1),
     mean: decimal(painted.means[best] ?? 0, 2),
   });

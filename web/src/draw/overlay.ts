@@ -8,7 +8,7 @@ import { diverging, divergingIndex } from "./ramps";
 
 const STRONGEST = 0.85; // nin.report.heat: the picture is never wholly hidden
 const FAINTEST = 0.45; // nin.report.heat: a weak value keeps a hue that can be told
-const SIDE = 256; // pixels of the longer side of a veil: smooth at every size the page shows
+const SIDE = 128; // pixels of the longer side of a veil: with the screen's own smoothing, no edge is seen
 
 interface Step {
   first: number;

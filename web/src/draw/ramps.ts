@@ -11,6 +11,7 @@ import { PALETTES } from "./palette";
 export const DIVERGING_COLOURS = 511;
 const MIDDLE = (DIVERGING_COLOURS - 1) / 2;
 const INK_COLOURS = 256;
+const LIFT = 0.7; // power of a value: most are far below the strongest, and would be too faint to see
 
 interface Scale {
   /** Colours at the ends, in OKLab as lightness, chroma and hue in degrees. Ours, chosen by eye on the shipped models. */
@@ -24,8 +25,8 @@ type Polar = readonly [lightness: number, chroma: number, hue: number];
 
 const SCALES: Readonly<Record<Theme, Scale>> = {
   light: {
-    ink: [0.24, 0.06, 262],
-    body: [0.6, 0.13, 256],
+    ink: [0.2, 0.06, 264],
+    body: [0.6, 0.115, 259],
     red: [0.47, 0.19, 22],
     blue: [0.47, 0.14, 256],
   },
@@ -86,7 +87,7 @@ export function ink(theme: Theme): Uint8ClampedArray {
     const paper = paperOf(theme);
     const body = labOfPolar(scale.body);
     const end = labOfPolar(scale.ink);
-    return filled(INK_COLOURS, (index) => tinted(index / (INK_COLOURS - 1), paper, body, end));
+    return filled(INK_COLOURS, (index) => tinted((index / (INK_COLOURS - 1)) ** LIFT, paper, body, end));
   });
 }
 

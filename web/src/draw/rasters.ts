@@ -88,7 +88,7 @@ export class Rasters {
     const palette = PALETTES[this.theme];
     drawCells(context, grid, values, colouringOf(values, this.theme));
     frameCells(context, grid, framed, palette.warm, 1.5);
-    if (chosen !== null) frameCells(context, grid, [chosen], palette.ink, 3);
+    if (chosen !== null) frameCells(context, grid, [chosen], palette.warm, 3);
     return rasterOf(canvas, grid.width, grid.height);
   }
 

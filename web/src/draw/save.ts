@@ -62,7 +62,7 @@ export async function saveView(view: View, kind: "png" | "svg"): Promise<void> {
   const blob = kind === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await png(svg);
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = fileName(view.model.name, view.title(view.answer.top), kind);
+  link.download = fileName(view.entry?.id ?? view.model.name, view.title(view.answer.top), kind);
   link.click();
   // The browser reads the address after this call.
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
