@@ -39,6 +39,8 @@ export class Opener {
     private readonly view: View,
     /** Before another model or picture is shown: the camera stops. */
     private readonly before: () => void,
+    /** A model is shown that no address asked for. */
+    private readonly another: () => void,
   ) {}
 
   /** Offers the models of a page. */
@@ -50,7 +52,7 @@ export class Opener {
     return this.offers.find(({ entry }) => entry.id === id);
   }
 
-  /** Opens a model; then what an address says of it. Whether it is open now. */
+  /** Opens a model, and shows of it what an address says. Whether it is open now. */
   async open(offer: Offer, wish: Address | null): Promise<boolean> {
     const turn = ++this.turn;
     const { entry, source } = offer;
@@ -65,6 +67,7 @@ export class Opener {
       if (turn !== this.turn) return false;
       this.offer = offer;
       this.agreement = "waiting";
+      if (this.origin === "example") this.example = null;
       this.view.show(model, entry);
       this.view.notice = null;
     } catch (error) {
@@ -74,6 +77,7 @@ export class Opener {
       if (turn === this.turn) this.reading = null;
     }
     if (wish) this.apply(wish);
+    else this.another();
     await this.picture(wish?.example ?? null);
     if (turn === this.turn) setTimeout(() => void this.check(offer), CHECK_AFTER);
     return true;
@@ -181,22 +185,19 @@ export class Opener {
     this.example = null;
   }
 
-  /** Whatever was dropped, pasted or chosen. Whether a model was opened. */
-  async take(found: readonly Found[]): Promise<boolean> {
+  /** Whatever was dropped, pasted or chosen. */
+  async take(found: readonly Found[]): Promise<void> {
     try {
       const what = await opened(found);
       if ("picture" in what) {
         await this.showFile(what.picture);
-        return false;
+        return;
       }
       const offers = what.offers.map((offer) => this.named(offer));
       const [first] = offers;
-      if (!first || !(await this.open(first, null))) return false;
-      this.offers = [...this.offers, ...offers];
-      return true;
+      if (first && (await this.open(first, null))) this.offers = [...this.offers, ...offers];
     } catch (error) {
       this.view.refuse(error);
-      return false;
     }
   }
 
