@@ -8,7 +8,7 @@ import type { Plugin } from "vite";
 
 export const NAME = "virtual:kernel";
 const SOURCE = join(import.meta.dirname, "..", "kernel", "network.ts");
-const OPTIONS = ["--runtime", "stub", "--importMemory", "--noAssert", "-O3", "--converge", "--enable", "simd"];
+const OPTIONS = ["--runtime", "stub", "--importMemory", "--noAssert", "-O3", "--enable", "simd"];
 
 /** The kernel's source as a file that asc reads, compiled with these features more: base64 of the module. */
 async function compiled(source: string, features: readonly string[]): Promise<string> {

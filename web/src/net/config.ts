@@ -178,8 +178,8 @@ function expectFit(config: NetworkConfig): void {
 }
 
 /** Side of a map after a convolution, in places; under 1 where the kernel does not fit. */
-export function convolvedSide(side: number, block: Block): number {
-  return Math.floor((side + 2 * block.padding - block.kernel) / block.stride) + 1;
+export function convolvedSide(side: number, layer: Pick<Block, "kernel" | "stride" | "padding">): number {
+  return Math.floor((side + 2 * layer.padding - layer.kernel) / layer.stride) + 1;
 }
 
 /** Side of a map after pooling; rounding up, the last window may hang over the edge but must start inside. */

@@ -64,14 +64,17 @@ export function pack(layer: Convolution, packing: Packing, weights: Float32Array
   const { kernel, groups, inputs, channels } = layer;
   const own = channels / groups;
   const read = inputs / groups;
-  let from = 0;
   for (let channel = 0; channel < channels; channel++) {
     const group = Math.floor(channel / own);
     bias[group * packing.blocks * LANES + (channel % own)] = layer.bias[channel];
-    for (let input = 0; input < read; input++) {
-      for (let row = 0; row < kernel; row++) {
-        for (let column = 0; column < kernel; column++) {
-          weights[packedAt(layer, packing, channel, row, column, input)] = layer.weight[from++];
+    for (let row = 0; row < kernel; row++) {
+      for (let column = 0; column < kernel; column++) {
+        let to = packedAt(layer, packing, channel, row, column, 0);
+        let from = (channel * read * kernel + row) * kernel + column;
+        for (let input = 0; input < read; input++) {
+          weights[to] = layer.weight[from];
+          to += LANES;
+          from += kernel * kernel;
         }
       }
     }

@@ -43,12 +43,16 @@ export function painted(values: Float32Array, maps: Maps, mosaic: Mosaic): Paint
   const ramp = new Uint32Array(mosaic.ramp.slice().buffer);
   const pixels = new Uint32Array(whole * (rows * (height + 1) - 1)).fill(ramp[0]);
   const strongest = peaks.reduce((largest, peak) => Math.max(largest, peak), 0);
-  order.forEach((channel, tile) => {
-    const peak = mosaic.scale === "map" ? peaks[channel] : strongest;
-    const scale = peak > 0 ? 255 / peak : 0;
-    const corner = Math.floor(tile / columns) * (height + 1) * whole + (tile % columns) * (width + 1);
-    for (let y = 0; y < height; y++) {
-      let at = corner + y * whole;
+  const scales = peaks.map((peak) => {
+    const most = mosaic.scale === "map" ? peak : strongest;
+    return most > 0 ? 255 / most : 0;
+  });
+  // Row by row through all maps: a row of all channels stays in the cache, a map of one does not.
+  for (let y = 0; y < height; y++) {
+    for (let tile = 0; tile < channels; tile++) {
+      const channel = order[tile];
+      const scale = scales[channel];
+      let at = (Math.floor(tile / columns) * (height + 1) + y) * whole + (tile % columns) * (width + 1);
       let from = y * width * step + channel;
       for (let x = 0; x < width; x++) {
         const value = values[from];
@@ -56,7 +60,7 @@ export function painted(values: Float32Array, maps: Maps, mosaic: Mosaic): Paint
         from += step;
       }
     }
-  });
+  }
   return {
     layer: mosaic.layer,
     width: whole,

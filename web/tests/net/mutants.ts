@@ -10,7 +10,7 @@ import { basename, dirname, join, resolve } from "node:path";
 
 import type { Plugin } from "vite";
 
-import { NAME as KERNEL, kernelModule, kernelSource } from "../../bundling/kernel";
+import { NAME as KERNEL, kernelModule, kernelSource } from "../../bundling/kernel.ts";
 
 export interface Mutant {
   /** Of src/net, or "kernel". */
