@@ -8,19 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
 from nin.artifacts import remove, write_bytes
 from nin.bundle.folder import WEIGHTS, Bundle
 from nin.commands.torch_runner import TorchRunner
 from nin.data.depth import to_uint8
-from nin.data.formats.digits import open_digits
 from nin.data.images import read_picture, to_channels
 from nin.data.preprocess import Preprocess
-from nin.data.reading import Reading
-from nin.data.sources import open_source
 from nin.data.spelling import match_names
-from nin.data.splits import Source, Split
+from nin.data.splits import Split
 from nin.data.stream import StreamedImages
 from nin.engine import pt2
 from nin.engine.engine import facts_of_bundle
@@ -28,6 +24,7 @@ from nin.engine.exporter import Exported, Exporter
 from nin.errors import DataError, UsageError, escape_name
 from nin.network.config import NINConfig
 from nin.run.options import ExportOptions
+from nin.run.recorded import recorded_source
 from nin.sealed import seal_json
 from nin.version import __version__
 
@@ -143,7 +140,7 @@ def _some(split: Split, count: int) -> Split:
 
 def _material(bundle: Bundle, options: ExportOptions) -> Material:
     """Pictures of the data set that is named, or that the model was trained on if it is still there, or photographs."""
-    source = _source(bundle, options)
+    source = recorded_source(bundle, options.data)
     if source is None:
         pictures = [to_channels(picture, bundle.preprocess.channels) for picture in _photographs()]
         return Material(pictures, "cuts of the two photographs that come with scikit-learn")
@@ -156,20 +153,6 @@ def _material(bundle: Bundle, options: ExportOptions) -> Material:
     pictures = list(_whole(_some(unseen, PROVEN), bundle.preprocess))
     origin = f"{len(pictures)} pictures of {source.path.resolve().name}"
     return Material(pictures, origin, source.splits["train"], unseen)
-
-
-def _source(bundle: Bundle, options: ExportOptions) -> Source | None:
-    """The data set to prove with, divided as the run that made the model divided it; None where there is none left."""
-    arguments = bundle.folder.parent / "args.yaml"
-    recorded = yaml.safe_load(arguments.read_text(encoding="utf-8")) if arguments.is_file() else {}
-    chosen = recorded.get("options", {})
-    if options.data is None and recorded.get("data", "") is None:  # the demo
-        return open_digits(chosen.get("seed", 0))
-    path = options.data or Path(recorded.get("data", ""))
-    if options.data is None and not (recorded and path.exists()):
-        return None
-    divided = {name: chosen[name] for name in ("seed", "holdout") if name in chosen}
-    return open_source(path, **divided, reading=Reading(chosen.get("divide"), bool(chosen.get("follow_links"))))
 
 
 def _whole(split: Split, preprocess: Preprocess) -> Iterator[np.ndarray]:

@@ -24,6 +24,7 @@ from nin.report.svg import results_svg
 from nin.run.budget import advice, budget_words
 from nin.run.calibration import calibrated, with_likeness
 from nin.run.options import Listener, TrainOptions
+from nin.run.recorded import DEMO_PICTURES
 from nin.run.run import Run
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
@@ -36,7 +37,6 @@ from nin.version import __version__
 COLUMNS = tuple(field.name for field in fields(Epoch))
 MISTAKES = 12  # wrong answers shown in the report
 EXAMPLES = 10  # pictures whose class maps are shown, one a class
-DEMO_PICTURES = "pictures"  # folder of the demo's own example pictures, within its run folder
 
 
 def about(run: Run) -> dict[str, Any]:
@@ -360,6 +360,7 @@ def next_commands(run: Run) -> tuple[str, ...]:
         return (
             f"nin predict {quote(run.folder)} {pictures}",
             f"nin explain {quote(run.folder)} {pictures}",
+            f"nin explore {quote(run.folder)}",
             "nin data check YOUR_PICTURES",
             "nin train YOUR_PICTURES",
         )
@@ -369,6 +370,7 @@ def next_commands(run: Run) -> tuple[str, ...]:
     return (
         f"nin predict {quote(run.folder)} {example}",
         f"nin explain {quote(run.folder)} {example}",
+        f"nin explore {quote(run.folder)}",
         f"nin evaluate {quote(run.folder)} {quote(run.source.path)}",
     )
 
