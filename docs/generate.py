@@ -18,7 +18,7 @@ PACKAGE = ROOT / "src" / "nin"
 ROOMS = (
     *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
-    *("server", "bulk", "importers", "claims", "paper", "cli"),
+    *("server", "bulk", "importers", "claims", "paper", "explorer", "cli"),
 )
 FRONT = (  # how the rows begin that stand on the front page
     "3,068 clothing photos",
@@ -30,6 +30,12 @@ OTHER = {  # files that are not modules
     "page.css": "the looks of the report: light, dark, phone and paper",
     "docs.html": "The server's page: every address of its interface, and a form to try a picture",
     "claims.toml": "The words of the claims in English and Korean",
+    "page.html": "The page itself, as web/ builds it: one file, script and style inside",
+    "korean.json": "The classes of the models in the package, in Korean",
+}
+FOLDERS = {  # that hold no modules
+    "weights": "The models that come with the package, a folder each",
+    "examples": "Pictures to try with the models in the package, and whom to thank for them",
 }
 
 
@@ -37,8 +43,8 @@ def sentence(path: Path) -> str:
     """The first sentence of a module's docstring."""
     if path.name in OTHER:
         return OTHER[path.name]
-    if path.parent == PACKAGE / "weights":
-        return "The models that come with the package, a folder each"
+    if path.parent.name in FOLDERS:
+        return FOLDERS[path.parent.name]
     text = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
     return text.split("\n")[0].split(". ")[0].rstrip(".")
 
@@ -52,10 +58,10 @@ def tree() -> str:
             rows.append((f"{'  ' * depth}{path.name}", sentence(path)))
         elif path.is_dir():
             rows.append((f"{'  ' * depth}{path.name}/", sentence(path / "__init__.py")))
-            inside = [] if path.name == "weights" else sorted(path.iterdir(), key=lambda p: (p.is_dir(), p.name))
+            inside = [] if path.name in FOLDERS else sorted(path.iterdir(), key=lambda p: (p.is_dir(), p.name))
             for inner in inside:
                 if (
-                    inner.name in OTHER
+                    inner.name in {*OTHER, *FOLDERS}
                     or (inner.suffix == ".py" and inner.name != "__init__.py")
                     or (inner / "__init__.py").is_file()
                 ):

@@ -12,6 +12,8 @@ PLACES = {
     "predict": "nin.commands.predict.predict",
     "explain": "nin.commands.explain.explain",
     "explaining": "nin.commands.explain.explaining",
+    "explore": "nin.explorer.explore.explore",
+    "publish": "nin.explorer.publish.publish",
     "evaluate": "nin.commands.evaluate.evaluate",
     "export": "nin.commands.export.export",
     "bench": "nin.commands.bench.bench",

@@ -190,7 +190,7 @@ CALLS: dict[str, tuple[Any, ...]] = {  # journeys, with what stands before their
     "check": ("photos",), "summary": (), "import_model": (["x.pth"],), "batch": ("nin-cifar10", "photos", "out"),
     "push": ("nin-cifar10", "./there"), "pull": ("./here",), "bench": (["nin-cifar10"],), "claims": ([1],),
     "reproduce": (["table1"], "photos"), "claims_page": ([], "page.html"), "serve": (["nin-cifar10"],), "demo": (),
-    "doctor": (),
+    "doctor": (), "explore": ((),), "publish": ("nin-cifar10", "page.html"),
 }  # fmt: skip
 OTHER_NAMES = {
     *("__version__", "convolutionize", "create_model", "fully_connect", "list_models", "open_engine", "shipped"),

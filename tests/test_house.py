@@ -29,7 +29,7 @@ CORE = (
     "run",
     "commands",
 )
-SATELLITES = ("server", "bulk", "importers", "claims", "paper")
+SATELLITES = ("server", "bulk", "importers", "claims", "paper", "explorer")
 ORDER = (*CORE, " ".join(SATELLITES), "cli", " __main__")
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split(" ")}  # "" is nin/__init__.py
 
@@ -40,6 +40,7 @@ TORCH_FREE = (  # which never import torch, not even in a function
     *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
     *("nin.engine.engine", "nin.engine.exporter", "nin.engine.protobuf", "nin.commands.check_data"),
     *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.bulk.job", "nin.bulk.answer"),
+    *("nin.run.recorded", "nin.explorer.explore", "nin.explorer.publish"),
 )
 DOORS = (  # which import torch only in a call that needs it, once it is known that it is installed
     *("nin", "nin.cli", "nin.cli.app", "nin.run.train", "nin.commands.classifier", "nin.commands.predict"),
@@ -70,6 +71,7 @@ THIRD_PARTY = {
     "importers": {"numpy", "torch", "safetensors"},  # others' weights come in types that NumPy lacks
     "claims": {"numpy", "torch"},
     "paper": {"numpy", "torch"},
+    "explorer": {"numpy", "PIL"},
     "cli": {"cyclopts", "rich"},
 }
 
@@ -655,11 +657,12 @@ def tree_of(text: str) -> dict[str, str]:
 
 
 def test_the_tree_in_the_documents_is_the_tree_on_disk():
+    without_modules = {PACKAGE / "weights", PACKAGE / "explorer" / "examples"}
     told = tree_of((ROOT / "docs" / "architecture.md").read_text(encoding="utf-8"))
     real = {
         path.relative_to(PACKAGE).as_posix() + "/" * path.is_dir()
         for path in PACKAGE.rglob("*")
-        if "__pycache__" not in path.parts and path.suffix != ".pyc" and PACKAGE / "weights" not in path.parents
+        if "__pycache__" not in path.parts and path.suffix != ".pyc" and not without_modules & set(path.parents)
     }
     optional = {name for name in real if name.endswith(("__init__.py", "py.typed"))}
     assert set(told) - real == set()

@@ -30,6 +30,8 @@ CONTENTS = (  # of the package, as regular expressions; whatever is new and no m
     r"nin/report/page\.css",
     r"nin/server/docs\.html",
     r"nin/claims/claims\.toml",
+    r"nin/explorer/(page\.html|korean\.json)",
+    r"nin/explorer/examples/[\w-]+/(\d+\.(png|jpg)|credits\.json)",
     r"nin/weights/[\w-]+/(config\.json|(model|likeness)\.safetensors|labels\.txt|README\.md|training\.csv)",
 )
 ABOUT = {f"{NAME}.dist-info/{name}" for name in ["METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"]}

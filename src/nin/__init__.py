@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from nin.commands.summary import summary
     from nin.commands.torch_runner import create_model
     from nin.engine.engine import Engine, open_engine
+    from nin.explorer.publish import publish
     from nin.importers.import_model import import_model
     from nin.network.architecture import NIN, list_models
     from nin.network.config import BlockConfig, NINConfig
@@ -69,6 +70,7 @@ __all__ = [
     "load",
     "open_engine",
     "predict",
+    "publish",
     "pull",
     "push",
     "resume",
@@ -90,6 +92,7 @@ _ELSEWHERE = {
     "summary": "nin.commands.summary",
     "create_model": "nin.commands.torch_runner",
     **dict.fromkeys(("Engine", "open_engine"), "nin.engine.engine"),
+    "publish": "nin.explorer.publish",
     "import_model": "nin.importers.import_model",
     **dict.fromkeys(("NIN", "list_models"), "nin.network.architecture"),
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),

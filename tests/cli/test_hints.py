@@ -3,10 +3,12 @@
 import ast
 import inspect
 import itertools
+import json
 import shlex
 import shutil
 import subprocess
 import sys
+import urllib.request
 from dataclasses import fields
 from pathlib import Path
 
@@ -53,6 +55,9 @@ SAID_BY = {
     "server/serve.py": "serve",
     "run/course.py": "train",
     "run/transfer.py": "train",
+    "explorer/explore.py": "explore",
+    "explorer/pictures.py": "publish",
+    "explorer/publish.py": "publish",
 }  # a file that names options -> every command that can print its words; all others serve many and name none
 FUNCTIONS = {
     "bundle/hub.py": {"_expect_room": "push, pull", "_send": "push", "_present": "push"},
@@ -124,7 +129,7 @@ def test_every_option_in_a_message_has_its_name_in_python():
         for kind in ("Train", "Import", "Export", "Serve", "Batch", "Reproduce")
         for field in fields(getattr(choices, f"{kind}Options"))
     }
-    functions = [journey(name) for name in ("evaluate", "push", "bench", "reproduce", "summary")]
+    functions = [journey(name) for name in ("evaluate", "push", "bench", "reproduce", "summary", "publish")]
     named |= {name for function in functions for name in inspect.signature(function).parameters}
     told = [note for text in itertools.chain(*hints().values()) for note in getattr(NinError(text), "__notes__", [])]
     words = {each.split(" is ")[1] for note in told for each in note.removeprefix("In Python: ").split(", ")}
@@ -201,6 +206,18 @@ def test_a_shell_reads_a_quoted_path_as_it_was(name, shell):
     assert quote(name).isprintable()
 
 
+def look_and_close(line: str, folder: Path, environment: dict[str, str]) -> None:
+    """What a browser does with `nin explore`: it asks for the page and, at the end, says goodbye."""
+    with subprocess.Popen(["bash", "-c", line], cwd=folder, env=environment, stdout=subprocess.PIPE) as process:
+        url = process.stdout.readline().decode().strip()
+        with urllib.request.urlopen(f"{url}page.json", timeout=20) as reply:
+            site = json.load(reply)
+        assert len(site["models"][0]["examples"]) == 2  # the run held out one of each class
+        with urllib.request.urlopen(url.rstrip("/") + site["goodbye"], b"", timeout=20) as reply:
+            assert reply.status == 204
+        assert process.wait(20) == 0
+
+
 def test_what_comes_next_is_run_as_printed(nin):
     """A folder and a run with spaces, signs and letters that a shell takes for its own."""
     for number, label in enumerate(("개 it's", "-dog")):
@@ -210,12 +227,15 @@ def test_what_comes_next_is_run_as_printed(nin):
     assert done.code == 0, done.err
     lines = done.err.splitlines()
     printed = [line.strip() for line in lines[lines.index("next:") + 1 : lines.index("the model:")]]
-    assert [shlex.split(line)[1] for line in printed] == ["predict", "explain", "evaluate"]
+    assert [shlex.split(line)[1] for line in printed] == ["predict", "explain", "explore", "evaluate"]
     program = nin.folder.parent / "bin" / "nin"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m nin "$@"\n')
     program.chmod(0o755)
+    environment = nin.environment(PATH=f"{program.parent}:/usr/bin:/bin", BROWSER="true")
     for line in printed:
-        environment = nin.environment(PATH=f"{program.parent}:/usr/bin:/bin")
+        if line.startswith("nin explore "):
+            look_and_close(line, nin.folder, environment)
+            continue
         run = subprocess.run(["bash", "-c", line], cwd=nin.folder, env=environment, capture_output=True, timeout=300)
         assert run.returncode == 0, (line, run.stderr.decode())

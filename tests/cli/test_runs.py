@@ -23,6 +23,7 @@ def test_a_run_in_a_pipe(nin, photos):
     assert lines[end + 2] == "everything is in runs/first; open report.html there first"
     assert lines[end + 3] == "next:"
     assert lines[end + 4].startswith("  nin predict runs/first")
+    assert "  nin explore runs/first" in lines[end + 5 :]
     assert (nin.folder / "runs/first/report.html").is_file()
     quiet = nin("train", "--resume", "runs/first", "-q")  # a finished run is measured again
     assert (quiet.code, quiet.out) == (0, "runs/first/model\n")

@@ -51,6 +51,7 @@ CALLS = {
     "evaluate": lambda: nin.evaluate("run", "photos"),
     "explain": lambda: nin.explain("run", "photos/a/0.png"),
     "export": lambda: nin.export("run", out="run.onnx"),
+    "publish": lambda: nin.publish("run", "page.html"),
 }
 """
 TAIL = """

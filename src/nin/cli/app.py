@@ -9,6 +9,7 @@ from nin.cli.checks import DATA_CHECK, DOCTOR
 from nin.cli.help import page
 from nin.cli.mistakes import STDIN, command_of, mistake, settings, unknown_variables
 from nin.cli.models import EXPORT, IMPORT, PULL, PUSH, SUMMARY
+from nin.cli.pages import EXPLORE, PUBLISH
 from nin.cli.paper_claims import CLAIMS, REPRODUCE
 from nin.cli.parameters import Output
 from nin.cli.questions import BENCH, EVALUATE, EXPLAIN, PREDICT
@@ -25,6 +26,8 @@ COMMANDS = (  # in the order of the help page
     EVALUATE,
     PREDICT,
     EXPLAIN,
+    EXPLORE,
+    PUBLISH,
     SUMMARY,
     IMPORT,
     EXPORT,

@@ -28,6 +28,8 @@ SYNONYMS = {
     "classify": "predict",
     "infer": "predict",
     "inference": "predict",
+    "view": "explore",
+    "browse": "explore",
     "cam": "explain",
     "heatmap": "explain",
     "visualize": "explain",

@@ -23,6 +23,7 @@ from nin.cli.parameters import (
 from nin.cli.screen import safe
 from nin.errors import BelowThreshold, UsageError
 from nin.report.spreadsheet import csv_line
+from nin.run.run_folder import quote
 
 
 def _predict(
@@ -100,6 +101,8 @@ def _explain(
             screen.result(safe(explanation.png))
     if json:
         screen.result(to_json(objects))
+    elif not model.endswith(".onnx"):
+        screen.note(f"every layer of it, in a browser: nin explore {safe(quote(model))}")
 
 
 def _evaluate(
