@@ -11,12 +11,12 @@ import { PALETTES } from "./palette";
 export const DIVERGING_COLOURS = 511;
 const MIDDLE = (DIVERGING_COLOURS - 1) / 2;
 const INK_COLOURS = 256;
-const LIFT = 0.7; // power of a value: most are far below the strongest, and would be too faint to see
 
 interface Scale {
   /** Colours at the ends, in OKLab as lightness, chroma and hue in degrees. Ours, chosen by eye on the shipped models. */
   ink: Polar;
   body: Polar; // halfway to the ink
+  lift: number; // power of a value: most are far below the strongest, and would be too faint to see
   red: Polar;
   blue: Polar;
 }
@@ -27,12 +27,14 @@ const SCALES: Readonly<Record<Theme, Scale>> = {
   light: {
     ink: [0.2, 0.06, 264],
     body: [0.6, 0.115, 259],
+    lift: 0.7,
     red: [0.47, 0.19, 22],
     blue: [0.47, 0.14, 256],
   },
   dark: {
     ink: [0.97, 0.012, 250],
-    body: [0.6, 0.07, 252],
+    body: [0.6, 0.06, 252],
+    lift: 0.55,
     red: [0.74, 0.19, 27],
     blue: [0.74, 0.13, 250],
   },
@@ -87,7 +89,8 @@ export function ink(theme: Theme): Uint8ClampedArray {
     const paper = paperOf(theme);
     const body = labOfPolar(scale.body);
     const end = labOfPolar(scale.ink);
-    return filled(INK_COLOURS, (index) => tinted((index / (INK_COLOURS - 1)) ** LIFT, paper, body, end));
+    const share = (index: number) => (index / (INK_COLOURS - 1)) ** scale.lift;
+    return filled(INK_COLOURS, (index) => tinted(share(index), paper, body, end));
   });
 }
 
