@@ -1,13 +1,14 @@
 /**
  * The state of the page as an address: #see/nin-cifar10?e=3&class=horse&layer=3.1&at=4,6&cover=20,9,8&size=32&lang=ko
  *
- * e: number of the example, from 1. layer: mlpconv layer from 1, then 0 for its k x k filters, 1 for its first 1x1
- * layer. unit: map of that layer, from 0. at: row and column from 0, of that layer's mlpconv layer or of the one whose
- * number stands before them. cover: row, column and side in pixels of what the network sees. size: its longer side.
- * What an address says is only a wish: a value that makes no sense is ignored.
+ * Numbers are those that the page shows, from 1. e: the example. layer: the mlpconv layer, then 0 for its k x k filters,
+ * 1 for its first 1x1 layer. unit: the map of that layer. at: row and column, of that layer's mlpconv layer or of the one
+ * whose number stands before them. cover: row, column and side in pixels of what the network sees. size: its longer
+ * side. What an address says is only a wish: a value that makes no sense is ignored.
  */
 import { isLanguage, type Language } from "./words.svelte";
 
+/** Everything in it but `example` counts from 0. */
 export interface Address {
   model: string | null;
   example: number | null;
@@ -46,9 +47,9 @@ function decoded(text: string): string | null {
 function placeOf(text: string | null, layer: Address["layer"]): Address["at"] {
   const found = numbers(text, ",", [2, 3]);
   if (!found) return null;
-  const [y, x] = found.slice(-2) as [number, number];
+  const [row, column] = found.slice(-2) as [number, number];
   const block = found.length === 3 ? (found[0] ?? 0) - 1 : layer?.block;
-  return block === undefined || block < 0 ? null : { block, y, x };
+  return block === undefined || Math.min(block, row - 1, column - 1) < 0 ? null : { block, y: row - 1, x: column - 1 };
 }
 
 /** What the part of an address after # says. */
@@ -60,7 +61,8 @@ export function readAddress(hash: string): Address {
   const one = (key: string) => numbers(values.get(key), ",", [1])?.[0] ?? null;
   const layer = numbers(values.get("layer"), ".", [2]);
   const inside = layer?.[0] ? { block: layer[0] - 1, depth: layer[1] ?? 0 } : null;
-  const cover = numbers(values.get("cover"), ",", [3]);
+  const [row = 0, column = 0, side = 0] = numbers(values.get("cover"), ",", [3]) ?? [];
+  const unit = one("unit");
   const language = values.get("lang");
   return {
     model: place === "see" ? name(decoded(model)) : null,
@@ -68,9 +70,9 @@ export function readAddress(hash: string): Address {
     class: name(values.get("class")),
     minus: name(values.get("minus")),
     layer: inside,
-    unit: inside ? one("unit") : null,
+    unit: inside && unit ? unit - 1 : null,
     at: placeOf(values.get("at"), inside),
-    cover: cover?.[2] ? { y: cover[0] ?? 0, x: cover[1] ?? 0, side: cover[2] } : null,
+    cover: row && column && side ? { y: row - 1, x: column - 1, side } : null,
     size: one("size") || null,
     language: isLanguage(language) ? language : null,
   };
@@ -78,16 +80,16 @@ export function readAddress(hash: string): Address {
 
 /** The address of a state, from # on; `readAddress` reads it back. */
 export function writeAddress(address: Address): string {
-  const { layer, at, cover } = address;
-  const place = at && (layer?.block === at.block ? [at.y, at.x] : [at.block + 1, at.y, at.x]);
+  const { layer, unit, at, cover } = address;
+  const place = at && [...(layer?.block === at.block ? [] : [at.block]), at.y, at.x].map((from) => from + 1);
   const values: [string, string | number | null | undefined][] = [
     ["e", address.example],
     ["class", address.class],
     ["minus", address.minus],
     ["layer", layer && `${layer.block + 1}.${layer.depth}`],
-    ["unit", layer && address.unit],
+    ["unit", layer && unit !== null ? unit + 1 : null],
     ["at", place?.join(",")],
-    ["cover", cover && [cover.y, cover.x, cover.side].join(",")],
+    ["cover", cover && [cover.y + 1, cover.x + 1, cover.side].join(",")],
     ["size", address.size],
     ["lang", address.language],
   ];

@@ -122,10 +122,11 @@ export class Opener {
   /** The picture of a model that was just opened: the example asked for, the reader's own, or the first example. */
   private async picture(example: number | null): Promise<void> {
     const own = this.origin !== null && this.origin !== "example";
-    if (example === null && own) return this.file ? this.showFile(this.file) : this.view.look({});
-    const last = (this.offer?.entry.examples.length ?? 0) - 1;
-    if (last < 0) return this.view.look({});
-    await this.showExample(example !== null && example <= last + 1 ? example - 1 : 0);
+    const examples = this.offer?.entry.examples.length ?? 0;
+    if (examples && (example !== null || !own)) {
+      await this.showExample(example !== null && example <= examples ? example - 1 : 0);
+    } else if (this.file) await this.showFile(this.file);
+    else await this.view.look({});
   }
 
   async showExample(index: number): Promise<void> {

@@ -23,9 +23,9 @@ describe("address", () => {
       class: "horse",
       minus: "dog",
       layer: { block: 2, depth: 1 },
-      unit: 12,
-      at: { block: 2, y: 4, x: 6 },
-      cover: { y: 20, x: 9, side: 8 },
+      unit: 11,
+      at: { block: 2, y: 3, x: 5 },
+      cover: { y: 19, x: 8, side: 8 },
       size: 64,
       language: "ko",
     });
@@ -40,7 +40,7 @@ describe("address", () => {
   });
 
   it("writes a place without its mlpconv layer only where the layer says it", () => {
-    const at = { block: 2, y: 4, x: 6 };
+    const at = { block: 2, y: 3, x: 5 };
     expect(writeAddress({ ...NOTHING, model: "m", layer: { block: 2, depth: 1 }, at })).toBe("#see/m?layer=3.1&at=4,6");
     expect(writeAddress({ ...NOTHING, model: "m", layer: { block: 0, depth: 1 }, at })).toBe("#see/m?layer=1.1&at=3,4,6");
     expect(writeAddress({ ...NOTHING, model: "m", at })).toBe("#see/m?at=3,4,6");
@@ -55,6 +55,8 @@ describe("address", () => {
       "#teach/x?e=-1&layer=1&at=1&cover=1,2&size=x&lang=xx",
       "#see?e=1e3&layer=0.0&at=a,b&cover=1,2,0&size=0&unit=4",
       "#see/?e=999999&at=1,2&cover=1,2,3,4&lang=constructor",
+      "#see/?at=1,0,3&cover=0,1,8&unit=3",
+      "#see/?at=0,1,3&cover=1,0,8",
       `#see/${"a".repeat(9000)}?e=2`,
       "#see/?class=&minus=&layer=__proto__&at=,&cover=,,",
     ];
