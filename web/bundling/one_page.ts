@@ -61,9 +61,9 @@ export function onePage(): Plugin {
         .replace(/\s*<script[^>]* src="[^"]*"[^>]*><\/script>/, "")
         .replace(/\s*<link[^>]* rel="stylesheet"[^>]*>/, "");
       // Functions: in a replacement text "$" would have a meaning.
-      const styled = html.replace("</head>", () => `<style>${style.trim()}</style>\n</head>`);
-      const whole = styled.replace("</body>", () => `<script type="module">${script}</script>\n</body>`);
-      page.source = whole.replace("<head>", () => `${comment(packages(Object.keys(chunks[0].modules)))}<head>`);
+      const licences = comment(packages(Object.keys(chunks[0].modules))); // behind the charset: browsers seek it in 1 kB
+      const styled = html.replace("</head>", () => `<style>${style.trim()}</style>\n${licences}</head>`);
+      page.source = styled.replace("</body>", () => `<script type="module">${script}</script>\n</body>`);
       for (const file of files) {
         if (file !== page) {
           delete bundle[file.fileName];

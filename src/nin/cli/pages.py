@@ -9,6 +9,7 @@ from nin.cli.command import Command
 from nin.cli.exchange import to_json
 from nin.cli.parameters import MODEL, Json, Model, Output
 from nin.cli.screen import safe
+from nin.errors import amount
 
 TARGET = "A new file such as page.html, or a new folder for a web space."
 EXAMPLES = "Folder of pictures to put in, or of class folders; at most 24 are taken."
@@ -61,7 +62,7 @@ def _publish(
     if json:
         screen.result(to_json(done))
         return
-    screen.note(f"{safe(done.model)}: {done.bytes / 1e6:.1f} MB with {done.pictures} pictures to try")
+    screen.note(f"{safe(done.model)}: {done.bytes / 1e6:.1f} MB with {amount(done.pictures, 'picture')} to try")
     screen.result(safe(done.place))
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from nin.artifacts import escape_name
 from nin.bundle.shipped import shipped
 from nin.choices import chosen
-from nin.errors import NinError
+from nin.errors import NinError, amount
 from nin.explorer.built_page import folder_page
 from nin.explorer.pictures import package_pictures, run_pictures
 from nin.explorer.site import PageModel, open_model, page_json, page_model
@@ -72,7 +72,7 @@ def _shown(name: str, taken: list[str], say: Said) -> PageModel:
 
 def _in_words(model: PageModel) -> str:
     entry = model.entry
-    pictures = f", {len(entry['examples'])} pictures" if entry["examples"] else ""
+    pictures = f", {amount(len(entry['examples']), 'picture')}" if entry["examples"] else ""
     return f"{entry['id']}: {entry['summary']['parameters']:,} parameters{pictures}"
 
 
