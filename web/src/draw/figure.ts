@@ -12,13 +12,14 @@ import { blocksOf } from "./mosaic";
 import { PALETTES, type Palette } from "./palette";
 import type { Rasters } from "./rasters";
 import { limitOf } from "./ramps";
-import { type Measure, Sheet } from "./sheet";
+import { cut, type Measure, Sheet } from "./sheet";
 
-const WIDTH = 1200;
+const WIDTH = 1440;
 const MARGIN = 32;
 const PICTURE = 240;
 const ANSWERS = 250;
 const GAP = 24;
+const TOP = 64; // of everything under the head
 const CARD_GAP = 12;
 const CARDS = 6; // in a row: with more, maps would be too small to see
 const ROWS = 10; // answers
@@ -67,7 +68,7 @@ function drawCard(drawing: Drawing, layers: readonly Layer[], x: number, y: numb
   sheet.text(x, (down += 17), words.mapsText(last.channels, answer.sides[last.index]), { ...quiet, room: width });
   for (const layer of layers) {
     down += 19;
-    sheet.text(x, down, `${layer.depth ? "\u2193 " : ""}${words.layerName(layer)}`, { ...quiet, room: width - 32 });
+    sheet.text(x, down, words.cardLabel(layer), { ...quiet, room: width - 32 });
     sheet.text(x + width, down, count(layer.channels), { ...quiet, anchor: "end" });
     const painted = answer.painted.find((drawn) => drawn.layer === layer.index);
     if (painted) {
@@ -92,7 +93,7 @@ function drawRiver(drawing: Drawing, y: number): void {
   const left = MARGIN + PICTURE + GAP;
   const across = Math.min(CARDS, blocks.length);
   const room = WIDTH - MARGIN - ANSWERS - GAP - left;
-  const width = Math.min(150, (room - (across - 1) * CARD_GAP) / across);
+  const width = Math.min(160, (room - (across - 1) * CARD_GAP) / across);
   let top = y;
   for (let start = 0; start < blocks.length; start += across) {
     const row = blocks.slice(start, start + across);
@@ -104,7 +105,7 @@ function drawRiver(drawing: Drawing, y: number): void {
 }
 
 function drawAnswers(drawing: Drawing, y: number): void {
-  const { sheet, view, answer, rasters, palette } = drawing;
+  const { sheet, view, answer, rasters, palette, measure } = drawing;
   const x = WIDTH - MARGIN - ANSWERS;
   const [h, w] = answer.mapSize;
   const order = ranking(answer.logits).slice(0, ROWS);
@@ -122,16 +123,13 @@ function drawAnswers(drawing: Drawing, y: number): void {
     down += 32;
   }
   const shown = view.shown ?? answer.top;
-  const name = view.title(shown);
-  const mean = t("save.mean", { n: count(h * w), name, mean: decimal(meanOf(mapOf(answer, shown, null)), 4) });
-  sheet.text(x, down + 18, mean, { size: SMALL, colour: palette.muted, room: ANSWERS });
+  const line = (name: string) =>
+    t("save.mean", { n: count(h * w), name, mean: decimal(meanOf(mapOf(answer, shown, null)), 4) });
+  // A long name is cut, never the number behind it.
+  const name = cut(view.title(shown), ANSWERS - measure(line(""), SMALL, false), SMALL, false, measure);
+  sheet.text(x, down + 18, line(name), { size: SMALL, colour: palette.muted });
   const logit = t("save.logit", { logit: decimal(answer.logits[shown], 4) });
-  sheet.text(x, down + 34, logit, { size: SMALL, colour: palette.muted, room: ANSWERS });
-  if (answer.unknown) {
-    const nearest = { class: view.title(answer.top), share: percent(answer.probabilities[answer.top]) };
-    const text = t(`answers.said.${answer.unknown}`, nearest);
-    sheet.text(x, down + 50, text, { size: SMALL, colour: palette.warm, room: ANSWERS });
-  }
+  sheet.text(x, down + 34, logit, { size: SMALL, colour: palette.muted });
 }
 
 /** The stages of one place beside each other; returns where the last ends. */
@@ -154,7 +152,7 @@ function drawStages(drawing: Drawing, trail: Trail, y: number): number {
   const first = framed(sums[sums.length - 1], size);
   const columns = [{ values: place.patch, size, framed: first, chosen: null, name: patch }, ...stages];
   let x = MARGIN + 120;
-  const width = Math.min(180, (WIDTH - 2 * MARGIN - 120 - 360 - 34 * columns.length) / columns.length);
+  const width = Math.min(190, (WIDTH - 2 * MARGIN - 120 - 360 - 34 * columns.length) / columns.length);
   for (const { name, ...asked } of columns) {
     sheet.text(x + 17, y + 60, "\u2192", { anchor: "middle" });
     const grid = rasters.cells({ ...asked, width, height: 120 });
@@ -196,6 +194,30 @@ function drawSum(drawing: Drawing, trail: Trail, x: number, y: number): void {
   sheet.text(x, down + 23, line, { size: 12, room: 360 });
 }
 
+/** Name and size of the model; on the right, that the answer is unknown where it is. */
+function drawHead({ sheet, view, model, answer, palette }: Drawing, title: string): void {
+  const wide = sheet.text(MARGIN, 44, title, { size: 18, bold: true, room: 500 });
+  const about = t("save.about", { parameters: count(model.parameters), h: answer.size[0], w: answer.size[1] });
+  sheet.text(MARGIN + wide + 12, 44, about, { colour: palette.muted });
+  if (!answer.unknown) return;
+  const nearest = { class: view.title(answer.top), share: percent(answer.probabilities[answer.top]) };
+  const unknown = t(`answers.said.${answer.unknown}`, nearest);
+  sheet.text(WIDTH - MARGIN, 44, unknown, { anchor: "end", colour: palette.warm, room: 600 });
+}
+
+/** One place, from what it sees to the sum of one unit. */
+function drawPlace(drawing: Drawing, trail: Trail): void {
+  const { sheet, model, palette } = drawing;
+  const y = sheet.bottom + GAP;
+  sheet.rect(MARGIN, y, WIDTH - 2 * MARGIN, 1, palette.line);
+  const { block, y: row, x: column } = trail.place;
+  const where = { block: words.blockName(block), row: count(row + 1), column: count(column + 1) };
+  const wide = sheet.text(MARGIN, y + 26, t("place.title", where), { bold: true });
+  if (model.mirror) sheet.text(MARGIN + wide + 12, y + 26, t("place.straight"), { colour: palette.muted });
+  const end = drawStages(drawing, trail, y + 40);
+  drawSum(drawing, trail, end + 24, y + 40);
+}
+
 /** The sheet as SVG. */
 export function figure(parts: Figure): string {
   const { view, model, answer, trail } = parts;
@@ -203,21 +225,10 @@ export function figure(parts: Figure): string {
   const sheet = new Sheet(WIDTH, palette.ink, palette.paper, parts.measure);
   const drawing = { ...parts, sheet, palette };
   const title = neutral(view.entry?.id ?? model.name);
-  const wide = sheet.text(MARGIN, 44, title, { size: 18, bold: true, room: 600 });
-  const about = t("save.about", { parameters: count(model.parameters), h: answer.size[0], w: answer.size[1] });
-  sheet.text(MARGIN + wide + 12, 44, about, { colour: palette.muted });
-  const top = 64;
-  drawPicture(drawing, top);
-  drawRiver(drawing, top);
-  drawAnswers(drawing, top);
-  if (trail) {
-    const y = sheet.bottom + GAP;
-    sheet.rect(MARGIN, y, WIDTH - 2 * MARGIN, 1, palette.line);
-    const { block, y: row, x: column } = trail.place;
-    const where = { block: words.blockName(block), row: count(row + 1), column: count(column + 1) };
-    sheet.text(MARGIN, y + 26, t("place.title", where), { bold: true, room: 700 });
-    const end = drawStages(drawing, trail, y + 40);
-    drawSum(drawing, trail, end + 24, y + 40);
-  }
+  drawHead(drawing, title);
+  drawPicture(drawing, TOP);
+  drawRiver(drawing, TOP);
+  drawAnswers(drawing, TOP);
+  if (trail) drawPlace(drawing, trail);
   return sheet.svg(`${title}: ${view.title(answer.top)}`, reader.language, MARGIN);
 }

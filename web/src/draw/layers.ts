@@ -21,6 +21,11 @@ export function layerName(layer: Layer): string {
   return t(layer.depth === 1 ? "river.pointwise" : "river.pointwiseNext", { n: layer.depth });
 }
 
+/** What stands over the maps of a layer, below those of the layer before it. */
+export function cardLabel(layer: Layer): string {
+  return layer.depth === 0 ? layerName(layer) : `\u2193 ${t("river.pointwise")}`;
+}
+
 /** "64 maps · 32×32" */
 export function mapsText(channels: number, side: readonly [number, number] | undefined): string {
   const maps = channels === 1 ? t("river.oneMap") : t("river.maps", { n: count(channels) });

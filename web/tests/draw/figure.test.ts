@@ -27,7 +27,7 @@ function painted(layer: number, maps: number): Painted {
   };
 }
 
-const answer = {
+const known = {
   size: [4, 4],
   seen: new Uint8ClampedArray(64),
   logits: Float32Array.of(1.5, -0.74, 0),
@@ -40,7 +40,7 @@ const answer = {
   painted: [painted(0, 4), painted(1, 5), painted(2, 4)],
 } as unknown as Answer;
 
-async function sheetOf(change: Partial<View> = {}): Promise<string> {
+async function sheetOf(change: Partial<View> = {}, answer: Answer = known): Promise<string> {
   const model = smallModel();
   const view = { model, answer, theme: "light", shown: 0, minus: null, title: (index: number) => model.classes[index], ...change };
   const trail = await follow(smallEngine(model), model, { block: 1, y: 1, x: 0 }, null);
@@ -79,6 +79,17 @@ describe("the saved sheet", () => {
     expect(tags).not.toMatch(/[<>]/);
   });
 
+  test("cuts a long name, never the number behind it", async () => {
+    const [line] = texts(await sheetOf({ shown: 2 })).filter((text) => text.startsWith("Mean of"));
+    expect(line).toMatch(/^Mean of the 4 values of a .*\u2026 = 0\.0000$/);
+  });
+
+  test("says that the answer is unknown", async () => {
+    const said = texts(await sheetOf({}, { ...known, unknown: "unsure" }));
+    expect(said).toContain("unknown; nearest cat, 70%");
+    expect(texts(await sheetOf()).join()).not.toContain("unknown");
+  });
+
   test("subtracts the second class", async () => {
     expect(texts(await sheetOf({ minus: 2 }))).toContain("Map of cat minus map of a name that is ver…");
   });
@@ -94,7 +105,7 @@ describe("the saved sheet", () => {
 
   test("nothing is drawn below the paper", async () => {
     const svg = await sheetOf();
-    const height = Number(/viewBox="0 0 1200 (\d+)"/.exec(svg)?.[1]);
+    const height = Number(/viewBox="0 0 1440 (\d+)"/.exec(svg)?.[1]);
     const lowest = Math.max(...[...svg.matchAll(/ y="([\d.]+)"/g)].map((match) => Number(match[1])));
     expect(height).toBeGreaterThan(lowest);
   });
