@@ -1,0 +1,223 @@
+"""The page of `nin publish` in a real Chromium: it agrees with `nin predict`, asks for nothing, bears bad input."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from explorer_page import SECONDS, visited
+from PIL import Image
+
+import nin
+
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    """The address of one file with the network that is asked most."""
+    target = tmp_path_factory.mktemp("published") / "page.html"
+    return nin.publish("nin-cifar10", target).as_uri()
+
+
+def scene(height: int, width: int) -> Image.Image:
+    """Colours, edges and noise of any size."""
+    draw = np.random.default_rng(height * 7919 + width)
+    y, x = np.mgrid[0:height, 0:width]
+    waves = [np.sin(x / (9 + 5 * k)) * np.cos(y / (7 + 3 * k)) * 90 + 128 + 40 * (x > y + 9 * k) for k in range(3)]
+    values = np.stack(waves, axis=-1) + draw.normal(0, 15, (height, width, 3))
+    return Image.fromarray(values.clip(0, 255).astype(np.uint8))
+
+
+def files() -> Iterator[tuple[str, bytes]]:
+    """Files of many kinds, as (name, bytes)."""
+
+    def saved(name: str, image: Image.Image, **options: object) -> tuple[str, bytes]:
+        held = io.BytesIO()
+        image.save(held, {"jpg": "JPEG", "tif": "TIFF"}.get(name[-3:], name.rsplit(".", 1)[1].upper()), **options)
+        return name, held.getvalue()
+
+    photo = scene(300, 420)
+    yield saved("photo.jpg", photo, quality=85)
+    yield saved("fine.jpg", photo, quality=95, subsampling=0)
+    yield saved("progressive.jpg", photo, quality=70, progressive=True)
+    yield saved("large.jpg", scene(3000, 4000), quality=80)
+    yield saved("small.jpg", scene(40, 50), quality=90)
+    yield saved("grey.jpg", photo.convert("L"), quality=85)
+    yield saved("ink.jpg", photo.convert("CMYK"), quality=85)
+    for orientation in (2, 3, 5, 6, 8):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        yield saved(f"turned{orientation}.jpg", photo, quality=85, exif=exif)
+    clear = scene(90, 70)
+    clear.putalpha(Image.fromarray(np.random.default_rng(3).integers(0, 256, (90, 70), np.uint8)))
+    yield saved("alpha.png", clear)
+    yield saved("greyalpha.png", clear.convert("LA"))
+    yield saved("palette.png", photo.convert("P"))
+    yield saved("two.png", photo.convert("1"))
+    yield saved("deep.png", Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 250))
+    yield saved("pixel.png", Image.new("RGB", (1, 1), (200, 30, 60)))
+    yield saved("wide.png", scene(7, 900))
+    yield saved("own.png", scene(32, 32))
+    yield saved("lossless.webp", photo, lossless=True)
+    yield saved("photo.webp", photo, quality=80)
+    yield saved("film.gif", photo.convert("P"))
+    yield saved("plain.bmp", photo)
+
+
+def test_the_page_answers_as_nin_predict_does(page, tmp_path):
+    with visited(page) as visit:
+        classes = nin.load("nin-cifar10").classes
+        for name, data in files():
+            (tmp_path / name).write_bytes(data)
+            (prediction,) = nin.predict("nin-cifar10", [tmp_path / name])
+            expected = dict(prediction.scores)
+            found = visit.give(tmp_path / name)
+            assert found is not None, (name, visit.notice())
+            difference = max(abs(found[number] - expected[label]) for number, label in enumerate(classes))
+            assert difference < 1e-5, (name, difference)
+        assert visit.console == []
+
+
+def test_one_file_asks_for_nothing_and_could_not(page):
+    with visited(page) as visit:
+        refused = visit.page.evaluate("() => fetch('http://127.0.0.1:9/').then(() => 'sent', (error) => error.name)")
+        assert refused == "TypeError"
+        assert any("violates the following Content Security Policy" in line for line in visit.console)
+        assert {address.split(":")[0] for address in visit.requests} <= {"file", "blob", "data"}
+
+
+@pytest.mark.parametrize(("language", "words"), [("en-GB", "This file is empty."), ("ko-KR", "빈 파일입니다.")])
+def test_bad_input_is_one_line_and_the_page_goes_on(page, tmp_path, language, words):
+    photo = dict(files())["photo.jpg"]
+    bad = {
+        "empty.png": b"",
+        "text.jpg": b"not a picture at all",
+        "cut.jpg": photo[: len(photo) // 2],
+        "cut.png": dict(files())["alpha.png"][:900],
+        "model.onnx": b"\x08\x07",
+        "page.html": b"<script>document.title = 'owned'</script>",
+    }
+    said = {}
+    with visited(page, locale=language) as visit:
+        for name, data in bad.items():
+            (tmp_path / name).write_bytes(data)
+            assert visit.give(tmp_path / name) is None, name
+            said[name] = visit.notice()
+        (tmp_path / "photo.jpg").write_bytes(photo)
+        assert visit.give(tmp_path / "photo.jpg") is not None and visit.notice() is None
+        assert visit.console == [] and "owned" not in visit.page.title()
+    assert said["empty.png"] == words
+    assert "model.onnx" in said["model.onnx"] and said["cut.jpg"] == said["cut.png"]
+    assert len(set(said.values())) == len(bad) - 1
+
+
+def test_an_address_opens_the_view_that_it_was_copied_from(page):
+    state = "#see/nin-cifar10?e=1&class=dog&minus=cat&layer=4.1&unit=8&at=3,4&cover=4,5,12&size=48&lang=ko"
+    with visited(page + state) as visit:
+        visit.hash("lang=ko")
+        visit.page.wait_for_timeout(800)
+        assert visit.page.evaluate("() => location.hash") == state
+        assert visit.page.evaluate("() => document.documentElement.lang") == "ko"
+        chosen = visit.page.locator(".answers li button[aria-pressed=true]")
+        assert "개" in chosen.inner_text()
+        assert "− 고양이" in " ".join(visit.names())
+    hostile = "#see/../../etc?e=99&class=zz&layer=99.9&unit=9999&at=9999,9999,9999&cover=999,999,999&size=99999&lang=xx"
+    with visited(page + hostile) as visit:
+        visit.hash("#see/nin-cifar10?e=1&at=")
+        assert visit.console == [] and visit.notice() is None
+
+
+def test_everything_goes_by_keyboard(page):
+    with visited(page) as visit:
+        keyboard = visit.page.keyboard
+        sizes, covers = (visit.page.locator("input[type=range]").nth(number) for number in (0, 1))
+        covers.focus()
+        keyboard.press("ArrowRight")
+        visit.hash("cover=")
+        visit.page.locator("button.cover").focus()
+        before = visit.page.locator("button.cover").get_attribute("aria-label")
+        keyboard.press("ArrowRight")
+        visit.page.wait_for_function(
+            "(old) => document.querySelector('button.cover').getAttribute('aria-label') !== old", arg=before
+        )
+        sizes.focus()
+        keyboard.press("ArrowRight")
+        visit.hash("size=36")
+        visit.page.locator(".answers li button").first.focus()
+        second = visit.names()[1].split()[1]
+        keyboard.press("ArrowDown")
+        visit.hash(f"class={second}")
+        keyboard.press("Enter")
+        visit.page.wait_for_function("() => !location.hash.includes('class=')")
+        visit.page.get_by_role("button", name="nin-cifar10").focus()
+        keyboard.press("Enter")
+        assert visit.page.get_by_role("group", name="Model").is_visible()
+        keyboard.press("Escape")
+        assert not visit.page.get_by_role("group", name="Model").is_visible()
+        assert visit.console == []
+
+
+def test_what_the_page_says_of_itself_is_true(page):
+    with visited(page) as visit:
+        visit.page.get_by_role("button", name="nin-cifar10").click()
+        panel = visit.page.get_by_role("group", name="Model")
+        panel.get_by_text("agrees with Python to").wait_for(timeout=SECONDS)
+        said = panel.inner_text()
+        assert "894,282" in said and "94.5% (94.0 to 94.9) on 10,000 pictures" in said and "Apache-2.0" in said
+        mean, logit = visit.page.locator("section:has(details) strong").all_inner_texts()[1:3]
+        assert mean == logit
+        visit.page.get_by_text("The values as a table").click()
+        values = [float(text.replace("−", "-")) for text in visit.page.locator("details td").all_inner_texts()]
+        assert len(values) == 64 and abs(float(mean) - sum(values) / 64) < 0.005  # shown to two places
+
+
+@pytest.mark.parametrize("width", [320, 390, 768, 1440])
+@pytest.mark.parametrize("language", ["en-GB", "ko-KR"])
+def test_it_fits_every_width_and_fingers(page, width, language):
+    with visited(page, size=(width, 800), locale=language, color_scheme="dark") as visit:
+        visit.page.wait_for_timeout(500)
+        measured = visit.page.evaluate(
+            """() => [document.documentElement.scrollWidth, [...document.querySelectorAll("main button, header button")]
+              .filter((one) => !one.closest(".stage") && one.getClientRects().length)
+              .map((one) => [one.textContent.trim(), one.getBoundingClientRect()])
+              .filter(([, box]) => box.height < 38 || box.width < 38).map(([name]) => name)]"""
+        )
+        assert measured == [width, []]
+
+
+def test_camera(page):
+    with visited(page, camera=True, permissions=["camera"]) as visit:
+        visit.page.get_by_role("button", name="Camera").click()
+        visit.page.wait_for_function("() => window.answers.length > 12", timeout=SECONDS)
+        assert visit.page.get_by_role("button", name="Camera").get_attribute("aria-pressed") == "true"
+        visit.page.evaluate("() => document.activeElement.blur()")
+        visit.page.keyboard.press(" ")
+        visit.page.wait_for_timeout(500)
+        held = visit.page.evaluate("() => window.answers.length")
+        visit.page.wait_for_timeout(500)
+        assert visit.page.evaluate("() => window.answers.length") == held
+        assert visit.notice() is None and visit.console == []
+    with visited(page) as visit:
+        visit.page.get_by_role("button", name="Camera").click()
+        visit.page.wait_for_selector("aside.notice button", timeout=SECONDS)
+        assert visit.notice() == "The browser finds no camera here."
+
+
+def test_axe_finds_nothing(page):
+    if not AXE.is_file():
+        pytest.skip("web/node_modules has no axe-core; run make web")
+    views = ("#see/nin-cifar10?cover=4,4,8", "#see/nin-cifar10?layer=2.1&unit=3&at=2,2")
+    for view, size, scheme in ((views[0], (1440, 1000), "light"), (views[1], (390, 844), "dark")):
+        with visited(page + view, size=size, color_scheme=scheme, bypass_csp=True) as visit:
+            visit.page.wait_for_timeout(500)
+            visit.page.evaluate(AXE.read_text())
+            for opened in (None, "header .menu button", "details summary"):
+                if opened:
+                    visit.page.locator(opened).first.click()
+                found = visit.page.evaluate(
+                    "() => axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>"
+                    " violations.map(({id, nodes}) => [id, nodes.map(({target}) => target.join(' '))]))"
+                )
+                assert found == [], (view, opened)
