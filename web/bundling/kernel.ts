@@ -1,4 +1,4 @@
-/** Makes WebAssembly of kernel/network.ts while the page is built: `import { plain, relaxed } from "virtual:kernel"`. */
+/** Makes WebAssembly of kernel/network.ts for the page: `import { plain, relaxed } from "virtual:kernel"`. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

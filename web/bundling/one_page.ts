@@ -27,7 +27,9 @@ function packages(modules: readonly string[]): string[] {
 /** Name, version and licence of a package, as the licence asks; an error where it has none. */
 function licence(folder: string): string {
   const { name, version } = JSON.parse(readFileSync(join(folder, "package.json"), "utf8")) as Record<string, string>;
-  const file = readdirSync(folder).sort().find((each) => /^licen[cs]e/i.test(each));
+  const file = readdirSync(folder)
+    .sort()
+    .find((each) => /^licen[cs]e/i.test(each));
   if (file === undefined || !existsSync(join(folder, file))) {
     throw new Error(`${name} has no licence file; the page may not hold it`);
   }
@@ -61,7 +63,7 @@ export function onePage(): Plugin {
         .replace(/\s*<script[^>]* src="[^"]*"[^>]*><\/script>/, "")
         .replace(/\s*<link[^>]* rel="stylesheet"[^>]*>/, "");
       // Functions: in a replacement text "$" would have a meaning.
-      const licences = comment(packages(Object.keys(chunks[0].modules))); // behind the charset: browsers seek it in 1 kB
+      const licences = comment(packages(Object.keys(chunks[0].modules))); // after the charset, sought in 1 kB
       const styled = html.replace("</head>", () => `<style>${style.trim()}</style>\n${licences}</head>`);
       page.source = styled.replace("</body>", () => `<script type="module">${script}</script>\n</body>`);
       for (const file of files) {

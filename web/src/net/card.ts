@@ -39,7 +39,11 @@ export function calibrationFrom(value: unknown): Calibration {
 }
 
 /** Why the answer is "unknown", if it is: a picture unlike the training's counts before a low probability. */
-export function unknown(calibration: Calibration, probability: number, distance: number | null): "unsure" | "foreign" | null {
+export function unknown(
+  calibration: Calibration,
+  probability: number,
+  distance: number | null,
+): "unsure" | "foreign" | null {
   if (calibration.unknownBeyond !== null && distance !== null && !(distance <= calibration.unknownBeyond)) {
     return "foreign";
   }

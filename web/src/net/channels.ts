@@ -1,4 +1,4 @@
-/** RGBA, which every decoded picture is here, to the channels of a network and back: `to_channels` of nin.data.images. */
+/** RGBA, which every decoded picture is here, to a network's channels and back: `to_channels` of nin.data.images. */
 
 import type { Channels } from "./preprocess";
 import type { CheckFile } from "./types";
@@ -36,7 +36,10 @@ export function toChannels(rgba: Uint8ClampedArray, height: number, width: numbe
 }
 
 /** What a file with one, three or four channels shows: grey as three equal colours, opaque without an alpha. */
-export function toRgba(data: Uint8Array | Uint8ClampedArray, channels: CheckFile["pictures"][number]["channels"]): Uint8ClampedArray<ArrayBuffer> {
+export function toRgba(
+  data: Uint8Array | Uint8ClampedArray,
+  channels: CheckFile["pictures"][number]["channels"],
+): Uint8ClampedArray<ArrayBuffer> {
   const places = data.length / channels;
   const rgba = new Uint8ClampedArray(4 * places);
   for (let place = 0; place < places; place++) {

@@ -45,18 +45,42 @@ const MOST = 2 ** 24; // of any whole number here
 const MOST_BLOCKS = 1_000; // ours
 /** What a block may say, and what holds where it says nothing. */
 const BLOCK = {
-  channels: undefined, kernel_size: undefined, stride: 1, padding: null, groups: 1, pool: null, pool_size: 3,
-  pool_stride: 2, pool_padding: 0, pool_ceil: true, dropout: 0, init_std: null,
+  channels: undefined,
+  kernel_size: undefined,
+  stride: 1,
+  padding: null,
+  groups: 1,
+  pool: null,
+  pool_size: 3,
+  pool_stride: 2,
+  pool_padding: 0,
+  pool_ceil: true,
+  dropout: 0,
+  init_std: null,
 };
 const NETWORK = {
-  name: undefined, blocks: undefined, num_classes: undefined, in_channels: 3, norm: null, activation: "relu",
-  last_activation: false, last_norm: false, dropout_kind: "inverted", init: "kaiming", mirror: false,
+  name: undefined,
+  blocks: undefined,
+  num_classes: undefined,
+  in_channels: 3,
+  norm: null,
+  activation: "relu",
+  last_activation: false,
+  last_norm: false,
+  dropout_kind: "inverted",
+  init: "kaiming",
+  mirror: false,
 };
 
-const refused = (part: string, found: unknown): Refusal => new Refusal("network", { part: shown(part), found: shown(found) });
+const refused = (part: string, found: unknown): Refusal =>
+  new Refusal("network", { part: shown(part), found: shown(found) });
 
 /** Settings with what holds where one is not given; Refusal for one that is unknown or missing. */
-function settings<Name extends string>(value: unknown, known: Record<Name, unknown>, what: string): Record<Name, unknown> {
+function settings<Name extends string>(
+  value: unknown,
+  known: Record<Name, unknown>,
+  what: string,
+): Record<Name, unknown> {
   if (!isTable(value)) {
     throw refused(what, value);
   }

@@ -182,7 +182,9 @@ export class LocalEngine {
     if (this.last) {
       this.last.fresh = false;
     }
-    const mirrored = folder.network.mirror ? this.view(network, turned(input, size, folder.network.channels), size) : null;
+    const mirrored = folder.network.mirror
+      ? this.view(network, turned(input, size, folder.network.channels), size)
+      : null;
     const straight = this.view(network, input, size); // second: its maps stay in memory
     if (mirrored === null) {
       return straight;
@@ -298,7 +300,10 @@ function softmax(logits: Float32Array, temperature: number): Float32Array {
 }
 
 /** The picture of one answer of check.json. Throws Refusal "check" for one that makes no sense. */
-function decoded({ height, width, channels, pixels, probabilities }: types.CheckFile["pictures"][number], classes: number): types.Picture {
+function decoded(
+  { height, width, channels, pixels, probabilities }: types.CheckFile["pictures"][number],
+  classes: number,
+): types.Picture {
   let text: string;
   try {
     text = atob(pixels);

@@ -83,7 +83,8 @@ function foldedWeights(
   const plain = named(weights, `${place}.weight`, shape);
   const size = plain.length / channels;
   const shift = weights.weights.has(`${place}.bias`) ? named(weights, `${place}.bias`, [channels]) : null;
-  const part = (name: string): Float32Array | null => (norm === null ? null : named(weights, `${norm}.${name}`, [channels]));
+  const part = (name: string): Float32Array | null =>
+    norm === null ? null : named(weights, `${norm}.${name}`, [channels]);
   const [gains, shifts, means, variances] = ["weight", "bias", "running_mean", "running_var"].map(part);
   const weight = new Float32Array(plain.length);
   const bias = new Float32Array(channels);

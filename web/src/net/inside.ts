@@ -20,7 +20,15 @@ function expectPlace(network: Network, index: number, y: number, x: number): voi
 }
 
 /** What the window of a layer reads at one of its places: (k, k, C) of the channels from `first` on. */
-function window(network: Network, layer: Convolution, index: number, y: number, x: number, first: number, count: number): Float32Array {
+function window(
+  network: Network,
+  layer: Convolution,
+  index: number,
+  y: number,
+  x: number,
+  first: number,
+  count: number,
+): Float32Array {
   const { kernel, stride, padding } = layer;
   const inputs = network.inputs(index);
   const values = new Float32Array(kernel * kernel * count);
@@ -55,12 +63,21 @@ export function placeOf(network: Network, chain: Chain, block: number, y: number
       .filter(({ each }) => each.block === block)
       .map(({ each, index }) => ({
         layer: index,
-        values: Float32Array.from({ length: each.channels }, (_, unit) => network.value(network.maps(index), unit, y, x)),
+        values: Float32Array.from({ length: each.channels }, (_, unit) =>
+          network.value(network.maps(index), unit, y, x),
+        ),
       })),
   };
 }
 
-export function productsOf(network: Network, chain: Chain, index: number, unit: number, y: number, x: number): Products {
+export function productsOf(
+  network: Network,
+  chain: Chain,
+  index: number,
+  unit: number,
+  y: number,
+  x: number,
+): Products {
   expectIndex("layer", index, chain.length);
   const layer = chain[index];
   expectIndex("unit", unit, layer.channels);

@@ -10,12 +10,33 @@ export const MOST_BYTES = 1_200_000_000; // ours: a browser gives a page about t
 /** What kernel/network.ts exports; the order of arguments is explained there. */
 interface Exports {
   convolve(
-    x: number, out: number, step: number, windows: number, places: number, weights: number, bias: number,
-    blocks: number, rows: number, rowBytes: number, runs: number, runBytes: number, length: number, relu: boolean,
+    x: number,
+    out: number,
+    step: number,
+    windows: number,
+    places: number,
+    weights: number,
+    bias: number,
+    blocks: number,
+    rows: number,
+    rowBytes: number,
+    runs: number,
+    runBytes: number,
+    length: number,
+    relu: boolean,
   ): void;
   pool(
-    x: number, out: number, step: number, height: number, width: number, rows: number, columns: number,
-    size: number, stride: number, padding: number, mean: boolean,
+    x: number,
+    out: number,
+    step: number,
+    height: number,
+    width: number,
+    rows: number,
+    columns: number,
+    size: number,
+    stride: number,
+    padding: number,
+    mean: boolean,
   ): void;
   gelu(x: number, count: number): void;
   silu(x: number, count: number): void;
@@ -77,6 +98,9 @@ export function tooLarge(bytes: number): Refusal {
 
 /** Both builds by name, those that run here: for tests and measurements. */
 export function builds(): Map<string, Uint8Array<ArrayBuffer>> {
-  const named = new Map([["plain", bytesOf(plain)], ["relaxed", bytesOf(relaxed)]]);
+  const named = new Map([
+    ["plain", bytesOf(plain)],
+    ["relaxed", bytesOf(relaxed)],
+  ]);
   return new Map([...named].filter(([, bytes]) => WebAssembly.validate(bytes)));
 }

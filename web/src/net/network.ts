@@ -170,7 +170,13 @@ export class Network {
         bordered: padding > 0 ? place(around, read.channels, read.step) : null,
         made: place(sides[index], layer.channels, packing.step),
         windows: ground.take(Math.ceil((sides[index][0] * sides[index][1]) / 4) * 4),
-        pooled: pool && place(both(sides[index], (side) => pooledSide(side, pool)), layer.channels, packing.step),
+        pooled:
+          pool &&
+          place(
+            both(sides[index], (side) => pooledSide(side, pool)),
+            layer.channels,
+            packing.step,
+          ),
       };
       read = stage.pooled ?? stage.made;
       return stage;
@@ -211,11 +217,18 @@ export class Network {
       run.convolve(
         from.at + ((group * layer.inputs) / layer.groups) * WORD,
         made.at + ((group * layer.channels) / layer.groups) * WORD,
-        made.step * WORD, stage.windows, places,
+        made.step * WORD,
+        stage.windows,
+        places,
         held.weights + ((group * weights) / layer.groups) * WORD,
         held.bias + group * packing.blocks * 8 * WORD,
-        packing.blocks, layer.kernel, from.sides[1] * from.step * WORD,
-        packing.runs, from.step * WORD, packing.length, relu,
+        packing.blocks,
+        layer.kernel,
+        from.sides[1] * from.step * WORD,
+        packing.runs,
+        from.step * WORD,
+        packing.length,
+        relu,
       );
     }
     if (layer.activation === "gelu" || layer.activation === "silu") {
@@ -224,7 +237,15 @@ export class Network {
     if (pooled && layer.pool) {
       const { kind, size, stride, padding } = layer.pool;
       run.pool(
-        made.at, pooled.at, made.step * WORD, ...made.sides, ...pooled.sides, size, stride, padding, kind === "avg",
+        made.at,
+        pooled.at,
+        made.step * WORD,
+        ...made.sides,
+        ...pooled.sides,
+        size,
+        stride,
+        padding,
+        kind === "avg",
       );
     }
   }

@@ -97,7 +97,10 @@ function whitened(x: Float32Array, { channels }: Pixels, { mean, matrix }: Zca):
 function localContrast(x: Float32Array, pixels: Pixels): Float32Array {
   const { channels } = pixels;
   const centre = blurred(x, pixels);
-  const divisors = blurred(x.map((value) => value * value), pixels).map(Math.sqrt);
+  const divisors = blurred(
+    x.map((value) => value * value),
+    pixels,
+  ).map(Math.sqrt);
   const usual = new Float64Array(channels);
   divisors.forEach((divisor, at) => {
     usual[at % channels] += divisor / (x.length / channels);

@@ -2,8 +2,19 @@
 
 import type { Call, Calls, Line, Name, Reply, Result } from "./messages";
 import {
-  type Answer, type Check, type CheckFile, type Engine, type Model, type ModelFiles, type Mosaic, type Painted,
-  type Picture, type Place, type Products, type Question, Refusal,
+  type Answer,
+  type Check,
+  type CheckFile,
+  type Engine,
+  type Model,
+  type ModelFiles,
+  type Mosaic,
+  type Painted,
+  type Picture,
+  type Place,
+  type Products,
+  type Question,
+  Refusal,
 } from "./types";
 
 /** Pixels of a picture from which on it is sent once: its `data` must stay as it is while it is asked about. */
@@ -145,4 +156,3 @@ export class RemoteEngine implements Engine {
     }
   }
 }
-

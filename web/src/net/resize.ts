@@ -30,7 +30,11 @@ export function resized(picture: Picture, preprocess: Preprocess, size: Size): P
   const ratios = size.map((side, axis) => side / sides[axis]);
   if (preprocess.fit === "crop") {
     const scale = Math.max(...ratios);
-    return bilinear(pixels, size, size.map((side, axis) => cropped(side / scale, sides[axis])));
+    return bilinear(
+      pixels,
+      size,
+      size.map((side, axis) => cropped(side / scale, sides[axis])),
+    );
   }
   const scale = Math.min(...ratios);
   const inner = sides.map((side) => Math.max(1, roundedToEven(side * scale)));

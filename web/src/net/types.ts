@@ -60,7 +60,7 @@ export interface Model {
   mirror: boolean;
   layers: readonly Layer[];
   parameters: number;
-  /** Probability under which the answer is "unknown", and distance beyond which it is; null where the model has none. */
+  /** Probability under which the answer is "unknown", and distance beyond which it is; null: the model has none. */
   unknownBelow: number | null;
   unknownBeyond: number | null;
   /** What config.json says of its test: null where it says nothing. */
@@ -109,6 +109,7 @@ export interface Painted {
 }
 
 export interface Question {
+  /** Once asked about, its `data` must not change: another picture is another object. */
   picture: Picture;
   /** Size (H, W) to look at; the model's own by default. */
   size?: readonly [number, number];
@@ -143,7 +144,7 @@ export interface Place {
   block: number;
   y: number;
   x: number;
-  /** What it sees of the picture, in the network's pixels; may reach over the edge. */
+  /** What it sees of the picture, in the network's pixels up to before bottom and right; may reach over the edge. */
   field: { top: number; left: number; bottom: number; right: number };
   /** What the k x k filters read: (k, k, C), zeros where it lies outside. */
   patch: Float32Array;

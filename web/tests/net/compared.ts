@@ -10,7 +10,13 @@ const DISTANCES = 1e-4; // of the distance
 
 type Report = (what: string) => void;
 
-function compareNumbers(found: Float32Array, expected: Float32Array, tolerance: number, what: string, report: Report): void {
+function compareNumbers(
+  found: Float32Array,
+  expected: Float32Array,
+  tolerance: number,
+  what: string,
+  report: Report,
+): void {
   if (found.length !== expected.length) {
     report(`${what}: ${found.length} values, expected ${expected.length}`);
     return;
@@ -40,7 +46,12 @@ function compareGeometry(model: Model, fixture: Fixture, report: Report): void {
   }
 }
 
-function compareAnswer(engine: LocalEngine, answer: Answer, picture: Fixture["pictures"][number], report: Report): void {
+function compareAnswer(
+  engine: LocalEngine,
+  answer: Answer,
+  picture: Fixture["pictures"][number],
+  report: Report,
+): void {
   const { answers } = picture;
   const expected = (name: string): Float32Array => numbers(answers.get(name)!);
   const seen = decoded(answers.get("resized")!).data;

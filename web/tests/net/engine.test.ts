@@ -7,7 +7,11 @@ import { type Mosaic, type Picture, Refusal } from "../../src/net/types";
 import { NETWORK, WEIGHTS, smallModel } from "./small_model";
 
 const engine = new LocalEngine();
-const picture: Picture = { width: 8, height: 9, data: new Uint8ClampedArray(4 * 72).map((_, n) => (n % 4 === 3 ? 255 : (n * n * 31) % 256)) };
+const picture: Picture = {
+  width: 8,
+  height: 9,
+  data: new Uint8ClampedArray(4 * 72).map((_, n) => (n % 4 === 3 ? 255 : (n * n * 31) % 256)),
+};
 const grey = Uint8ClampedArray.from({ length: 256 }, (_, n) => n);
 const ramp = new Uint8ClampedArray(1024).map((_, n) => grey[Math.floor(n / 4)]);
 const mosaic: Mosaic = { layer: 0, columns: 2, ramp, order: "number", scale: "map" };
@@ -38,7 +42,11 @@ test("a logit is the mean of its class map, and probabilities are those of the l
   const [no, yes] = answer.logits;
   expect(answer.probabilities[1]).toBeCloseTo(1 / (1 + Math.exp((no - yes) / 10)), 6);
   expect(answer.top).toBe(no >= yes ? 0 : 1);
-  expect(answer.sides).toEqual([[9, 8], [5, 4], [5, 4]]);
+  expect(answer.sides).toEqual([
+    [9, 8],
+    [5, 4],
+    [5, 4],
+  ]);
   expect(answer.macs).toEqual([27 * 72, 54 * 20, 4 * 20]);
   expect(answer.unknown).toBe(null);
 });
@@ -71,7 +79,7 @@ test("a place of the first layer reads the pixels around it, normalised, and zer
     return (Math.round(0.299 * red + 0.587 * green + 0.114 * blue) / 255 - 0.5) / 0.25;
   };
   const expected = [0, 0, 0, pixel(0, 6), pixel(0, 7), 0, pixel(1, 6), pixel(1, 7), 0];
-  patch.forEach((value, n) => expect(Math.abs(value - expected[n])).toBeLessThan(0.02)); // luma rounds a little otherwise
+  patch.forEach((value, n) => expect(Math.abs(value - expected[n])).toBeLessThan(0.02)); // luma is rounded
   expect(values.map(({ layer }) => layer)).toEqual([0]);
   expect([...values[0].values]).toEqual([0, 1, 2].map((unit) => engine.map(0, unit).values[7]));
   expect(engine.place(1, 2, 3).values.map(({ layer }) => layer)).toEqual([1, 2]);
@@ -152,7 +160,12 @@ test("calls that make no sense are refused by name", () => {
 });
 
 test("what needs too much memory is refused before it is asked for, and the engine goes on", () => {
-  const wide = { blocks: [{ channels: [3], kernel_size: 3 }, { channels: [2, 2], kernel_size: 3 }] };
+  const wide = {
+    blocks: [
+      { channels: [3], kernel_size: 3 },
+      { channels: [2, 2], kernel_size: 3 },
+    ],
+  };
   engine.open(smallModel({ network: { ...NETWORK, ...wide } }));
   const before = engine.run({ picture }).logits;
   expect(refusal(() => engine.run({ picture, size: [4096, 4096] }))).toMatch(/^too-large .*"most":1200/);

@@ -1,4 +1,4 @@
-/** What tests/explorer/fixtures.py wrote into the folder that NIN_FIXTURES names: models, pictures, Python's answers. */
+/** What tests/explorer/fixtures.py wrote where NIN_FIXTURES says: models, pictures, Python's answers. */
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";

@@ -25,7 +25,11 @@ test("a folder as nin writes it is opened", () => {
   expect(model.classes).toEqual(["no", "yes"]);
   expect(model.parameters).toBe(27 + 3 + 54 + 2 + 4 + 2);
   expect(model.layers.map(({ weights }) => weights)).toEqual([30, 56, 6]);
-  expect(model.layers.map(({ field, jump }) => [field, jump])).toEqual([[3, 1], [8, 2], [8, 2]]);
+  expect(model.layers.map(({ field, jump }) => [field, jump])).toEqual([
+    [3, 1],
+    [8, 2],
+    [8, 2],
+  ]);
   expect(model.least).toBe(8);
   expect([model.unknownBelow, model.unknownBeyond, model.accuracy, model.licence]).toEqual([null, null, null, null]);
 });
@@ -76,19 +80,35 @@ test.each<[string, Parts, string]>([
   ["too much padding", first({ pool_padding: 2 }), 'network {"part":"blocks.0.pool_padding","found":"2"}'],
   ["groups that do not divide", first({ groups: 2 }), 'network {"part":"blocks.0.groups","found":"2"}'],
   ["another activation", { network: { activation: "mish" } }, 'network {"part":"activation","found":"mish"}'],
-  ["a property of every object", { network: { activation: "constructor" } }, 'network {"part":"activation","found":"constructor"}'],
+  [
+    "a property of every object",
+    { network: { activation: "constructor" } },
+    'network {"part":"activation","found":"constructor"}',
+  ],
   ["another head", { network: { head: "fc" } }, 'network {"part":"network.head","found":"fc"}'],
   ["no blocks", { network: { blocks: [] } }, 'network {"part":"blocks","found":"[]"}'],
-  ["mirror and an activation", { network: { mirror: true, last_activation: true } }, 'network {"part":"mirror","found":"true"}'],
+  [
+    "mirror and an activation",
+    { network: { mirror: true, last_activation: true } },
+    'network {"part":"mirror","found":"true"}',
+  ],
   ["other channels than its pictures", { network: { in_channels: 3 } }, 'network {"part":"in_channels","found":"3"}'],
   ["one class name too few", { config: { label_names: ["no"] } }, 'classes {"found":1,"expected":2}'],
   ["a name twice", { config: { label_names: ["no", "no"] } }, 'classes {"found":2,"expected":2}'],
   ["another fit", { preprocess: { fit: "fill" } }, 'preprocess {"part":"fit","found":"fill"}'],
   ["a side of nothing", { preprocess: { size: [0, 8] } }, 'preprocess {"part":"size","found":"[0,8]"}'],
-  ["whitening without its matrix", { preprocess: { normalisation: "gcn-zca" } }, 'preprocess {"part":"zca","found":"undefined"}'],
+  [
+    "whitening without its matrix",
+    { preprocess: { normalisation: "gcn-zca" } },
+    'preprocess {"part":"zca","found":"undefined"}',
+  ],
   ["a temperature of nothing", { calibration: { temperature: 0 } }, 'calibration {"part":"temperature","found":"0"}'],
   ["likeness without its file", { calibration: { unknown_beyond: 3 } }, 'missing {"file":"likeness.safetensors"}'],
-  ["a file that nin does not write", { ours: { files: { "model.safetensors": "", "labels.txt": "", "README.md": "", "run.sh": "" } } }, 'changed {"file":"model.safetensors"}'],
+  [
+    "a file that nin does not write",
+    { ours: { files: { "model.safetensors": "", "labels.txt": "", "README.md": "", "run.sh": "" } } },
+    'changed {"file":"model.safetensors"}',
+  ],
 ])("%s", (_, parts, expected) => {
   expect(refusal(smallModel(parts))).toBe(expected);
 });
@@ -98,7 +118,9 @@ test("weights that are missing, of another shape or no numbers", () => {
   const { "blocks.0.spatial.weight": weight, ...rest } = WEIGHTS;
   expect(refusal(smallModel({ weights: rest }))).toBe('weights {"name":"blocks.0.spatial.weight","found":"-"}');
   const narrow = { ...WEIGHTS, "blocks.0.spatial.weight": { shape: [27, 1, 1, 1], values: weight.values } };
-  expect(refusal(smallModel({ weights: narrow }))).toBe('weights {"name":"blocks.0.spatial.weight","found":"27,1,1,1"}');
+  expect(refusal(smallModel({ weights: narrow }))).toBe(
+    'weights {"name":"blocks.0.spatial.weight","found":"27,1,1,1"}',
+  );
   const none = { ...WEIGHTS, [bias]: { shape: [3], values: [1, NaN, 2] } };
   expect(refusal(smallModel({ weights: none }))).toBe(`not-finite {"name":"${bias}"}`);
 });

@@ -24,7 +24,9 @@ describe.skipIf(all.length === 0)("the engine agrees with Python (fixtures of te
   });
 
   test("some answers are unknown for either reason, and some are not", () => {
-    const rules = all.flatMap(({ pictures }) => pictures.flatMap(({ answers }) => String(answers.get("unknown")?.bytes)));
+    const rules = all.flatMap(({ pictures }) =>
+      pictures.flatMap(({ answers }) => String(answers.get("unknown")?.bytes)),
+    );
     expect(new Set(rules)).toEqual(new Set(["0,0", "1,0", "1,1", "undefined"]));
   });
 });

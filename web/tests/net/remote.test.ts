@@ -82,7 +82,9 @@ test("a large picture travels once, a small one every time, and after a failure 
   }
   await expect(engine.run({ picture: large, size: [1, 1] })).rejects.toThrow(/^size/);
   expect((await engine.run({ picture: large }))!.seen[0]).toBe(50);
-  const sent = calls.filter(({ name }) => name === "run").map(({ sent: [question] }) => (question as { picture: unknown }).picture);
+  const sent = calls
+    .filter(({ name }) => name === "run")
+    .map(({ sent: [question] }) => (question as { picture: unknown }).picture);
   expect(sent.map((each) => each === "same")).toEqual([false, true, false, false, false, true, false]);
 });
 
@@ -100,7 +102,14 @@ test("check asks for one picture after the other and gives the largest differenc
   await engine.open(smallModel());
   const answer = await engine.run({ picture: { ...picture(9, 7), width: 9 } });
   const [no, yes] = answer!.probabilities;
-  const one = { height: 9, width: 9, channels: 1 as const, pixels: btoa("\x07".repeat(81)), logits: [], distance: null };
+  const one = {
+    height: 9,
+    width: 9,
+    channels: 1 as const,
+    pixels: btoa("\x07".repeat(81)),
+    logits: [],
+    distance: null,
+  };
   const pictures = [0, 0.25, 0.125].map((off) => ({ ...one, probabilities: [no + off, yes] }));
   const check = await engine.check({ format: 1, pictures });
   expect(check.pictures).toBe(3);

@@ -16,7 +16,10 @@ const one = { dtype: "U8", shape: [2], data_offsets: [0, 2] };
 
 test("tensors are read in any order, at any alignment", () => {
   const found = openTensors(
-    file({ b: { dtype: "F32", shape: [1], data_offsets: [2, 6] }, a: one, __metadata__: { x: "y" } }, [7, 8, 0, 0, 128, 63]),
+    file(
+      { b: { dtype: "F32", shape: [1], data_offsets: [2, 6] }, a: one, __metadata__: { x: "y" } },
+      [7, 8, 0, 0, 128, 63],
+    ),
     "x",
   );
   expect([...found.keys()].sort()).toEqual(["a", "b"]);

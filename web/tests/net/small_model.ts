@@ -34,7 +34,9 @@ export function sealed(config: Table): Uint8Array {
 }
 
 export const NETWORK: Table = {
-  name: "small", num_classes: 2, in_channels: 1,
+  name: "small",
+  num_classes: 2,
+  in_channels: 1,
   blocks: [
     { channels: [3], kernel_size: 3, pool: "max", pool_size: 2, pool_stride: 2 },
     { channels: [2, 2], kernel_size: 3 },
