@@ -15,6 +15,13 @@ export interface Grid {
   height: number;
 }
 
+/** One cell: the tile it lies in, and where in the tile. */
+export interface Cell {
+  input: number;
+  row: number;
+  column: number;
+}
+
 const UNIT_GAP = 0.25; // of a cell, between units
 const TILE_GAP = 0.6; // of a cell, between tiles of several cells
 const LARGEST_CELL = 22; // CSS pixels
@@ -48,7 +55,7 @@ export function indexOf(grid: Pick<Grid, "inputs" | "columns">, input: number, r
 }
 
 /** Which cell a value is. */
-export function cellOf(grid: Pick<Grid, "inputs" | "columns">, index: number): { input: number; row: number; column: number } {
+export function cellOf(grid: Pick<Grid, "inputs" | "columns">, index: number): Cell {
   const input = index % grid.inputs;
   const place = (index - input) / grid.inputs;
   const column = place % grid.columns;

@@ -97,7 +97,9 @@ function drawRiver(drawing: Drawing, y: number): void {
   let top = y;
   for (let start = 0; start < blocks.length; start += across) {
     const row = blocks.slice(start, start + across);
-    top = Math.max(...row.map((layers, at) => drawCard(drawing, layers, left + at * (width + CARD_GAP), top, width))) + GAP;
+    const upper = top;
+    const ends = row.map((layers, at) => drawCard(drawing, layers, left + at * (width + CARD_GAP), upper, width));
+    top = Math.max(...ends) + GAP;
   }
   if (model.mirror) {
     sheet.text(left, top, t("river.straight"), { size: SMALL, colour: palette.muted, room });

@@ -75,7 +75,8 @@ export function unitName(view: View, layer: Layer, unit: number): string {
 export function stageName(view: View, layer: Layer): string {
   const n = count(layer.channels);
   if (view.model && isClassMaps(view.model, layer)) return t("place.classes", { n });
-  return [t(layer.depth === 0 ? "place.filters" : "place.units", { n }), activationName(layer)].filter(Boolean).join(", ");
+  const units = t(layer.depth === 0 ? "place.filters" : "place.units", { n });
+  return [units, activationName(layer)].filter(Boolean).join(", ");
 }
 
 /** Which input one product of a sum reads, and where in the patch. */

@@ -13,7 +13,7 @@ const MIDDLE = (DIVERGING_COLOURS - 1) / 2;
 const INK_COLOURS = 256;
 
 interface Scale {
-  /** Colours at the ends, in OKLab as lightness, chroma and hue in degrees. Ours, chosen by eye on the shipped models. */
+  /** Colours at the ends, in OKLab as lightness, chroma and hue in degrees. Ours, by eye on the shipped models. */
   ink: Polar;
   body: Polar; // halfway to the ink
   lift: number; // power of a value: most are far below the strongest, and would be too faint to see
@@ -57,7 +57,7 @@ function between(share: number, from: Lab, to: Lab): Lab {
   return [part(0), part(1), part(2)];
 }
 
-/** From one colour to another past a hue; its lightness is not used, so that lightness goes straight from end to end. */
+/** From one colour to another past a hue; lightness goes straight from end to end, whatever that hue's is. */
 function tinted(share: number, from: Lab, hue: Lab, to: Lab): Lab {
   const straight = between(share, from, to);
   const half = between(0.5, from, to);

@@ -68,9 +68,8 @@ export class Sheet {
     const line = cut(text, room, size, bold, this.measure);
     const weight = bold ? ' font-weight="600"' : "";
     const side = anchor === "start" ? "" : ` text-anchor="${anchor}"`;
-    this.parts.push(
-      `<text x="${number(x)}" y="${number(y)}" font-size="${size}"${weight}${side} fill="${colour}">${escaped(line)}</text>`,
-    );
+    const look = `font-size="${size}"${weight}${side} fill="${colour}"`;
+    this.parts.push(`<text x="${number(x)}" y="${number(y)}" ${look}>${escaped(line)}</text>`);
     this.reach(y + size / 3);
     return this.measure(line, size, bold);
   }

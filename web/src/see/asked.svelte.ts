@@ -16,7 +16,8 @@ interface Asking<T> {
  * The newest reply, or null. It is asked again when the key, the model or the answer changes. A reply to another key is
  * dropped; one to the same key is kept even when a newer answer is there, so that a camera never starves the view.
  */
-export function asked<T>(view: View, { key, ask, once = false, stays = false }: Asking<T>): { readonly value: T | null } {
+export function asked<T>(view: View, asking: Asking<T>): { readonly value: T | null } {
+  const { key, ask, once = false, stays = false } = asking;
   let value = $state.raw<T | null>(null);
   let held: { key: string; model: unknown } | null = null; // whose the value is or will be
   let sent = 0;

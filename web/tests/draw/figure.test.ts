@@ -11,7 +11,8 @@ import { smallEngine, smallModel } from "./small";
 
 const measure = (text: string, size: number) => [...text].length * size * 0.5;
 const dot = { href: "data:image/png;base64,AAAA", width: 10, height: 10 };
-const rasters = { picture: () => dot, classMap: () => dot, mosaic: () => dot, cells: () => dot, seen: () => dot } as unknown as Rasters;
+const drawn = { picture: () => dot, classMap: () => dot, mosaic: () => dot, cells: () => dot, seen: () => dot };
+const rasters = drawn as unknown as Rasters;
 
 function painted(layer: number, maps: number): Painted {
   return {
@@ -42,7 +43,8 @@ const known = {
 
 async function sheetOf(change: Partial<View> = {}, answer: Answer = known): Promise<string> {
   const model = smallModel();
-  const view = { model, answer, theme: "light", shown: 0, minus: null, title: (index: number) => model.classes[index], ...change };
+  const title = (index: number) => model.classes[index];
+  const view = { model, answer, theme: "light", shown: 0, minus: null, title, ...change };
   const trail = await follow(smallEngine(model), model, { block: 1, y: 1, x: 0 }, null);
   return figure({ view: view as unknown as View, model, answer, trail, rasters, measure });
 }
@@ -61,9 +63,8 @@ beforeEach(() => {
 describe("the saved sheet", () => {
   test("says what the page says", async () => {
     const said = texts(await sheetOf());
-    for (const line of ["mlpconv 1", "mlpconv 2", "3×3 filters", "5 maps · 4×4", "7K MACs", "3K MACs", "sees 9 px"]) {
-      expect(said).toContain(line);
-    }
+    const lines = ["mlpconv 1", "mlpconv 2", "3×3 filters", "5 maps · 4×4", "7K MACs", "3K MACs", "sees 9 px"];
+    expect(said).toEqual(expect.arrayContaining(lines));
     expect(said).toContain("Mean of the 4 values of cat = 1.5000");
     expect(said).toContain("Its logit = 1.5000");
     expect(said).toContain("−0.74");
@@ -134,7 +135,8 @@ describe("a unit followed backwards", () => {
   test("frames where the patch holds what its largest products read", async () => {
     const { place, sums } = await follow(engine, model, at, { layer: 0, unit: 1 });
     const frames = framed(sums[0], place.patchSize);
-    const sorted = [...sums[0].products.keys()].sort((a, b) => Math.abs(sums[0].products[b]) - Math.abs(sums[0].products[a]));
+    const size = (index: number) => Math.abs(sums[0].products[index]);
+    const sorted = [...sums[0].products.keys()].sort((a, b) => size(b) - size(a));
     expect(frames.map((index) => place.patch[index])).toEqual(sorted.slice(0, 5).map((index) => sums[0].values[index]));
   });
 });

@@ -43,8 +43,10 @@ describe.each([
         const tile = Math.floor(row / (h + 1)) * drawn.columns + Math.floor(column / (w + 1));
         const isBetween = row % (h + 1) === h || column % (w + 1) === w || tile >= maps;
         const { left, top } = cornerOf(drawn, tile);
-        const isThere = found?.tile === tile && Math.floor(found.y * h) === row - top && Math.floor(found.x * w) === column - left;
-        const isRight = isBetween ? found === null : isThere && top % (h + 1) === 0 && left % (w + 1) === 0;
+        const there = [tile, row - top, column - left];
+        const here = found && [found.tile, Math.floor(found.y * h), Math.floor(found.x * w)];
+        const isCorner = top % (h + 1) === 0 && left % (w + 1) === 0;
+        const isRight = isBetween ? found === null : isCorner && String(here) === String(there);
         if (!isRight) wrong.push([row, column]);
       }
     }

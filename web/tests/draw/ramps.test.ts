@@ -128,7 +128,8 @@ describe.each(THEMES)("%s", (theme) => {
   test("the palette is the page's", () => {
     const css = readFileSync(new URL("../../src/app/page.css", import.meta.url), "utf8");
     const rule = theme === "light" ? /:root \{(.*?)\}/s : /:root\[data-theme="dark"\] \{(.*?)\}/s;
-    const values = Object.fromEntries([...(rule.exec(css)?.[1] ?? "").matchAll(/--([a-z]+): (#\w{6})/g)].map((m) => [m[1], m[2]]));
+    const named = (rule.exec(css)?.[1] ?? "").matchAll(/--([a-z]+): (#\w{6})/g);
+    const values = Object.fromEntries([...named].map((match) => [match[1], match[2]]));
     for (const name of ["paper", "ink", "muted", "line", "soft", "accent", "warm", "good"] as const) {
       expect(PALETTES[theme][name]).toBe(values[name]);
     }
@@ -136,7 +137,7 @@ describe.each(THEMES)("%s", (theme) => {
 });
 
 test("values find their colours", () => {
-  expect([inkIndex(-1, 2), inkIndex(0, 2), inkIndex(1, 2), inkIndex(2, 2), inkIndex(9, 2)]).toEqual([0, 0, 128, 255, 255]);
+  expect([-1, 0, 1, 2, 9].map((value) => inkIndex(value, 2))).toEqual([0, 0, 128, 255, 255]);
   expect([divergingIndex(-3, 3), divergingIndex(0, 3), divergingIndex(3, 3)]).toEqual([0, MIDDLE, 2 * MIDDLE]);
   expect(inkIndex(Number.NaN, 1)).toBe(0);
 });
