@@ -1,4 +1,4 @@
-"""Model folders that between them use every option of a network and of its preprocessing, pictures, Python's answers.
+"""Model folders that between them use every option of a network and its preprocessing, pictures, Python's answers.
 
 The engine of the page (web/src/net) is compared with these: `make web-fixtures TARGET=...` writes them,
 `NIN_FIXTURES=TARGET npx vitest run` in web/ compares. Every file but the model folders' is a safetensors file:
@@ -16,7 +16,8 @@ import numpy as np
 import torch
 from safetensors.numpy import save_file
 
-from nin.bundle.folder import Bundle, read_bundle, write_bundle
+from nin.bundle.folder import Bundle, open_bundle, read_bundle, write_bundle
+from nin.bundle.shipped import shipped
 from nin.commands.classifier import Classifier, classifier
 from nin.data.preprocess import Preprocess
 from nin.engine.engine import Engine, open_engine
@@ -150,29 +151,25 @@ def network_of(bundle: Bundle) -> NIN:
     return network.eval()
 
 
-def write_case(folder: Path, case: Case) -> dict:
-    """One case in a folder of its own; what cases.json says of it."""
-    model = folder / "model"
-    bundle = rewritten(make_bundle(model, case.config, case.how, beyond=case.beyond), case.dtype)
+def write_case(folder: Path, bundle: Bundle, sizes: tuple[tuple[int, int], ...]) -> dict:
+    """The answers of one model, also at these other sizes (H, W); what cases.json says of it."""
+    how = bundle.preprocess
     network = network_of(bundle)
-    shipped = open_engine(model)
-    asked = classifier(model, "cpu")
-    entry: dict = {"refused": None, "pictures": [], **geometry(case.config, case.how)}
+    engine = open_engine(bundle.folder)
+    asked = classifier(bundle.folder, "cpu")
+    refused = None if how.value_range in (None, (0.0, 65535.0)) else "deep"
+    entry: dict = {"model": str(bundle.folder), "refused": refused, "pictures": [], **geometry(network.config, how)}
     tensors: dict[str, np.ndarray] = {}
-    sizes = [case.how.size, *case.sizes]
-    deep = case.how.value_range not in (None, (0.0, 65535.0))
-    for number, pixels in enumerate(pictures(case.how.channels)):
+    for number, pixels in enumerate(pictures(how.channels)):
         name = f"picture.{number}"
         tensors[name] = np.ascontiguousarray(pixels)
-        size = sizes[number % len(sizes)]
+        size = (how.size, *sizes)[number % (1 + len(sizes))]
         entry["pictures"].append({"name": name, "size": list(size)})
-        if deep:
-            entry["refused"] = "deep"
+        if refused:
             continue
-        how = replace(case.how, size=size)
-        found = answers(bundle, network, pixels, how, inner=number < LAYERS)
-        if size == case.how.size:
-            found["unknown"] = unknown(shipped, asked, pixels, found)
+        found = answers(bundle, network, pixels, replace(how, size=size), inner=number < LAYERS)
+        if size == how.size:
+            found["unknown"] = unknown(engine, asked, pixels, found)
         tensors |= {f"{name}.{key}": array for key, array in found.items()}
     save_file(tensors, folder / "answers.safetensors")
     return entry
@@ -206,22 +203,31 @@ def geometry(config: NINConfig, how: Preprocess) -> dict:
     return {"parameters": counted.parameters, "layers": layers}
 
 
-def unknown(shipped: Engine, asked: Classifier, pixels: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
+def unknown(engine: Engine, asked: Classifier, pixels: np.ndarray, found: dict[str, np.ndarray]) -> np.ndarray:
     """Whether `nin predict` answers "unknown", and whether that is for the distance; its answers are those found."""
-    answer = shipped.run(found["resized"][None])
+    answer = engine.run(found["resized"][None])
     np.testing.assert_allclose(answer.probabilities[0], found["probabilities"], atol=1e-5)
     np.testing.assert_allclose(answer.maps[0], found["class_maps"], atol=1e-4 * np.abs(found["class_maps"]).max())
     (predicted,) = asked.answer(iter([("picture", pixels)]))
     return np.array([predicted.unknown, predicted.unlike], np.uint8)
 
 
+def models(target: Path) -> Iterator[tuple[str, Bundle, tuple[tuple[int, int], ...]]]:
+    """Every case, its model folder below the target, and the models of the package, with other sizes to look at."""
+    for number, (name, case) in enumerate(cases().items()):
+        made = make_bundle(target / f"model-{number:02}", case.config, case.how, beyond=case.beyond)
+        yield name, rewritten(made, case.dtype), case.sizes
+    for name in shipped():
+        yield name, open_bundle(name), ((48, 40),)
+
+
 def write(target: Path) -> None:
     """All cases below a folder."""
     index = {}
-    for number, (name, case) in enumerate(cases().items()):
+    for number, (name, bundle, sizes) in enumerate(models(target)):
         folder = target / f"{number:02}"
         folder.mkdir(parents=True)
-        index[name] = {"folder": folder.name, **write_case(folder, case)}
+        index[name] = {"folder": folder.name, **write_case(folder, bundle, sizes)}
     (target / "cases.json").write_text(json.dumps(index, indent=1), encoding="utf-8")
 
 

@@ -41,6 +41,8 @@ export function numbers({ dtype, bytes }: Tensor): Float32Array {
 
 interface Entry {
   folder: string;
+  /** Path of the model folder. */
+  model: string;
   refused: string | null;
   parameters: number;
   layers: Fixture["layers"];
@@ -57,7 +59,7 @@ function fixture(name: string, entry: Entry): Fixture {
       .map(([key, tensor]): [string, Tensor] => [key.slice(prefix.length), tensor]);
     return { size, picture: decoded(tensors.get(own)!), answers: new Map(answers) };
   });
-  return { ...entry, name, files: filesOf(join(folder, "model")), pictures };
+  return { ...entry, name, files: filesOf(entry.model), pictures };
 }
 
 /** All of them; none where there is no folder. */
