@@ -231,6 +231,16 @@ def test_explaining_needs_no_torch(installed, tmp_path):
         assert drawn.width > 600
 
 
+def test_a_page_is_published_without_torch(installed, tmp_path):
+    done = installed("nin", "publish", "nin-mnist", "page.html")
+    assert (done.returncode, done.stdout) == (0, "page.html\n"), done.stderr
+    page = (tmp_path / "here/page.html").read_text(encoding="utf-8")
+    assert (
+        'data-path="models/nin-mnist/model.safetensors"' in page
+        and 'data-path="models/nin-mnist/examples/0.png"' in page
+    )
+
+
 def test_serving_needs_no_torch(venv, installed, tmp_path):
     words, where = ("nin", "serve", "nin-cifar10", "--port", "0"), {"cwd": tmp_path / "here", "text": True}
     with subprocess.Popen(
