@@ -19,12 +19,13 @@ interface Asking<T> {
 export function asked<T>(view: View, asking: Asking<T>): { readonly value: T | null } {
   const { key, ask, once = false, stays = false } = asking;
   let value = $state.raw<T | null>(null);
+  const named = $derived(key()); // as a value: maps drawn anew are no reason to ask again
   let held: { key: string; model: unknown } | null = null; // whose the value is or will be
   let sent = 0;
   let shown = 0;
   $effect(() => {
     void view.revision;
-    const wanted = key();
+    const wanted = named;
     const model = view.model;
     const isHeld = held !== null && held.key === wanted && held.model === model;
     if (isHeld && once && untrack(() => value) !== null) return;
