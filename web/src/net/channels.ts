@@ -19,11 +19,16 @@ export function toChannels(rgba: Uint8ClampedArray, height: number, width: numbe
   }
   const data = new Uint8Array(places * channels);
   for (let place = 0; place < places; place++) {
+    let red = rgba[4 * place];
+    let green = rgba[4 * place + 1];
+    let blue = rgba[4 * place + 2];
     const alpha = rgba[4 * place + 3];
-    const white = 255 * (255 - alpha) + 127;
-    const red = Math.floor((rgba[4 * place] * alpha + white) / 255);
-    const green = Math.floor((rgba[4 * place + 1] * alpha + white) / 255);
-    const blue = Math.floor((rgba[4 * place + 2] * alpha + white) / 255);
+    if (alpha < 255) {
+      const white = 255 * (255 - alpha) + 127;
+      red = Math.floor((red * alpha + white) / 255);
+      green = Math.floor((green * alpha + white) / 255);
+      blue = Math.floor((blue * alpha + white) / 255);
+    }
     if (channels === 1) {
       data[place] = (19_595 * red + 38_470 * green + 7_471 * blue + 0x8000) >> 16;
     } else {

@@ -92,7 +92,8 @@ function weightsOf({ start, length }: Box, side: number, places: number): Weight
       shares.push(share);
       sum += share;
     }
-    return { first, weights: shares.map((share) => Math.trunc(0.5 + (sum === 0 ? share : share / sum) * 2 ** BITS)) };
+    const whole = (share: number): number => Math.trunc(0.5 + (sum === 0 ? share : share / sum) * 2 ** BITS);
+    return { first, weights: Int32Array.from(shares, whole) };
   });
 }
 
