@@ -1,6 +1,7 @@
 """The page of `nin publish` in a real Chromium: it agrees with `nin predict`, asks for nothing, bears bad input."""
 
 import io
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -221,3 +222,43 @@ def test_axe_finds_nothing(page):
                     " violations.map(({id, nodes}) => [id, nodes.map(({target}) => target.join(' '))]))"
                 )
                 assert found == [], (view, opened)
+
+
+def test_models_and_published_pages_are_opened_and_damaged_ones_are_not(page, tmp_path):
+    mnist = tmp_path / "mnist"
+    shutil.copytree(Path(nin.__file__).parent / "weights" / "nin-mnist", mnist)
+    other = nin.publish("nin-fashion", tmp_path / "other.html")
+    with visited(page) as visit:
+        folders = visit.page.locator("input[webkitdirectory]")
+        menu = visit.page.locator("header .menu button").first
+        menu.click()
+        folders.set_input_files(str(mnist))
+        visit.hash("#see/mnist")
+        visit.page.set_input_files("input[type=file][accept]", str(other))
+        visit.hash("#see/nin-fashion")
+        visit.page.go_back()
+        visit.hash("#see/mnist")
+        for damage, word in ((_cut, "model.safetensors"), (_remove, "model.safetensors"), (_strange, "config.json")):
+            broken = tmp_path / damage.__name__
+            shutil.copytree(mnist, broken)
+            damage(broken)
+            visit.page.evaluate("() => document.querySelector('aside.notice button')?.click()")
+            menu.click()
+            folders.set_input_files(str(broken))
+            visit.page.wait_for_selector("aside.notice button", timeout=SECONDS)
+            assert word in (visit.notice() or ""), damage
+            visit.hash("#see/mnist")
+        assert visit.page.locator(".answers li button").count() == 10 and visit.console == []
+
+
+def _cut(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+
+
+def _remove(folder: Path) -> None:
+    (folder / "model.safetensors").unlink()
+
+
+def _strange(folder: Path) -> None:
+    (folder / "config.json").write_text("{")

@@ -1,10 +1,10 @@
 /**
  * The state of the page as an address: #see/nin-cifar10?e=3&class=horse&layer=3.1&at=4,6&cover=20,9,8&size=32&lang=ko
  *
- * Numbers are those that the page shows, from 1. e: the example. layer: the mlpconv layer, then 0 for its k x k filters,
- * 1 for its first 1x1 layer. unit: the map of that layer. at: row and column, of that layer's mlpconv layer or of the one
- * whose number stands before them. cover: row, column and side in pixels of what the network sees. size: its longer
- * side. What an address says is only a wish: a value that makes no sense is ignored.
+ * Numbers are those that the page shows, from 1. e: the example. layer: the mlpconv layer, then 0 for its k x k
+ * filters, 1 for its first 1x1 layer. unit: the map of that layer. at: row and column, of that layer's mlpconv layer
+ * or of the one whose number stands before them. cover: row, column and side in pixels of what the network sees.
+ * size: its longer side. What an address says is only a wish: a value that makes no sense is ignored.
  */
 import { isLanguage, type Language } from "./words.svelte";
 

@@ -1,4 +1,4 @@
-/** `nin explore` ends when its last page has gone: a page says so, and asks for page.json when a browser brings it back. */
+/** `nin explore` ends when its last page has gone: a page says so, and asks for page.json when it is brought back. */
 
 /** `again`: the address of the next goodbye, which comes with every page.json. */
 export function keepPresence(goodbye: string | null, again: () => Promise<string | null>): void {

@@ -18,7 +18,8 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 
 /** The file that a document holds as base64 in a script of its own, which no browser runs; null where it has none. */
 function held(document: Document, path: string): Uint8Array<ArrayBuffer> | null {
-  const script = [...document.querySelectorAll("script[data-path]")].find((one) => one.getAttribute("data-path") === path);
+  const scripts = [...document.querySelectorAll("script[data-path]")];
+  const script = scripts.find((one) => one.getAttribute("data-path") === path);
   try {
     return script ? fromBase64(script.textContent.trim()) : null;
   } catch {

@@ -2,6 +2,7 @@
 import { Refusal, type Picture } from "../net/types";
 
 const MOST = 4; // pixels of the camera for each of the network's: more would only be averaged away
+const WANTED = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: "environment" };
 const CODES: Readonly<Record<string, string>> = {
   NotAllowedError: "camera-refused",
   SecurityError: "camera-refused",
@@ -38,8 +39,7 @@ export class Camera {
     this.starting = true;
     try {
       if (!navigator.mediaDevices) throw new Refusal("camera-absent");
-      const video = { width: { ideal: 640 }, height: { ideal: 480 }, frameRate: { ideal: 30 }, facingMode: "environment" };
-      const stream = await navigator.mediaDevices.getUserMedia({ video });
+      const stream = await navigator.mediaDevices.getUserMedia({ video: WANTED });
       if (!this.starting) {
         for (const track of stream.getTracks()) track.stop(); // stopped while the browser asked
         return;

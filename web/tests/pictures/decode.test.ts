@@ -34,7 +34,8 @@ describe("decoding", () => {
   });
 
   it("refuses files that are cut short, wherever", async () => {
-    for (const name of ["png colour 2 depth 8", "png colour 6 depth 16 interlaced", "jpeg fine", "jpeg progressive grey"]) {
+    const names = ["png colour 2 depth 8", "png colour 6 depth 16 interlaced", "jpeg fine", "jpeg progressive grey"];
+    for (const name of names) {
       const kept = (PICTURES as Kept[]).find((one) => one.name === name);
       expect(kept, name).toBeDefined();
       const file = bytesOf(kept as Kept);
@@ -61,7 +62,8 @@ describe("decoding", () => {
   });
 
   it("shrinks a photo as Pillow's draft does", () => {
-    expect([shareFor(4000, 3000, 32), shareFor(511, 600, 32), shareFor(130, 128, 32), shareFor(127, 4000, 32)]).toEqual([8, 4, 2, 1]);
+    const sizes = [[4000, 3000], [511, 600], [130, 128], [127, 4000]] as const;
+    expect(sizes.map(([width, height]) => shareFor(width, height, 32))).toEqual([8, 4, 2, 1]);
     expect(shareFor(1, 1, 32)).toBe(1);
   });
 });

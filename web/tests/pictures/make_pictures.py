@@ -104,8 +104,9 @@ def scene(height: int, width: int, mode: str) -> Image.Image:
     y, x = np.mgrid[0:height, 0:width]
     waves = [np.sin(x / 7 + k) * np.cos(y / (5 + k)) * 90 + 128 + 40 * (x > y + 3 * k) for k in range(4)]
     values = np.stack(waves[: len(Image.new(mode, (1, 1)).getbands())], axis=-1) + draw.normal(0, 6, (height, width, 1))
-    return Image.fromarray(values.clip(0, 255).astype(np.uint8).squeeze(-1) if mode == "L" else
-                           values.clip(0, 255).astype(np.uint8), mode)
+    return Image.fromarray(
+        values.clip(0, 255).astype(np.uint8).squeeze(-1) if mode == "L" else values.clip(0, 255).astype(np.uint8), mode
+    )
 
 
 def jpeg(image: Image.Image, **options: object) -> bytes:

@@ -152,8 +152,8 @@ class Reader {
   /** Memory for the planes, once it is known whether coefficients have to be kept until the end. */
   private prepare(frame: Frame, buffered: boolean): void {
     const least = this.shrink(frame, buffered);
-    const unitsAcross = Math.ceil(frame.width / (8 * frame.maxH));
-    const unitsDown = Math.ceil(frame.height / (8 * frame.maxV));
+    const unitsAcross = blocksIn(frame.width, 1, frame.maxH);
+    const unitsDown = blocksIn(frame.height, 1, frame.maxV);
     for (const one of frame.components) {
       one.side = sideOf(frame, one, least);
       one.blocksAcross = unitsAcross * one.h;
@@ -187,8 +187,8 @@ class Reader {
     const run = { left: 0 };
     const read = blockReader(frame.progressive, band, run);
     const single = parts.length === 1 ? parts[0]! : null;
-    const across = single ? blocksIn(frame.width, single.component.h, frame.maxH) : Math.ceil(frame.width / (8 * frame.maxH));
-    const down = single ? blocksIn(frame.height, single.component.v, frame.maxV) : Math.ceil(frame.height / (8 * frame.maxV));
+    const across = blocksIn(frame.width, single ? single.component.h : 1, frame.maxH);
+    const down = blocksIn(frame.height, single ? single.component.v : 1, frame.maxV);
     const temporary = new Int16Array(64);
     const one = (component: Component, track: Track, row: number, column: number) => {
       const number = row * component.blocksAcross + column;
@@ -210,8 +210,9 @@ class Reader {
       if (single) one(single.component, single.track, row, column);
       else {
         for (const { component, track } of parts) {
-          for (let v = 0; v < component.v; v++) {
-            for (let h = 0; h < component.h; h++) one(component, track, row * component.v + v, column * component.h + h);
+          for (let inside = 0; inside < component.h * component.v; inside++) {
+            const [h, v] = [inside % component.h, Math.floor(inside / component.h)];
+            one(component, track, row * component.v + v, column * component.h + h);
           }
         }
       }
@@ -240,6 +241,7 @@ class Reader {
   }
 }
 
+/** Blocks of a component with this sampling factor; with a factor of 1, units of all components. */
 function blocksIn(pixels: number, factor: number, most: number): number {
   return Math.ceil((pixels * factor) / (8 * most));
 }
