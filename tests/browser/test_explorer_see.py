@@ -126,7 +126,7 @@ def test_an_address_opens_the_view_that_it_was_copied_from(page):
         assert "− 고양이" in " ".join(visit.names())
     hostile = "#see/../../etc?e=99&class=zz&layer=99.9&unit=9999&at=9999,9999,9999&cover=999,999,999&size=99999&lang=xx"
     with visited(page + hostile) as visit:
-        visit.hash("#see/nin-cifar10?e=1&at=")
+        visit.hash("#see/nin-cifar10?e=1&lang=en")
         assert visit.console == [] and visit.notice() is None
 
 

@@ -7,7 +7,7 @@ const WRITE_AFTER = 300; // milliseconds: browsers refuse more than some 7 chang
 
 /** What the address would say now. */
 function now(view: View, opener: Opener): Address {
-  const { model, chosen, minus, at } = view;
+  const { model, chosen, minus } = view;
   const layer = view.layer === null ? undefined : model?.layers[view.layer];
   const { cover, size } = view.asked;
   return {
@@ -17,7 +17,7 @@ function now(view: View, opener: Opener): Address {
     minus: minus === null ? null : (model?.classes[minus] ?? null),
     layer: layer ? { block: layer.block, depth: layer.depth } : null,
     unit: layer ? view.unit : null,
-    at,
+    at: view.at === view.begun ? null : view.at,
     cover,
     size: size && Math.max(...size),
     language: view.language,

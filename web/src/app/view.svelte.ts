@@ -36,6 +36,8 @@ export class View {
   at = $state.raw<{ block: number; y: number; x: number } | null>(null);
   /** The unit of that place whose sum is written out; null: the strongest of the last layer. */
   followed = $state.raw<{ layer: number; unit: number } | null>(null);
+  /** The place that the page itself began with: no choice of the reader's, so no part of the address. */
+  begun = $state.raw<{ block: number; y: number; x: number } | null>(null);
   /** The place pointed at, in shares 0..1 of the picture. */
   hover = $state.raw<{ y: number; x: number } | null>(null);
   theme = $state<Theme>("light");
@@ -83,6 +85,7 @@ export class View {
     this.layer = null;
     this.unit = null;
     this.at = null;
+    this.begun = null;
     this.followed = null;
     this.hover = null;
     this.asked = { picture: this.asked.picture, size: null, cover: null };

@@ -18,8 +18,8 @@ export class Drawing {
 
   /** `size`: (H, W) of the network's picture, whose shape the sheet has. */
   constructor(
-    size: readonly [number, number],
-    channels: number,
+    private readonly size: readonly [number, number],
+    private readonly channels: number,
     private readonly changed: (picture: Picture) => void,
   ) {
     const scale = SIDE / Math.max(...size);
@@ -30,6 +30,11 @@ export class Drawing {
     this.colours = channels === 1 ? ["#ffffff"] : COLOURS;
     this.colour = this.colours[0] ?? "#ffffff";
     this.clear();
+  }
+
+  /** Whether it is a sheet for pictures of this size (H, W) and these channels, too. */
+  fits(size: readonly [number, number], channels: number): boolean {
+    return channels === this.channels && size[0] * this.size[1] === size[1] * this.size[0];
   }
 
   clear(): void {
