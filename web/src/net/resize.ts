@@ -75,7 +75,7 @@ function bilinear(pixels: Pixels, [height, width]: Size, [down, across]: readonl
 }
 
 /** For each place of the result: the first pixel that counts, and the weights from there on. */
-type Weights = readonly { first: number; weights: readonly number[] }[];
+type Weights = readonly { first: number; weights: ArrayLike<number> }[];
 
 function weightsOf({ start, length }: Box, side: number, places: number): Weights {
   const scale = length / places;
