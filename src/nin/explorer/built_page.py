@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from html import escape
 from pathlib import Path
 
-from nin.artifacts import escape_name, read_bytes
-from nin.errors import NinError
+from nin.artifacts import read_bytes
+from nin.errors import NinError, escape_name
 
 PAGE = Path(__file__).with_name("page.html")
 LARGEST = 4 * 2**20  # bytes of the built page; it is about 200 kB

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from nin.artifacts import escape_name
 from nin.bundle.shipped import shipped
 from nin.choices import chosen
-from nin.errors import NinError, amount
+from nin.errors import NinError, amount, escape_name
 from nin.explorer.built_page import folder_page
 from nin.explorer.pictures import package_pictures, run_pictures
 from nin.explorer.site import PageModel, open_model, page_json, page_model

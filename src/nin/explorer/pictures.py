@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from nin.artifacts import escape_name, read_bytes
+from nin.artifacts import read_bytes
 from nin.bundle.folder import Bundle
 from nin.bundle.shipped import SHIPPED
 from nin.data.depth import to_uint8
 from nin.data.given import named_pictures
 from nin.data.images import PictureError, read_picture
-from nin.errors import DataError, NinError, UsageError
+from nin.errors import DataError, NinError, UsageError, escape_name
 from nin.report.heat import encoded
 from nin.run.recorded import demo_folder, recorded_source
 

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nin.artifacts import escape_name, make_folder, read_bytes, replace_folder, write_bytes
+from nin.artifacts import make_folder, read_bytes, replace_folder, write_bytes
 from nin.choices import chosen, path_of
-from nin.errors import ArtifactError, UsageError
+from nin.errors import ArtifactError, UsageError, escape_name
 from nin.explorer.built_page import folder_page, one_file_page
 from nin.explorer.pictures import folder_pictures, package_pictures
 from nin.explorer.site import CHECK, FORMAT, SITE, Language, open_model, page_json, page_model

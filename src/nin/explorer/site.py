@@ -12,12 +12,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from nin.artifacts import escape_name, json_bytes
+from nin.artifacts import json_bytes
 from nin.bundle.folder import FITTED, LIKENESS, WEIGHTS, Bundle, bundle_of, read_file, verified_files
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.depth import in_words, is_full
 from nin.engine.engine import facts_of_bundle
-from nin.errors import ArtifactError, ModelError
+from nin.errors import ArtifactError, ModelError, escape_name
 from nin.explorer.pictures import PagePicture
 from nin.explorer.python_answers import python_answers
 from nin.version import __version__

@@ -5,13 +5,12 @@ from typing import Any
 
 import yaml
 
-from nin.artifacts import escape_name
 from nin.bundle.folder import Bundle
 from nin.data.formats.digits import open_digits
 from nin.data.reading import Reading
 from nin.data.sources import open_source
 from nin.data.splits import Source
-from nin.errors import DataError
+from nin.errors import DataError, escape_name
 
 DEMO_PICTURES = "pictures"  # folder of the demo's own example pictures, within its run folder
 
