@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent
-sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "cli")]
+sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "cli"), str(TESTS / "explorer")]
 
 
 @pytest.fixture(scope="session")

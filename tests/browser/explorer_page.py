@@ -7,13 +7,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import node
 import pytest
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for path in map(shutil.which, NAMES) if path), None)
-FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
+FAKE = "--use-fake-device-for-media-stream"
+CAMERAS = {  # what the browser has, and what its user says to the question
+    "none": (),
+    "allowed": (FAKE, "--use-fake-ui-for-media-stream"),
+    "refused": (FAKE, "--use-fake-ui-for-media-stream=deny"),
+}
+AXE = Path(__file__).parents[2] / "web" / "node_modules" / "axe-core" / "axe.min.js"
 ANSWERED = "button[aria-pressed=true] .share"
 SECONDS = 60_000  # milliseconds: a page on a machine that does much else
 
@@ -47,12 +54,23 @@ class Visit:
 
     def notice(self) -> str | None:
         """The one line that the page tells its reader, if there is one."""
-        found: str | None = self.page.evaluate("() => document.querySelector('aside.notice p')?.textContent ?? null")
+        said = "() => document.querySelector('aside.notice:not(.quiet) p')?.textContent ?? null"
+        found: str | None = self.page.evaluate(said)
         return found
 
     def hash(self, part: str) -> None:
         """Wait until the address says this."""
         self.page.wait_for_function("(part) => location.hash.includes(part)", arg=part, timeout=SECONDS)
+
+    def audit(self) -> list[Any]:
+        """What axe finds wrong for people who use a screen reader or a keyboard."""
+        node.install()
+        self.page.evaluate(AXE.read_text(encoding="utf-8"))
+        found: list[Any] = self.page.evaluate(
+            "() => axe.run(document, {resultTypes: ['violations']}).then(({violations}) =>"
+            " violations.map(({id, nodes}) => [id, nodes.map(({target}) => target.join(' '))]))"
+        )
+        return found
 
     def give(self, file: Path) -> list[float] | None:
         """Open a file in the page: the probabilities, or None where the page refuses it in words."""
@@ -67,13 +85,22 @@ class Visit:
 
 @contextmanager
 def visited(
-    address: str, *, size: tuple[int, int] = (1440, 1000), camera: bool = False, answered: bool = True, **context: Any
+    address: str,
+    *,
+    size: tuple[int, int] = (1440, 1000),
+    camera: str = "none",
+    answered: bool = True,
+    before: str = "",
+    **context: Any,
 ) -> Iterator[Visit]:
-    """The page at an address in a browser of its own; `context`: what new_context of playwright takes."""
+    """The page at an address in a browser of its own.
+
+    before: script that runs before the page's own; context: what new_context of playwright takes.
+    """
     if CHROMIUM is None:
         pytest.skip(f"none of {', '.join(NAMES)} is installed")
     with sync_api.sync_playwright() as playwright:
-        flags = ["--no-sandbox", *(FAKE_CAMERA if camera else ())]
+        flags = ["--no-sandbox", *CAMERAS[camera]]
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
         options = {"viewport": {"width": size[0], "height": size[1]}, "locale": "en-GB", **context}
         page = browser.new_context(**options).new_page()
@@ -81,7 +108,7 @@ def visited(
         page.on("console", lambda message: visit.console.append(message.text))
         page.on("pageerror", lambda error: visit.console.append(str(error)))
         page.on("request", lambda request: visit.requests.append(request.url))
-        page.add_init_script(LISTEN)
+        page.add_init_script(f"{LISTEN};{before}")
         page.goto(address)
         if answered:
             page.wait_for_selector(ANSWERED, timeout=SECONDS)
