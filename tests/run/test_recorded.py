@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from nin_program import save_picture
 
+from nin.data.formats.digits import open_digits
 from nin.data.sources import open_source
 from nin.errors import DataError
 from nin.run.recorded import demo_folder, recorded_source
@@ -62,5 +63,10 @@ def test_the_demo_is_known_by_its_digits(run):
     assert demo_folder(run) is None
     (run.folder.parent / "pictures").mkdir()
     assert demo_folder(run) == run.folder.parent / "pictures"
-    images = recorded_source(run).splits["test"].images
+    found = recorded_source(run)
+    expected = open_digits(1)
+    assert found.kind == "digits" and found.fingerprint == expected.fingerprint != open_digits(0).fingerprint
+    for name, split in expected.splits.items():
+        np.testing.assert_array_equal(found.splits[name].labels, split.labels)
+    images = found.splits["test"].images
     assert images.dtype == np.uint8 and images.shape[1:] == (8, 8, 1)
