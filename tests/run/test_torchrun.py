@@ -152,6 +152,7 @@ def test_two_runs_give_the_same_bits_and_rank_0_alone_writes_and_prints(user, tm
     assert {p.name for p in user.iterdir()} == {"photos", "a", "b"}
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_ranks_know_their_training_pictures_too(tmp_path):
     """Rank 0 fits the distance on all training pictures, those that the other rank learned from included."""
     write_photos(tmp_path / "photos", 12, 60)
@@ -168,6 +169,7 @@ def test_ranks_know_their_training_pictures_too(tmp_path):
         np.testing.assert_allclose(known.means[row], features.mean(0), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_rank_0_whitens_for_all(user):
     words = [str(user / "photos"), "--epochs", "1", "--normalise", "gcn-zca", "--size", "8", *QUICK]
     for out, ranks in (("white1", 1), ("white2", 2)):
@@ -275,6 +277,7 @@ def test_ranks_that_differ_or_fail_end_together(user):
     assert not (user / "wrong").exists()
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_ranks_begin_again_together_after_a_dead_start(user):
     """A plain network at a rate that it cannot bear, mended by all ranks alike; --strict ends them all."""
     words = ("--network", "nin-author-mnist", "--channels", "1", "--lr", "1000", "--epochs", "2", *QUICK[2:])
