@@ -72,6 +72,16 @@ class Visit:
         )
         return found
 
+    def narrow(self) -> list[str]:
+        """What can be pressed and is too small for a finger; places on the picture are as large as they are."""
+        found: list[str] = self.page.evaluate(
+            """() => [...document.querySelectorAll("main button, header button")]
+              .filter((one) => !one.closest(".stage") && one.getClientRects().length)
+              .map((one) => [one.textContent.trim(), one.getBoundingClientRect()])
+              .filter(([, box]) => box.height < 38 || box.width < 38).map(([name]) => name)"""
+        )
+        return found
+
     def give(self, file: Path) -> list[float] | None:
         """Open a file in the page: the probabilities, or None where the page refuses it in words."""
         before = self.page.evaluate("() => window.answers.length")
@@ -112,7 +122,5 @@ def visited(
         page.goto(address)
         if answered:
             page.wait_for_selector(ANSWERED, timeout=SECONDS)
-            # The comparison with Python's answers is followed by another answer for the picture that is shown.
-            page.wait_for_function("() => window.answers.length > 1", timeout=SECONDS)
         yield visit
         browser.close()

@@ -41,6 +41,7 @@ def test_every_view_fits_every_width_and_axe_finds_nothing(page: str, language: 
         with visited(page, **options) as visit:
             assert visit.page.locator("html").get_attribute("lang") == language[:2]
             expect_sound(visit, width)
+            assert visit.narrow() == []
             visit.page.locator("[data-layer]").nth(3).click()  # a layer at full width, one map large
             visit.page.locator(".large [role=slider]").first.wait_for(timeout=SECONDS)
             expect_sound(visit, width)

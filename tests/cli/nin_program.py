@@ -4,6 +4,8 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +56,19 @@ class Program:
         chosen = [name for name in commands() if " ".join(words).startswith(name)]
         if "Usage:" not in outcome.out:  # a help page lists the options of all commands
             assert unusable(chosen[0] if chosen else "", outcome.out + outcome.err, " ".join(words)) == []
+
+    @contextmanager
+    def serving(self, *words: str, **variables: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+        """A command that says its address first, and the address; it is stopped when the test has not done so."""
+        process = self.start(*words, **variables)
+        assert process.stdout is not None
+        url = process.stdout.readline().decode().strip()
+        try:
+            yield process, url
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.communicate(timeout=20)
 
     def start(self, *words: str, **variables: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(

@@ -13,7 +13,6 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -27,17 +26,9 @@ from nin.bundle.shipped import shipped
 NAMES = ", ".join(shipped())
 
 
-@contextmanager
 def serving(nin: Program, *words: str):
-    """The program and its address, until the end of a `with`; it is stopped when the test has not done so."""
-    process = nin.start("serve", *words, "--port", "0")
-    url = process.stdout.readline().decode().strip()
-    try:
-        yield process, url
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=20)
+    """The program and its address, until the end of a `with`."""
+    return nin.serving("serve", *words, "--port", "0")
 
 
 def ask(url: str, body: bytes | None = None, kind: str = "image/png") -> tuple[int, bytes]:

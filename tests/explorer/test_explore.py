@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from contextlib import contextmanager
 from pathlib import Path
 
 import jsonschema_rs
@@ -26,17 +25,9 @@ SCREENS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION")
 NO_SCREEN = dict.fromkeys(SCREENS, "")
 
 
-@contextmanager
 def exploring(program, *words, **variables):
     """The program and its address, until the end of a `with`."""
-    process = program.start("explore", *words, **{**NO_SCREEN, **variables})
-    url = process.stdout.readline().decode().strip()
-    try:
-        yield process, url
-    finally:
-        if process.poll() is None:
-            process.terminate()
-        process.communicate(timeout=20)
+    return program.serving("explore", *words, **{**NO_SCREEN, **variables})
 
 
 def get(url: str) -> bytes:

@@ -223,9 +223,7 @@ export class Opener {
       const found = answers ? await view.engine.check(answers) : "absent";
       if (this.offer !== offer) return;
       this.agreement = found;
-      if (found === "absent") return;
-      await view.look({}); // the check left other maps behind
-      if (found.difference > MOST_DIFFERENCE) view.tell(t("menu.disagrees"));
+      if (found !== "absent" && found.difference > MOST_DIFFERENCE) view.tell(t("menu.disagrees"));
     } catch {
       if (this.offer === offer) this.agreement = "failed";
     }

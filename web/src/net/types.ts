@@ -191,7 +191,7 @@ export interface Engine {
   products(layer: number, unit: number, y: number, x: number): Promise<Products>;
   /** Weights of one filter: (k, k, C / groups). */
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }>;
-  /** Answers the pictures of check.json and compares with Python's probabilities. Leaves no maps behind. */
+  /** Answers the pictures of check.json and compares with Python's probabilities; the last run's maps stay. */
   check(answers: CheckFile): Promise<Check>;
   close(): void;
 }
