@@ -38,9 +38,11 @@ def make_bundle(
         if parameter.ndim == 1:
             parameter.data.add_(torch.randn(parameter.shape) * 0.1)
     x = to_tensor(np.stack([preprocess.resize(cut) for cut in cuts(32, preprocess.channels)]), preprocess, "cpu")
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = 1.0  # one pass gives it the statistics of these pictures
     with torch.no_grad():
-        for _ in range(30):
-            network.train()(x)
+        network.train()(x)
         last = network.blocks[-1].convolutions[-1]
         last.weight.mul_(0.7 / float(network.eval()(x).std(0).mean()))
         if last.bias is not None:
