@@ -26,10 +26,15 @@ ANSWERED = "button[aria-pressed=true] .share"
 WATCH = """(() => {
   const Plain = window.Worker;
   window.answers = 0;
+  window.answered = () => {};
   window.Worker = class extends Plain {
     constructor(...given) {
       super(...given);
-      this.addEventListener("message", ({ data }) => { if (data.result?.probabilities) window.answers += 1; });
+      this.addEventListener("message", ({ data }) => {
+        if (!data.result?.probabilities) return;
+        window.answers += 1;
+        window.answered();
+      });
     }
   };
   const seen = new MutationObserver(() => {
@@ -43,11 +48,11 @@ CHANGE = """async (changes) => {
   const slider = document.querySelectorAll("input[type=range]")[1];
   const times = [];
   for (let change = 0; change < changes; change++) {
-    const before = window.answers;
     const begin = performance.now();
+    const answered = new Promise((done) => { window.answered = done; });
     slider.value = 4 + change % 8;
     slider.dispatchEvent(new Event("input", { bubbles: true }));
-    while (window.answers === before) await new Promise((next) => setTimeout(next, 1));
+    await answered;
     await new Promise((next) => requestAnimationFrame(() => setTimeout(next)));
     times.push(performance.now() - begin);
   }

@@ -2,14 +2,14 @@
 
     python experiments/2026-11-30-unknown/run.py DATA PHOTOS [--kept DIR] [--write]
 
-DATA holds cifar-10-batches-bin, fashion-mnist and mnist, PHOTOS a folder of test/CLASS/picture (clothing photos). Every
-model answers 2,000 test pictures of its own set and of each other set 700, and all the photos. Scores are compared by
-AUROC, by the share of foreign pictures accepted where 95 % of the own ones are (FPR at 95 %), and by what a threshold
-that gives up 2 % of the right answers on the validation pictures accepts of them and notices of the model's mistakes.
-The distances need statistics of the training pictures (5,000 of them), fitted as nin train does (nin.bundle.likeness).
-Logits and features go to --kept and are found there again. Writes result.json beside this file; --write puts the
-statistics and what the two thresholds together do into the models' folders, from where the card and the table in
-README.md have it; weights, temperature and the threshold of the probability stay as they are.
+DATA holds cifar-10-batches-bin, fashion-mnist and mnist, PHOTOS the clothing photos (class folders in train, validation
+and test). Every model answers 2,000 test pictures of its own set and of each other set 700, and all the test photos.
+Scores are compared by AUROC, by the share of foreign pictures accepted where 95 % of the own ones are (FPR at 95 %),
+and by what a threshold that gives up 2 % of the right answers on the validation pictures accepts of them and notices of
+the model's mistakes. The distances need statistics of the training pictures (5,000 of them), fitted as nin train does
+(nin.bundle.likeness). Logits and features go to --kept and are found there again. Writes result.json beside this file;
+--write puts the statistics and what the two thresholds together do into the models' folders, from where the card and
+the table in README.md have it; weights, temperature and the threshold of the probability stay as they are.
 """
 
 import argparse
@@ -27,9 +27,8 @@ from nin.training.evaluation import fit_unlike_threshold, softmax
 
 HERE = Path(__file__).resolve().parent
 OWN = {"nin-cifar10": "cifar-10-batches-bin", "nin-fashion": "fashion-mnist", "nin-mnist": "mnist"}
-WORDS = {
-    "nin-cifar10": "CIFAR-10", "nin-fashion": "Fashion-MNIST", "nin-mnist": "MNIST", "photos": "clothing photos",
-}  # fmt: skip
+PHOTOS = "nin-clothing"
+WORDS = {"nin-cifar10": "CIFAR-10", "nin-fashion": "Fashion-MNIST", "nin-mnist": "MNIST", PHOTOS: "clothing photos"}
 TAKEN = {"train": 5000, "validation": 1000, "test": 2000}
 FOREIGN = 700
 Part = dict[str, np.ndarray]
@@ -57,15 +56,13 @@ def answers(name: str, data: Path, photos: Path) -> Part:
         return logits, torch.cat(parts).numpy()
 
     found: Part = {}
-    for other, folder in OWN.items():
-        source = open_source(data / folder, seed=0, holdout=0.02)
+    for other, place in {**{other: data / folder for other, folder in OWN.items()}, PHOTOS: photos}.items():
+        source = open_source(place, seed=0, holdout=0.02)
         for split, count in TAKEN.items() if other == name else (("test", FOREIGN),):
             part = source.splits[split]
             pictures = [pre.resize(to_channels(np.asarray(p), pre.channels)) for p in part.images[:count]]
             found[f"{other}/{split}/logits"], found[f"{other}/{split}/features"] = run(pictures)
             found[f"{other}/{split}/labels"] = part.labels[:count]
-    files = sorted((photos / "test").rglob("*.jpg"))
-    found["photos/test/logits"], found["photos/test/features"] = run([pre.load(path) for path in files])
     return found
 
 
@@ -165,7 +162,7 @@ def main() -> None:
     arguments = parser.parse_args()
     arguments.kept.mkdir(parents=True, exist_ok=True)
     result = {}
-    for name in OWN:
+    for name in (*OWN, PHOTOS):
         place = arguments.kept / f"{name}.npz"
         if not place.exists():
             np.savez(place, **answers(name, arguments.data, arguments.photos))

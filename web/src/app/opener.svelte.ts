@@ -1,5 +1,5 @@
 /** Opens models and pictures, one at a time; what was begun before and is no longer wanted is dropped. */
-import type { Check, CheckFile, Cover } from "../net/types";
+import type { Check, CheckFile, Cover, Model, Picture } from "../net/types";
 import { decode } from "../pictures/decode";
 import type { Address } from "./address";
 import { neutral } from "./names";
@@ -16,6 +16,12 @@ const DECODE_AFTER = 150; // milliseconds without another size: a slider that is
 
 /** Where the picture comes from. */
 export type Origin = "example" | "file" | "camera" | "drawing";
+
+/** A picture file and its pixels. */
+interface Ready {
+  file: Blob;
+  picture: Picture;
+}
 
 /** How the answers agree with Python's: not asked yet, nothing to ask, could not be asked, or the difference. */
 export type Agreement = "waiting" | "absent" | "failed" | Check;
@@ -60,10 +66,13 @@ export class Opener {
       model: neutral(entry.id),
       size: bytes(entry.bytes),
     });
+    let ready: Ready | null;
     try {
       const files = await filesOf(source, entry);
       if (turn !== this.turn) return false;
-      const model = await this.view.engine.open(files);
+      const opened = this.view.engine.open(files);
+      ready = await this.prepared(offer, wish, opened);
+      const model = await opened;
       if (turn !== this.turn) return false;
       this.offer = offer;
       this.agreement = "waiting";
@@ -78,7 +87,7 @@ export class Opener {
     }
     if (wish) this.apply(wish);
     else this.another();
-    await this.picture(wish?.example ?? null);
+    await this.picture(wish?.example ?? null, ready);
     if (turn === this.turn) setTimeout(() => void this.check(offer), CHECK_AFTER);
     return true;
   }
@@ -119,22 +128,41 @@ export class Opener {
     view.asked = { ...view.asked, size: fits ? size : null, cover: inside ? cover : null };
   }
 
-  /** The picture of a model that was just opened: the example asked for, the reader's own, or the first example. */
-  private async picture(example: number | null): Promise<void> {
-    const own = this.origin !== null && this.origin !== "example";
-    const examples = this.offer?.entry.examples.length ?? 0;
-    if (examples && (example !== null || !own)) {
-      await this.showExample(example !== null && example <= examples ? example - 1 : 0);
-    } else if (this.file) await this.showFile(this.file);
+  /** The picture of a model that was just opened: an example, or what the reader brought. */
+  private async picture(example: number | null, ready: Ready | null): Promise<void> {
+    const index = this.offer && this.firstExample(this.offer, example);
+    if (index !== null) await this.showExample(index, ready);
+    else if (this.file) await this.showFile(this.file);
     else await this.view.look({});
   }
 
-  async showExample(index: number): Promise<void> {
+  /** The example that a model begins with: the one asked for, the first, or none where the reader has a picture. */
+  private firstExample({ entry: { examples } }: Offer, asked: number | null): number | null {
+    const own = this.origin !== null && this.origin !== "example";
+    if (!examples.length || (asked === null && own)) return null;
+    return asked !== null && asked <= examples.length ? asked - 1 : 0;
+  }
+
+  /**
+   * The example that a model begins with, read while the engine opens the model and decoded before anything of it is
+   * shown, so that the engine answers while the page draws. Null where that is not known yet or cannot be had: whoever
+   * shows the picture says so.
+   */
+  private async prepared(offer: Offer, wish: Address | null, opened: Promise<Model>): Promise<Ready | null> {
+    const index = this.firstExample(offer, wish?.example ?? null);
+    if (index === null || (wish?.size ?? null) !== null) return null;
+    try {
+      const [file, model] = await Promise.all([exampleOf(offer, index), opened]);
+      return { file, picture: await decode(file, Math.max(...model.size)) };
+    } catch {
+      return null;
+    }
+  }
+
+  async showExample(index: number, ready: Ready | null = null): Promise<void> {
     const { offer } = this;
-    const example = offer?.entry.examples[index];
-    if (!offer || !example) return;
-    const read = async () => new Blob([await offer.source.read(`${offer.entry.folder}/${example.file}`)]);
-    if (await this.show(read, "example")) this.example = index;
+    if (!offer?.entry.examples[index]) return;
+    if (await this.show(() => exampleOf(offer, index), "example", ready)) this.example = index;
   }
 
   async showFile(file: Blob): Promise<void> {
@@ -142,13 +170,13 @@ export class Opener {
   }
 
   /** Decodes a picture for the size at which the network looks, and shows it. Whether it is shown. */
-  private async show(read: () => Promise<Blob>, origin: "example" | "file"): Promise<boolean> {
+  private async show(read: () => Promise<Blob>, origin: "example" | "file", ready?: Ready | null): Promise<boolean> {
     const turn = ++this.pictureTurn;
     const { offer, view } = this;
     this.before();
     try {
-      const file = await read();
-      const picture = await decode(file, this.near());
+      const file = ready?.file ?? (await read());
+      const picture = ready?.picture ?? (await decode(file, this.near()));
       if (turn !== this.pictureTurn || this.offer !== offer) return false;
       this.file = file;
       this.origin = origin;
@@ -228,6 +256,10 @@ export class Opener {
       if (this.offer === offer) this.agreement = "failed";
     }
   }
+}
+
+async function exampleOf({ entry, source }: Offer, index: number): Promise<Blob> {
+  return new Blob([await source.read(`${entry.folder}/${entry.examples[index].file}`)]);
 }
 
 /** Largest difference of a probability from Python's that is no reason to warn. */

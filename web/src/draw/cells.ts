@@ -96,39 +96,53 @@ export function neighbour(grid: Grid, index: number, down: number, across: numbe
   return indexOf(grid, next, y % grid.rows, x % grid.columns);
 }
 
-const known = new WeakMap<Uint8ClampedArray, string[]>();
-
-/** The colours of a ramp as CSS writes them; made once, for a patch may have ten thousand cells. */
-function stylesOf(ramp: Uint8ClampedArray): string[] {
-  let styles = known.get(ramp);
-  if (!styles) {
-    styles = Array.from({ length: ramp.length / 4 }, (_, at) => `rgb(${ramp.slice(4 * at, 4 * at + 3).join(" ")})`);
-    known.set(ramp, styles);
-  }
-  return styles;
+/** How much of each pixel of a square of `side` pixels lies inside its round corners, 0 to 1, row by row. */
+function roundness(side: number, radius: number): Float32Array {
+  const beyond = (at: number) => Math.max(0, radius - Math.min(at + 0.5, side - at - 0.5));
+  return Float32Array.from({ length: side * side }, (_, at) => {
+    const off = Math.hypot(beyond(Math.floor(at / side)), beyond(at % side));
+    return Math.min(1, Math.max(0, radius - off + 0.5));
+  });
 }
 
-/** Draws every cell; the context's unit is a CSS pixel. */
+/**
+ * RGBA of all cells, `fine` pixels a CSS pixel, nothing between them. Pixel by pixel: a patch may have ten thousand
+ * cells, and a canvas takes five times as long to fill as many squares.
+ */
+export function cellPixels(grid: Grid, values: ArrayLike<number>, colouring: Colouring, fine: number): ImageData {
+  const { ramp, index: colourOf } = colouring;
+  const image = new ImageData(Math.max(1, Math.round(grid.width * fine)), Math.max(1, Math.round(grid.height * fine)));
+  const { data, width } = image;
+  const alone = grid.rows * grid.columns === 1; // units: round, and each as large as the others
+  const side = Math.max(1, Math.round(grid.cell * fine));
+  const inside = alone ? roundness(side, fine * Math.min(3, grid.cell / 4)) : null;
+  for (let index = 0; index < values.length; index++) {
+    const { left, top } = cornerOfCell(grid, index);
+    const from = 4 * colourOf(values[index]);
+    const [x, y] = [Math.round(left * fine), Math.round(top * fine)];
+    const right = Math.min(width, alone ? x + side : Math.round((left + grid.cell) * fine));
+    const bottom = Math.min(image.height, alone ? y + side : Math.round((top + grid.cell) * fine));
+    for (let row = y; row < bottom; row++) {
+      for (let column = x; column < right; column++) {
+        const to = 4 * (row * width + column);
+        data[to] = ramp[from];
+        data[to + 1] = ramp[from + 1];
+        data[to + 2] = ramp[from + 2];
+        data[to + 3] = inside ? 255 * inside[(row - y) * side + column - x] : 255;
+      }
+    }
+  }
+  return image;
+}
+
+/** Puts every cell on a canvas that holds nothing yet; the context's unit is a CSS pixel. */
 export function drawCells(
   context: CanvasRenderingContext2D,
   grid: Grid,
   values: ArrayLike<number>,
   colouring: Colouring,
 ): void {
-  const { ramp, index: colourOf } = colouring;
-  const styles = stylesOf(ramp);
-  const radius = grid.rows * grid.columns === 1 ? Math.min(3, grid.cell / 4) : 0;
-  for (let index = 0; index < values.length; index++) {
-    const { left, top } = cornerOfCell(grid, index);
-    context.fillStyle = styles[colourOf(values[index])];
-    if (radius) {
-      context.beginPath();
-      context.roundRect(left, top, grid.cell, grid.cell, radius);
-      context.fill();
-    } else {
-      context.fillRect(left, top, grid.cell, grid.cell);
-    }
-  }
+  context.putImageData(cellPixels(grid, values, colouring, context.getTransform().a), 0, 0);
 }
 
 /** Frames around some cells, wholly inside the canvas. */

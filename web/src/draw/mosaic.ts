@@ -1,7 +1,7 @@
 /** Which maps are drawn and how they lie: all maps of a layer as one picture, a tile a map, nearly square. */
 import type { View } from "../app/view.svelte";
 import type { Layer, Model, Mosaic, Painted } from "../net/types";
-import { top } from "./largest";
+import { top } from "../net/largest";
 import { ink } from "./ramps";
 
 /** Tiles in a row, so that as many stand beside as below each other. */

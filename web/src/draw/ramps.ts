@@ -134,10 +134,15 @@ export interface Colouring {
   limit: number;
 }
 
+/** Signed values of which this one has full colour. */
+export function divergingTo(limit: number, theme: Theme): Colouring {
+  return { ramp: diverging(theme), index: (value) => divergingIndex(value, limit), limit };
+}
+
 export function colouringOf(values: ArrayLike<number>, theme: Theme): Colouring {
   const limit = limitOf(values);
   let signed = false;
   for (let index = 0; index < values.length && !signed; index++) signed = values[index] < 0;
-  if (signed) return { ramp: diverging(theme), index: (value) => divergingIndex(value, limit), limit };
+  if (signed) return divergingTo(limit, theme);
   return { ramp: ink(theme), index: (value) => inkIndex(value, limit), limit };
 }

@@ -6,7 +6,7 @@ import { drawCells, frameCells, gridOf } from "./cells";
 import { drawField } from "./field";
 import { veil } from "./overlay";
 import { PALETTES } from "./palette";
-import { colouringOf, type Colouring, diverging, divergingIndex } from "./ramps";
+import { colouringOf, divergingTo } from "./ramps";
 import type { Raster } from "./sheet";
 
 const FINE = 2; // pixels a unit of the sheet: sharp in print
@@ -67,9 +67,8 @@ export class Rasters {
   /** A class map by itself, red for and blue against. */
   classMap(map: Float32Array, limit: number, width: number): Raster {
     const [h, w] = this.answer.mapSize;
-    const signed: Colouring = { ramp: diverging(this.theme), index: (value) => divergingIndex(value, limit), limit };
     const height = (width * h) / w;
-    return rasterOf(blocks(coloured(map, signed), h, w, width, height), width, height);
+    return rasterOf(blocks(coloured(map, divergingTo(limit, this.theme)), h, w, width, height), width, height);
   }
 
   /** All maps of a layer, every pixel kept, in a box of the sheet. */

@@ -1,7 +1,6 @@
 /** Saving what the page shows as one picture, as PNG or as SVG. */
 import { neutral } from "../app/names";
 import type { View } from "../app/view.svelte";
-import { follow } from "./trail";
 import { figure } from "./figure";
 import { Rasters } from "./rasters";
 import { FONTS, type Measure } from "./sheet";
@@ -32,7 +31,7 @@ export async function drawn(view: View): Promise<string | null> {
   const layer = at && model.layers.find((one) => one.block === at.block);
   const side = layer && answer.sides[layer.index];
   const place = at && side && { block: at.block, y: Math.min(at.y, side[0] - 1), x: Math.min(at.x, side[1] - 1) };
-  const trail = place ? await follow(view.engine, model, place, view.followed) : null;
+  const trail = place ? await view.engine.follow(place, view.followed) : null;
   const rasters = new Rasters(answer, view.theme);
   return figure({ view, model, answer, trail, rasters, measure: measurer() });
 }

@@ -8,7 +8,7 @@ import { unknown } from "./card";
 import { type Pixels, toRgba } from "./channels";
 import { leastSide } from "./config";
 import { type Convolution, folded } from "./fold";
-import { type Folder, openFolder } from "./folder";
+import { type Digests, type Folder, openFolder } from "./folder";
 import { expectIndex, filterOf, placeOf, productsOf } from "./inside";
 import { Kernel } from "./kernel";
 import { Network, described } from "./network";
@@ -16,6 +16,7 @@ import { normalised } from "./normalise";
 import { painted } from "./paint";
 import { LARGEST_SIDE, type Size, expectEightBits, meanColour } from "./preprocess";
 import { resized } from "./resize";
+import { trailOf } from "./trail";
 import * as types from "./types";
 
 const { Refusal } = types;
@@ -43,8 +44,8 @@ export class LocalEngine {
   constructor(private readonly kernel = new Kernel()) {}
 
   /** Opens a model in place of the one before, which stays open where this one is refused. */
-  open(files: types.ModelFiles): types.Model {
-    const folder = openFolder(files);
+  open(files: types.ModelFiles, digests?: Digests): types.Model {
+    const folder = openFolder(files, digests);
     const chain = folded(folder.network, folder);
     const before = this.opened;
     this.last = null;
@@ -111,6 +112,10 @@ export class LocalEngine {
 
   products(layer: number, unit: number, y: number, x: number): types.Products {
     return productsOf(this.withMaps(), this.model().chain, layer, unit, y, x);
+  }
+
+  follow(spot: types.Spot, wanted: types.Unit | null): types.Trail {
+    return trailOf(this, this.model().chain, spot, wanted);
   }
 
   filter(layer: number, unit: number): { size: readonly [number, number, number]; values: Float32Array } {

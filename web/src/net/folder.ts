@@ -22,6 +22,9 @@ const SEAL = /\n {2}"sha256": "([0-9a-f]{64})"\n\}\n$/;
 const SMALL = 16 * 2 ** 20; // bytes of config.json
 const LARGE = 2 ** 30; // bytes of any other
 
+/** SHA-256 of files by their name, in hexadecimal digits. */
+export type Digests = ReadonlyMap<string, string>;
+
 export interface Folder {
   network: NetworkConfig;
   classes: readonly string[];
@@ -36,10 +39,31 @@ export interface Folder {
   likeness: Likeness | null;
 }
 
-/** The model of a folder's files. Throws Refusal for what is missing, changed, damaged, foreign or too new. */
-export function openFolder(files: ModelFiles): Folder {
+/** SHA-256 of each file but config.json by the browser, in a tenth of our own time; none where it has no such thing. */
+export async function digestsOf(files: ModelFiles): Promise<Digests> {
+  const subtle = (globalThis.crypto as Crypto | undefined)?.subtle as SubtleCrypto | undefined;
+  if (!subtle) {
+    return new Map(); // a page that came by plain http
+  }
+  const some = [...files].filter(([name, data]) => name !== CONFIG && data.length <= LARGE);
+  const found = some.map(async ([name, data]) => {
+    const digest = await subtle.digest("SHA-256", data as Uint8Array<ArrayBuffer>);
+    return [name, hex(new Uint8Array(digest))] as const;
+  });
+  return new Map(await Promise.all(found));
+}
+
+function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * The model of a folder's files. `digests`: those that are known already. Throws Refusal for what is missing, changed,
+ * damaged, foreign or too new.
+ */
+export function openFolder(files: ModelFiles, digests: Digests = new Map()): Folder {
   const { config, ours } = sealed(files);
-  verify(files, ours);
+  verify(files, ours, digests);
   const tensors = openTensors(files.get(WEIGHTS)!, WEIGHTS);
   const fitted = listed(ours, FITTED) ? openTensors(files.get(FITTED)!, FITTED) : new Map<string, Tensor>();
   const about = listed(ours, LIKENESS) ? openTensors(files.get(LIKENESS)!, LIKENESS) : new Map<string, Tensor>();
@@ -100,12 +124,12 @@ function listed(ours: Table, name: string): boolean {
 }
 
 /** Every file that is read, and every other one that is there, must be the one that config.json vouches for. */
-function verify(files: ModelFiles, ours: Table): void {
-  const digests = ours.files;
-  if (!isTable(digests) || ALWAYS.some((name) => !Object.hasOwn(digests, name))) {
+function verify(files: ModelFiles, ours: Table, digests: Digests): void {
+  const vouched = ours.files;
+  if (!isTable(vouched) || ALWAYS.some((name) => !Object.hasOwn(vouched, name))) {
     throw new Refusal("not-ours");
   }
-  for (const [name, digest] of Object.entries(digests)) {
+  for (const [name, digest] of Object.entries(vouched)) {
     if (!KNOWN.includes(name)) {
       throw new Refusal("not-ours");
     }
@@ -113,7 +137,7 @@ function verify(files: ModelFiles, ours: Table): void {
     if (data === undefined && READ.includes(name)) {
       throw new Refusal("missing", { file: name });
     }
-    if (data !== undefined && (data.length > LARGE || sha256(data) !== digest)) {
+    if (data !== undefined && (data.length > LARGE || (digests.get(name) ?? sha256(data)) !== digest)) {
       throw new Refusal("changed", { file: name });
     }
   }

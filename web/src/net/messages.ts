@@ -3,7 +3,7 @@
 import type { LocalEngine } from "./engine";
 import type * as types from "./types";
 
-/** A question as it travels: a large picture that has not changed stays where it is. */
+/** A question as it travels: a picture that has not changed stays where it is. */
 export type SentQuestion = Omit<types.Question, "picture"> & { picture: types.Picture | "same" };
 
 /** The calls of the engine, with what they are sent. */
@@ -13,6 +13,7 @@ export interface Calls {
   paint: [readonly types.Mosaic[]];
   map: [number, number];
   place: [number, number, number];
+  follow: [types.Spot, types.Unit | null];
   products: [number, number, number, number];
   filter: [number, number];
   check: [types.CheckFile["pictures"][number]];

@@ -15,10 +15,10 @@ import {
   type Products,
   type Question,
   Refusal,
+  type Spot,
+  type Trail,
+  type Unit,
 } from "./types";
-
-/** Pixels of a picture from which on it is sent once: its `data` must stay as it is while it is asked about. */
-const LARGE = 512 * 512;
 
 interface Waiting {
   resolve(result: unknown): void;
@@ -73,6 +73,10 @@ export class RemoteEngine implements Engine {
     return this.call("place", block, y, x);
   }
 
+  follow(spot: Spot, wanted: Unit | null): Promise<Trail> {
+    return this.call("follow", spot, wanted);
+  }
+
   products(layer: number, unit: number, y: number, x: number): Promise<Products> {
     return this.call("products", layer, unit, y, x);
   }
@@ -118,7 +122,7 @@ export class RemoteEngine implements Engine {
     this.next = null;
     this.running = true;
     const { picture } = question;
-    const same = picture === this.sent && picture.width * picture.height >= LARGE;
+    const same = picture === this.sent;
     this.sent = picture;
     this.call("run", { ...question, picture: same ? "same" : picture })
       .then(resolve, (error: Error) => {

@@ -1,6 +1,7 @@
 /** Answers the calls of a page, one after the other; all arrays of a result change hands without a copy. */
 
 import { LocalEngine } from "./engine";
+import { digestsOf } from "./folder";
 import type { Call, Line, Name, Reply } from "./messages";
 import { type Picture, Refusal } from "./types";
 
@@ -15,8 +16,13 @@ function buffers(value: unknown): ArrayBuffer[] {
 export function serve(line: Line): void {
   let engine: LocalEngine | null = null;
   let picture: Picture | null = null;
-  const answered = ({ name, sent }: Call): unknown => {
+  let before = Promise.resolve();
+  const answered = async ({ name, sent }: Call): Promise<unknown> => {
     engine ??= new LocalEngine();
+    if (name === "open") {
+      const [files] = sent as Call<"open">["sent"];
+      return engine.open(files, await digestsOf(files));
+    }
     if (name !== "run") {
       return (engine[name] as (...values: unknown[]) => unknown)(...sent);
     }
@@ -27,11 +33,11 @@ export function serve(line: Line): void {
     }
     return engine.run({ ...question, picture });
   };
-  line.onmessage = ({ data }: MessageEvent<Call<Name>>) => {
-    const { id } = data;
+  const reply = async (call: Call<Name>): Promise<void> => {
+    const { id } = call;
     let reply: Reply;
     try {
-      reply = { id, result: answered(data) };
+      reply = { id, result: await answered(call) };
     } catch (error) {
       reply =
         error instanceof Refusal
@@ -39,5 +45,8 @@ export function serve(line: Line): void {
           : { id, error: error instanceof Error ? `${error.name}: ${error.message}` : String(error) };
     }
     line.postMessage(reply, "result" in reply ? [...new Set(buffers(reply.result))] : []);
+  };
+  line.onmessage = ({ data }: MessageEvent<Call<Name>>) => {
+    before = before.then(() => reply(data)).catch((error: unknown) => reportError(error)); // the page hears that the worker failed
   };
 }

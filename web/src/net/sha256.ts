@@ -1,4 +1,4 @@
-/** SHA-256 (FIPS 180-4). The browser's own is missing where a page comes by plain http, and answers only later. */
+/** SHA-256 (FIPS 180-4), for where the browser's own is missing: a page that comes by plain http. */
 
 const primes = function* (): Generator<number> {
   for (let n = 2; ; n++) {

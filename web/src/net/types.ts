@@ -171,6 +171,27 @@ export interface Products {
   after: number;
 }
 
+/** A place of one mlpconv layer. */
+export interface Spot {
+  block: number;
+  y: number;
+  x: number;
+}
+
+/** A unit of one layer, by its number there. */
+export interface Unit {
+  layer: number;
+  unit: number;
+}
+
+/** One unit followed backwards through the micro network at one place. */
+export interface Trail {
+  place: Place;
+  chosen: Unit;
+  /** The chosen unit's sum; then that of its largest input in the layer before, and so on to the k x k filters. */
+  sums: readonly Products[];
+}
+
 export interface Check {
   /** Largest difference of a probability from Python's, over `pictures` pictures. */
   difference: number;
@@ -189,6 +210,8 @@ export interface Engine {
   map(layer: number, unit: number): Promise<{ size: readonly [number, number]; values: Float32Array }>;
   place(block: number, y: number, x: number): Promise<Place>;
   products(layer: number, unit: number, y: number, x: number): Promise<Products>;
+  /** A place, and the sums behind the unit that is wanted there; its strongest of the last layer if it has no such. */
+  follow(spot: Spot, wanted: Unit | null): Promise<Trail>;
   /** Weights of one filter: (k, k, C / groups). */
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }>;
   /** Answers the pictures of check.json and compares with Python's probabilities; the last run's maps stay. */

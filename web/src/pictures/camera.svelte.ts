@@ -15,7 +15,7 @@ const CODES: Readonly<Record<string, string>> = {
 export interface Taker {
   /** Size (H, W) of the network's picture. */
   size: () => readonly [number, number];
-  /** A new picture; the next one is taken when it has been answered. */
+  /** A new picture; the next but one is taken when it has been answered. */
   take: (picture: Picture) => Promise<unknown>;
   /** The camera went away by itself. */
   lost: () => void;
@@ -73,12 +73,17 @@ export class Camera {
     this.taker.lost();
   }
 
+  /** One picture waits while the one before is being answered, so that neither thread waits for the other. */
   private async takeAll(stream: MediaStream): Promise<void> {
+    let answered: Promise<unknown> = Promise.resolve();
     while (this.stream === stream) {
       await this.nextFrame();
       if (this.stream !== stream) return;
       const picture = this.frame();
-      if (picture) await this.taker.take(picture);
+      if (!picture) continue;
+      const before = answered;
+      answered = this.taker.take(picture);
+      await before;
     }
   }
 

@@ -5,9 +5,10 @@ import { figure } from "../../src/draw/figure";
 import type { Rasters } from "../../src/draw/rasters";
 import { fileName } from "../../src/draw/save";
 import { cut, escaped } from "../../src/draw/sheet";
-import { follow, framed } from "../../src/draw/trail";
-import type { Answer, Painted } from "../../src/net/types";
-import { smallEngine, smallModel } from "./small";
+import { framed } from "../../src/draw/trail";
+import { trailOf } from "../../src/net/trail";
+import type { Answer, Painted, Unit } from "../../src/net/types";
+import { smallModel, smallNetwork } from "./small";
 
 const measure = (text: string, size: number) => [...text].length * size * 0.5;
 const dot = { href: "data:image/png;base64,AAAA", width: 10, height: 10 };
@@ -45,7 +46,7 @@ async function sheetOf(change: Partial<View> = {}, answer: Answer = known): Prom
   const model = smallModel();
   const title = (index: number) => model.classes[index];
   const view = { model, answer, theme: "light", shown: 0, minus: null, title, ...change };
-  const trail = await follow(smallEngine(model), model, { block: 1, y: 1, x: 0 }, null);
+  const trail = trailOf(smallNetwork(model), model.layers, { block: 1, y: 1, x: 0 }, null);
   return figure({ view: view as unknown as View, model, answer, trail, rasters, measure });
 }
 
@@ -114,11 +115,11 @@ describe("the saved sheet", () => {
 
 describe("a unit followed backwards", () => {
   const model = smallModel();
-  const engine = smallEngine(model);
   const at = { block: 0, y: 0, x: 0 };
+  const follow = (wanted: Unit | null) => trailOf(smallNetwork(model), model.layers, at, wanted);
 
-  test("begins at the strongest unit of the last layer and goes to its largest input", async () => {
-    const trail = await follow(engine, model, at, null);
+  test("begins at the strongest unit of the last layer and goes to its largest input", () => {
+    const trail = follow(null);
     const values = [...trail.place.values[1].values];
     expect(trail.chosen).toEqual({ layer: 1, unit: values.indexOf(Math.max(...values)) });
     expect(trail.sums.map(({ layer }) => layer)).toEqual([1, 0]);
@@ -126,14 +127,14 @@ describe("a unit followed backwards", () => {
     expect(trail.sums[1].unit).toBe(sizes.indexOf(Math.max(...sizes)));
   });
 
-  test("begins at the unit that is asked for, if the place has it", async () => {
-    expect((await follow(engine, model, at, { layer: 0, unit: 2 })).sums.map(({ unit }) => unit)).toEqual([2]);
-    expect((await follow(engine, model, at, { layer: 3, unit: 2 })).chosen.layer).toBe(1);
-    expect((await follow(engine, model, at, { layer: 1, unit: 99 })).chosen.unit).toBeLessThan(5);
+  test("begins at the unit that is asked for, if the place has it", () => {
+    expect(follow({ layer: 0, unit: 2 }).sums.map(({ unit }) => unit)).toEqual([2]);
+    expect(follow({ layer: 3, unit: 2 }).chosen.layer).toBe(1);
+    expect(follow({ layer: 1, unit: 99 }).chosen.unit).toBeLessThan(5);
   });
 
-  test("frames where the patch holds what its largest products read", async () => {
-    const { place, sums } = await follow(engine, model, at, { layer: 0, unit: 1 });
+  test("frames where the patch holds what its largest products read", () => {
+    const { place, sums } = follow({ layer: 0, unit: 1 });
     const frames = framed(sums[0], place.patchSize);
     const size = (index: number) => Math.abs(sums[0].products[index]);
     const sorted = [...sums[0].products.keys()].sort((a, b) => size(b) - size(a));

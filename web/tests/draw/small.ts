@@ -1,5 +1,5 @@
 /** A model and an engine small enough to follow by hand: two mlpconv layers, three classes. */
-import type { Engine, Layer, Model, Place, Products } from "../../src/net/types";
+import type { Layer, Model, Place, Products } from "../../src/net/types";
 
 function layer(index: number, block: number, depth: number, inputs: number, channels: number): Layer {
   const kernel = depth === 0 ? 3 : 1;
@@ -47,8 +47,11 @@ function weightOf(layer: number, unit: number, index: number): number {
   return Math.sin(1 + 7 * layer + 3 * unit + 1.7 * index);
 }
 
-/** An engine whose maps are the same at every place; what it says of a sum is what the sum is. */
-export function smallEngine(model: Model): Engine {
+/** A network whose maps are the same at every place; what it says of a sum is what the sum is. */
+export function smallNetwork(model: Model): {
+  place(block: number, y: number, x: number): Place;
+  products(layer: number, unit: number): Products;
+} {
   const values = new Map<number, Float32Array>();
   const read = (layer: Layer): Float32Array => {
     if (layer.depth > 0) return valuesOf(model.layers[layer.index - 1]);
@@ -94,8 +97,5 @@ export function smallEngine(model: Model): Engine {
       values: layers.map((layer) => ({ layer: layer.index, values: valuesOf(layer) })),
     };
   };
-  return {
-    place: (block: number, y: number, x: number) => Promise.resolve(place(block, y, x)),
-    products: (layer: number, unit: number) => Promise.resolve(sum(model.layers[layer], unit)),
-  } as unknown as Engine;
+  return { place, products: (layer, unit) => sum(model.layers[layer], unit) };
 }

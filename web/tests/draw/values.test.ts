@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { bySize, largest, top } from "../../src/draw/largest";
+import { bySize, largest, top } from "../../src/net/largest";
 import { enlarged, veilPixels } from "../../src/draw/overlay";
 import { diverging } from "../../src/draw/ramps";
 

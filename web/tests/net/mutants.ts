@@ -68,7 +68,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "scales[n % features]",
     to: "scales[Math.floor(n / features)]",
   },
-  "halves a little off": { file: "safetensors.ts", from: "(1 + fraction / 1024)", to: "(1 + fraction / 1023)" },
+  "halves a little off": { file: "safetensors.ts", from: "(half & 0x7fff) << 13", to: "(half & 0x7ffe) << 13" },
   "green a little darker": { file: "channels.ts", from: "38_470", to: "38_400" },
   "transparency over black": { file: "channels.ts", from: "255 * (255 - alpha) + 127", to: "127" },
   "colours not weighed by alpha": {

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { floats, halfValue, openTensors } from "../../src/net/safetensors";
+import { floats, openTensors } from "../../src/net/safetensors";
 import { Refusal } from "../../src/net/types";
 
 function file(header: unknown, body: number[]): Uint8Array {
@@ -55,18 +55,24 @@ test("numbers that are none are refused by name", () => {
   expect(() => floats(found.get("w")!, "w")).toThrow(/not-finite.*"w"/);
 });
 
-test("every half is the number that its bits stand for", () => {
+test("every half is the number that its bits stand for, and those that stand for none are refused", () => {
   const single = new DataView(new ArrayBuffer(4));
-  for (let bits = 0; bits < 2 ** 16; bits++) {
+  const tensor = (halves: number[]) => {
+    const bytes = new Uint8Array(Uint16Array.from(halves).buffer);
+    return { dtype: "F16", shape: [halves.length], bytes };
+  };
+  const all = Array.from({ length: 2 ** 16 }, (_, bits) => bits);
+  const isNumber = (bits: number) => ((bits >> 10) & 31) !== 31;
+  const expected = all.filter(isNumber).map((bits) => {
     const exponent = (bits >> 10) & 31;
-    if (exponent === 31) {
-      expect(Number.isFinite(halfValue(bits))).toBe(false);
-    } else if (exponent > 0) {
-      // The same number in single precision: the exponent's bias is 127 instead of 15, the fraction has 13 bits more.
-      single.setUint32(0, (((bits & 0x8000) << 16) | ((exponent + 112) << 23) | ((bits & 1023) << 13)) >>> 0);
-      expect(halfValue(bits)).toBe(single.getFloat32(0));
-    } else {
-      expect(halfValue(bits)).toBe((bits & 0x8000 ? -1 : 1) * (bits & 1023) * 2 ** -24);
-    }
+    const fraction = bits & 1023;
+    if (exponent === 0) return (bits & 0x8000 ? -1 : 1) * fraction * 2 ** -24;
+    // The same number in single precision: the exponent's bias is 127 instead of 15, the fraction has 13 bits more.
+    single.setUint32(0, (((bits & 0x8000) << 16) | ((exponent + 112) << 23) | (fraction << 13)) >>> 0);
+    return single.getFloat32(0);
+  });
+  expect([...floats(tensor(all.filter(isNumber)), "w")]).toEqual(expected);
+  for (const bits of all.filter((each) => !isNumber(each))) {
+    expect(() => floats(tensor([bits]), "w")).toThrow(/not-finite/);
   }
 });
