@@ -20,6 +20,7 @@ from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import SHIPPED, find_model
 from nin.commands.classifier import load
 from nin.commands.evaluate import evaluate
+from nin.data.cache import decode_split
 from nin.data.sources import open_source
 from nin.run.calibration import fit_known_pictures
 from nin.training.evaluation import fit_temperature, fit_unknown_threshold, softmax
@@ -31,9 +32,11 @@ KEPT = ("n", "accuracy", "interval", "balanced_accuracy", "loss", "ece", "per_cl
 def calibration(folder: Path, run: Path, data: Path) -> tuple[Calibration, Likeness | None]:
     """Temperature and both thresholds of the model in `folder`, from the pictures that `run` held out of `data`."""
     options = yaml.safe_load((run / "args.yaml").read_text(encoding="utf-8"))["options"]
-    splits = open_source(data, seed=options["seed"], holdout=options["holdout"]).splits
-    train, held_out = (Pictures(np.asarray(splits[n].images), splits[n].labels) for n in ("train", "validation"))
+    source = open_source(data, seed=options["seed"], holdout=options["holdout"])
     classifier = load(folder)
+    parts = (source.splits[name] for name in ("train", "validation"))
+    decoded = (decode_split(part, classifier.preprocess, key=source.fingerprint) for part in parts)
+    train, held_out = (Pictures(np.asarray(each.images), each.labels) for each in decoded)
     logits = classifier.logits(held_out.images)
     temperature = fit_temperature(logits, held_out.labels)
     threshold = fit_unknown_threshold(softmax(logits, temperature), held_out.labels)

@@ -39,8 +39,8 @@ def answers(name: str, data: Path, photos: Path) -> Part:
     import torch
 
     from nin.commands.classifier import load
-    from nin.data.images import to_channels
     from nin.data.sources import open_source
+    from nin.data.stream import load_picture
 
     classifier = load(name)
     pre, seen = classifier.preprocess, []
@@ -60,7 +60,7 @@ def answers(name: str, data: Path, photos: Path) -> Part:
         source = open_source(place, seed=0, holdout=0.02)
         for split, count in TAKEN.items() if other == name else (("test", FOREIGN),):
             part = source.splits[split]
-            pictures = [pre.resize(to_channels(np.asarray(p), pre.channels)) for p in part.images[:count]]
+            pictures = [load_picture(part, row, pre)[0] for row in range(min(count, len(part)))]
             found[f"{other}/{split}/logits"], found[f"{other}/{split}/features"] = run(pictures)
             found[f"{other}/{split}/labels"] = part.labels[:count]
     return found

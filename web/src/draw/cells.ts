@@ -96,43 +96,63 @@ export function neighbour(grid: Grid, index: number, down: number, across: numbe
   return indexOf(grid, next, y % grid.rows, x % grid.columns);
 }
 
-/** How much of each pixel of a square of `side` pixels lies inside its round corners, 0 to 1, row by row. */
-function roundness(side: number, radius: number): Float32Array {
+/** The corner pixels of a square of `side` pixels that lie at least partly outside it when it is round. */
+function corners(side: number, radius: number): { at: number; row: number; inside: number }[] {
   const beyond = (at: number) => Math.max(0, radius - Math.min(at + 0.5, side - at - 0.5));
-  return Float32Array.from({ length: side * side }, (_, at) => {
-    const off = Math.hypot(beyond(Math.floor(at / side)), beyond(at % side));
-    return Math.min(1, Math.max(0, radius - off + 0.5));
+  const all = Array.from({ length: side * side }, (_, n) => {
+    const row = Math.floor(n / side);
+    const off = Math.hypot(beyond(row), beyond(n % side));
+    return { at: n % side, row, inside: Math.min(1, Math.max(0, radius - off + 0.5)) };
   });
+  return radius > 0 ? all.filter(({ inside }) => inside < 1) : [];
+}
+
+interface Pixels {
+  data: Uint8ClampedArray<ArrayBuffer>;
+  width: number;
+  height: number;
+}
+
+/** A ramp with one number a colour, as the pixels of a picture lie in memory. */
+function packed(ramp: Uint8ClampedArray): Uint32Array {
+  return new Uint32Array(ramp.slice().buffer);
 }
 
 /**
  * RGBA of all cells, `fine` pixels a CSS pixel, nothing between them. Pixel by pixel: a patch may have ten thousand
  * cells, and a canvas takes five times as long to fill as many squares.
  */
-export function cellPixels(grid: Grid, values: ArrayLike<number>, colouring: Colouring, fine: number): ImageData {
-  const { ramp, index: colourOf } = colouring;
-  const image = new ImageData(Math.max(1, Math.round(grid.width * fine)), Math.max(1, Math.round(grid.height * fine)));
-  const { data, width } = image;
-  const alone = grid.rows * grid.columns === 1; // units: round, and each as large as the others
-  const side = Math.max(1, Math.round(grid.cell * fine));
-  const inside = alone ? roundness(side, fine * Math.min(3, grid.cell / 4)) : null;
-  for (let index = 0; index < values.length; index++) {
-    const { left, top } = cornerOfCell(grid, index);
-    const from = 4 * colourOf(values[index]);
-    const [x, y] = [Math.round(left * fine), Math.round(top * fine)];
-    const right = Math.min(width, alone ? x + side : Math.round((left + grid.cell) * fine));
-    const bottom = Math.min(image.height, alone ? y + side : Math.round((top + grid.cell) * fine));
-    for (let row = y; row < bottom; row++) {
-      for (let column = x; column < right; column++) {
-        const to = 4 * (row * width + column);
-        data[to] = ramp[from];
-        data[to + 1] = ramp[from + 1];
-        data[to + 2] = ramp[from + 2];
-        data[to + 3] = inside ? 255 * inside[(row - y) * side + column - x] : 255;
+export function cellPixels(grid: Grid, values: ArrayLike<number>, colouring: Colouring, fine: number): Pixels {
+  const { inputs, rows, columns, across, cell, gap } = grid;
+  const width = Math.max(1, Math.round(grid.width * fine));
+  const height = Math.max(1, Math.round(grid.height * fine));
+  const pixels = new Uint32Array(width * height);
+  const data = new Uint8ClampedArray(pixels.buffer);
+  const colours = packed(colouring.ramp);
+  const alone = rows * columns === 1; // units: round, and each as large as the others
+  const side = Math.max(1, Math.round(cell * fine));
+  const cut = alone ? corners(side, fine * Math.min(3, cell / 4)) : [];
+  for (let input = 0; input < inputs; input++) {
+    const tileLeft = (input % across) * (columns * cell + gap);
+    const tileTop = Math.floor(input / across) * (rows * cell + gap);
+    for (let row = 0; row < rows; row++) {
+      const top = Math.round((tileTop + row * cell) * fine);
+      const bottom = Math.min(height, alone ? top + side : Math.round((tileTop + (row + 1) * cell) * fine));
+      for (let column = 0; column < columns; column++) {
+        const left = Math.round((tileLeft + column * cell) * fine);
+        const right = Math.min(width, alone ? left + side : Math.round((tileLeft + (column + 1) * cell) * fine));
+        const colour = colours[colouring.index(values[(row * columns + column) * inputs + input])];
+        for (let y = top; y < bottom; y++) {
+          for (let x = left; x < right; x++) pixels[y * width + x] = colour;
+        }
+        for (const { at, row: down, inside } of cut) {
+          const to = (top + down) * width + left + at;
+          if (left + at < right && top + down < bottom) data[4 * to + 3] = 255 * inside;
+        }
       }
     }
   }
-  return image;
+  return { data, width, height };
 }
 
 /** Puts every cell on a canvas that holds nothing yet; the context's unit is a CSS pixel. */
@@ -142,7 +162,8 @@ export function drawCells(
   values: ArrayLike<number>,
   colouring: Colouring,
 ): void {
-  context.putImageData(cellPixels(grid, values, colouring, context.getTransform().a), 0, 0);
+  const { data, width, height } = cellPixels(grid, values, colouring, context.getTransform().a);
+  context.putImageData(new ImageData(data, width, height), 0, 0);
 }
 
 /** Frames around some cells, wholly inside the canvas. */
