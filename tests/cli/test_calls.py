@@ -21,7 +21,7 @@ from PIL import Image
 import nin
 from journeys import journey
 from nin.errors import UsageError
-from nin.network.architecture import configure
+from nin.network.named import configure
 
 QUICK = {"width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 

@@ -44,8 +44,8 @@ def summary(network: Any = None, input_size: tuple[int, int, int] | None = None)
 
 def _anatomy_by_name(name: str, input_size: tuple[int, int, int] | None) -> "Anatomy":
     from nin.network.anatomy import anatomy
-    from nin.network.architecture import configure, list_models, unknown_network
     from nin.network.config import NINConfig
+    from nin.network.named import configure, list_models, unknown_network
     from nin.network.relatives import RELATIVES
 
     if name in RELATIVES:

@@ -51,7 +51,7 @@ class TorchRunner:
 def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
     """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`.
 
-    Arguments as those of nin.network.architecture.configure; a trained model has its own name, and `nin.load`.
+    Arguments as those of nin.network.named.configure; a trained model has its own name, and `nin.load`.
     """
     if name in shipped() and name not in architecture.list_models():
         raise UsageError(f"{name} is a trained model, not a network to begin with; get it with nin.load({name!r})")

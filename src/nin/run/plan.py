@@ -19,8 +19,8 @@ from nin.data.splits import Source, Split, expect_every_class
 from nin.data.stream import Images, StreamedImages, prefetch
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError, escape_name
-from nin.network.architecture import MODELS, OURS, configure
 from nin.network.config import NINConfig
+from nin.network.named import MODELS, OURS, configure
 from nin.run.options import Listener, TrainOptions, seconds
 from nin.run.transfer import channels_for, network_for, normalisation_for, preprocess_of_beginning, size_for
 from nin.training.author_recipes import AUGMENTED, AUTHORS, caffe_cifar10
