@@ -21,6 +21,7 @@ ACTIVATIONS = {  # name -> class of torch.nn
 }
 DROPOUT_KINDS = ("inverted", "classic")
 INITS = ("kaiming", "normal", "torch")
+LARGEST = 2**31 - 1  # of any whole number here: what torch's kernels count with
 MIN_SIDE = 8  # pixels; below this two poolings leave a single place and nothing to average
 
 
@@ -194,6 +195,7 @@ class NINConfig:
         wrong = {"channels": len(last.channels) < 2, "pool": last.pool is not None, "dropout": last.dropout != 0}
         for name in (name for name, found in wrong.items() if found):
             text = "the last block feeds global average pooling: it ends in a 1x1 layer, no pool, no dropout"
+            text += "; give it one more width before the last" if name == "channels" else f"; leave {name} out"
             raise SettingError(text, "blocks", at, name)
         if last.channels[-1] != self.num_classes:
             text = f"the last layer makes {last.channels[-1]} maps for {self.num_classes} classes; make them equal"
@@ -271,6 +273,8 @@ def expect_whole(name: str, value: object, least: int, *where: int) -> None:
     """Raise SettingError unless the value is a whole number of at least `least`; where: which of several it is."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise SettingError(f"{name} is {_shown(value)}; expected a whole number of at least {least}", name, *where)
+    if value > LARGEST:
+        raise SettingError(f"{name} is {_shown(value)}; expected a whole number of at most {LARGEST}", name, *where)
 
 
 def is_number(value: object) -> bool:

@@ -28,25 +28,28 @@ def to_form(config: NINConfig) -> dict[str, Any]:
 
 
 def from_form(
-    form: Mapping[str, Any], name: str, num_classes: int | None = None, in_channels: int | None = None
+    form: Mapping[str, Any], called: str, num_classes: int | None = None, in_channels: int | None = None
 ) -> NINConfig:
     """The network of a form, for so many classes and channels; None: as many as the form says, or as usual.
 
-    `name` is for a form that has none. A last width that is a number, and channels that the form names, are fixed:
-    SettingError where others are asked for, and for all that no network can have.
+    `called` is the name where the form has none. A last width that is a number, and channels that the form names, are
+    fixed: SettingError where others are asked for, and for all that no network can have.
     """
+    for name, count in (("num_classes", num_classes), ("in_channels", in_channels)):
+        if count is not None:
+            expect_whole(name, count, 1)
     widths = _last_widths(form)
     at = ("blocks", len(form["blocks"]) - 1, "channels", len(widths) - 1) if widths else ()
     last = widths[-1] if widths else CLASSES
     if last != CLASSES and (not isinstance(last, int) or isinstance(last, bool)):
         raise SettingError(f"the last width is {short(last)}; expected {CLASSES}, or a whole number", *at)
     if last != CLASSES and num_classes not in (None, last):
-        raise SettingError(f"the last width is {last} and there are {num_classes} classes; write {CLASSES}", *at)
+        raise SettingError(f"the last width is {last} and there are {num_classes} classes; write {CLASSES} there", *at)
     channels = form.get("in_channels")
     if in_channels is not None and channels not in (None, in_channels):
         text = f"in_channels is {short(channels)} and the pictures have {in_channels}; make them equal or leave it out"
         raise SettingError(text, "in_channels")
-    values = {"name": name, "num_classes": USUAL_CLASSES if last == CLASSES else last, **form}
+    values = {"name": called, "num_classes": USUAL_CLASSES if last == CLASSES else last, **form}
     expect_whole("num_classes", values["num_classes"], 1)
     if in_channels is not None:
         values["in_channels"] = in_channels
