@@ -220,9 +220,7 @@ def test_what_is_no_network_file_is_told_what_it_is(tmp_path, monkeypatch):
         str(
             model
         ): f"{model} is a trained model, no network to begin with; take its weights too: nin train PATH --from ",
-        str(
-            weights
-        ): f"{weights} holds weights; make a model of them (nin import {weights} --out MODEL) and begin with ",
+        str(weights): f"{weights} holds weights; make a model of them: nin import {weights} --out MODEL; and begin w",
         str(model / "config.json"): f"{model}/config.json line 1: this is the record of a run or a model; its network ",
         "nin-mnist": "--network nin-mnist is a trained model; begin with its weights: --from nin-mnist",
         "/dev/zero": "/dev/zero is not a regular file; put the real file in its place",

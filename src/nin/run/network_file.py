@@ -168,7 +168,7 @@ def _expect_file(path: Path) -> None:
         raise UsageError(f"{shown} does not exist; {meant}")
     if path.suffix.lower() in WEIGHTS:
         raise UsageError(
-            f"{shown} holds weights; make a model of them (nin import {shown} --out MODEL) and begin with it: "
+            f"{shown} holds weights; make a model of them: nin import {shown} --out MODEL; and begin with it: "
             "nin train PATH --from MODEL"
         )
 
