@@ -85,6 +85,10 @@ class Heard(nin.Listener):
 
     def __init__(self, act) -> None:
         self.act, self.steps, self.epochs, self.stop = act, 0, 0, False
+        self.notes: list[str] = []
+
+    def note(self, text) -> None:
+        self.notes.append(text)
 
     def step(self, progress) -> None:
         self.steps += 1
@@ -149,23 +153,28 @@ def test_what_cannot_listen_is_refused(photos):
 @pytest.mark.parametrize("form", ["configuration", "file"])
 def test_a_network_of_ones_own_is_trained_resumed_and_counted(form, photos, tmp_path):
     own = replace(configure("nin", 2, 1, width=0.05), name="mine")
-    file = tmp_path / "mine.json"
-    file.write_text(json.dumps(to_form(own)))
     words = {name: value for name, value in QUICK.items() if name != "width"}
+    network = own
+    if form == "file":
+        network = tmp_path / "mine.json"
+        network.write_text(json.dumps({**to_form(own), "num_classes": 7, "size": words.pop("size") + 2}))
     heard = Heard(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        nin.train(
-            photos, network={"file": file}.get(form, own), out=tmp_path / "run", epochs=2, listener=heard, **words
+        nin.train(photos, network=network, out=tmp_path / "run", epochs=2, listener=heard, **words)
+    if form == "file":
+        assert (
+            f"{network} line 1: num_classes is 7, and the pictures have 2, for which the network is made" in heard.notes
         )
-    file.unlink()  # the run has its network
+        network.unlink()  # the run has it
     run = nin.resume(tmp_path / "run", progress=False)
+    assert nin.open_engine(run).preprocess.size == ((18, 18) if form == "file" else (16, 16))
     model = nin.load(run).model
     assert model.config == own and next(iter(model.parameters())).shape[1] == 1  # the pictures came in gray
     counted = [nin.summary(each, (1, 16, 16)).parameters for each in (own, model, nin.load(run), run)]
     assert counted == [sum(weight.numel() for weight in model.parameters())] * 4
 
 
-def test_networks_of_ones_own_that_do_not_suit_are_refused(photos, tmp_path):
+def test_networks_of_ones_own_that_do_not_suit_are_refused(photos, tmp_path, monkeypatch):
     own = configure("nin", 2, 1, width=0.05)
     words = {name: value for name, value in QUICK.items() if name != "width"}
     file = tmp_path / "mine.yaml"
@@ -191,13 +200,18 @@ def test_networks_of_ones_own_that_do_not_suit_are_refused(photos, tmp_path):
         with pytest.raises(UsageError) as error:
             nin.train(photos, out=tmp_path / "none", epochs=1, progress=False, **words, **change)
         assert str(error.value).startswith(line) and not (tmp_path / "none").exists()
-    file.write_text(blocks.replace("3]", "classes]"))
+    file.write_text("size: 20\n" + blocks.replace("3]", "classes]"))  # the call's size goes before it
     with pytest.raises(UsageError) as error:
         nin.train(photos, out=tmp_path / "none", network=file, progress=False, **words)
     line = (
-        "line 2: mine takes pictures from 17 pixels up; pass --size, or pool less: block 1 leaves nothing of 16 pixels"
+        "line 3: mine takes pictures from 17 pixels up; pass --size, or pool less: block 1 leaves nothing of 16 pixels"
     )
     assert str(error.value) == f"{file} {line}"
+    weights = sum(configure("nin").block_weights)
+    monkeypatch.setattr("nin.data.machine.available_memory", lambda: 16 * weights)  # it could be built, not learnt
+    with pytest.raises(UsageError, match=r"^the network nin needs 0\.0 GB of memory, .*; make it narrower$"):
+        nin.train(photos, out=tmp_path / "none", progress=False, **words)
+    assert nin.create_model("nin", 2)
 
 
 def test_names_of_trained_models_and_modules_without_a_size_are_told():
