@@ -81,8 +81,11 @@ class NetworkFile:
 
 def read_network(path: Path) -> NetworkFile:
     """Read a network file and check all that can be checked before there are pictures; UsageError in one line."""
-    _expect_file(path)
-    text = _text(path)
+    try:
+        _expect_file(path)
+        text = _text(path)
+    except OSError as error:  # a folder that may not be searched, a name longer than names can be
+        raise UsageError(f"{escape_name(path)} cannot be read ({error.strerror}); give a network file") from None
     if path.suffix.lower() == ".json":
         text = _json(path, text)
     root = _compose(path, text)

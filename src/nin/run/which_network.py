@@ -30,12 +30,12 @@ def find_network(given: object, known: Iterable[str] = MODELS) -> Given:
     if name in known:
         return name
     path = expanded(name)
-    if path.suffix.lower() in ENDINGS or os.sep in name or path.exists():
+    if path.suffix.lower() in ENDINGS or os.sep in name or os.path.exists(path):  # noqa: PTH110  Path.exists can raise
         return read_network(path)
     if name in shipped():
         raise UsageError(f"--network {name} is a trained model; begin with its weights: --from {name}")
     for ending in ENDINGS:
-        if expanded(name + ending).is_file():
+        if os.path.isfile(expanded(name + ending)):  # noqa: PTH113  Path.is_file can raise
             raise UsageError(f"there is no network named {shown(name)}; did you mean the file {name}{ending}?")
     unknown = unknown_network(name, known)
     unknown.add_way("give a network file such as mine.yaml")
