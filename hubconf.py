@@ -16,7 +16,7 @@ _sys.path.insert(0, str(_Path(__file__).resolve().parent / "src"))
 
 from nin.bundle.shipped import shipped as _shipped  # noqa: E402
 from nin.network.architecture import build_network as _create_model  # noqa: E402
-from nin.network.architecture import list_models as _list_models  # noqa: E402
+from nin.network.named import list_models as _list_models  # noqa: E402
 
 
 def preprocess(name):

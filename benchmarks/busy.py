@@ -39,7 +39,8 @@ def measure(setting: str, seconds: float, threads: int | None) -> dict:
     from nin.claims.placed_digits import placed
     from nin.claims.small_trainings import BATCH, STANDARD, preprocess_for
     from nin.data.preprocess import Preprocess
-    from nin.network.architecture import NIN, configure
+    from nin.network.architecture import NIN
+    from nin.network.named import configure
     from nin.training import hardware
     from nin.training.loop import Trainer
     from nin.training.recipes import Recipe, default_recipe

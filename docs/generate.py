@@ -1,14 +1,15 @@
-"""Write the generated parts of the documents afresh: the tree, the tables of results, the models in the package.
+"""Write the generated parts of the documents afresh: the tree, the tables of results, the models, a network's settings.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
 
 The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json; the
-models are those in src/nin/weights with what their cards say.
+models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py.
 The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
 """
 
 import ast
+import itertools
 import json
 import sys
 from pathlib import Path
@@ -32,6 +33,11 @@ OTHER = {  # files that are not modules
     "claims.toml": "The words of the claims in English and Korean",
     "page.html": "The page itself, as web/ builds it: one file, script and style inside",
     "korean.json": "The classes of the models in the package, in Korean",
+}
+USUAL = {  # what a network file need not say though its class has no default, or another one
+    "name": "as the file is called",
+    "num_classes": "the pictures' classes; without pictures 10",
+    "in_channels": "the pictures' channels; without pictures 3",
 }
 FOLDERS = {  # that hold no modules
     "weights": "The models that come with the package, a folder each",
@@ -112,6 +118,21 @@ def models() -> str:
     return head + "".join(rows)
 
 
+def settings(name: str) -> str:
+    """The table of the fields of a class in network/config.py: what each is by default, and what its docstring says."""
+    tree = ast.parse((PACKAGE / "network" / "config.py").read_text(encoding="utf-8"))
+    body = next(node.body for node in tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+    rows = ["| setting | default | what it is |\n|---|---|---|\n"]
+    for field, words in itertools.pairwise(body):
+        if isinstance(field, ast.AnnAssign) and isinstance(words, ast.Expr):
+            default = USUAL.get(ast.unparse(field.target), "")
+            if field.value and not default:
+                usual = ast.literal_eval(field.value)
+                default = f"`{usual if isinstance(usual, str) else json.dumps(usual)}`"
+            rows.append(f"| `{ast.unparse(field.target)}` | {default} | {ast.literal_eval(words.value)} |\n")
+    return "".join(rows)
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """`text` with what stands between two markers replaced."""
     before, _, rest = text.partition(begin)
@@ -122,11 +143,15 @@ def replaced(text: str, begin: str, end: str, content: str) -> str:
 def generated() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     readme, house, measured = ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "results.md"
-    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured)}
+    form = ROOT / "docs" / "reference" / "network-file.md"
+    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured, form)}
     texts[house] = replaced(texts[house], "```\nsrc/nin/\n", "```\n", tree())
     for page in (readme, measured):
         table = results(page, front=page == readme)
         texts[page] = replaced(texts[page], "<!-- results: begin -->\n", "<!-- results: end -->\n", table)
+    for what, cls in (("network", "NINConfig"), ("block", "BlockConfig")):
+        begin, end = f"<!-- {what}: begin -->\n", f"<!-- {what}: end -->\n"
+        texts[form] = replaced(texts[form], begin, end, settings(cls))
     texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
     return texts
 

@@ -17,7 +17,7 @@ from PIL import Image
 from foreign_files import SOLVER, caffe_net, caffemodel, cuda_convnet_def, cuda_convnet_params, rows
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 QUICK = {"NIN_TRAIN_EPOCHS": "1", "NIN_TRAIN_SIZE": "16", "NIN_TRAIN_WIDTH": "0.1", "NIN_TRAIN_DEVICE": "cpu"}
 
 
@@ -83,7 +83,7 @@ def test_every_command_and_snippet_of_a_page_runs(page, desk):
         script = desk / f"snippet{number}.py"
         script.write_text(snippet, encoding="utf-8")
         run([script.name], desk)
-    if page.name in ("README.md", "tutorial.md", "import.md"):
+    if page.name in ("README.md", "tutorial.md", "import.md", "network-file.md"):
         assert commands and snippets
 
 

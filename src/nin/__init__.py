@@ -40,9 +40,10 @@ if TYPE_CHECKING:
     from nin.engine.engine import Engine, open_engine
     from nin.explorer.publish import publish
     from nin.importers.import_model import import_model
-    from nin.network.architecture import NIN, list_models
+    from nin.network.architecture import NIN
     from nin.network.config import BlockConfig, NINConfig
     from nin.network.layers import GlobalAveragePool2d, MLPConv
+    from nin.network.named import list_models
     from nin.network.surgery import convolutionize, fully_connect
     from nin.run.options import Listener, TrainOptions
 
@@ -94,9 +95,10 @@ _ELSEWHERE = {
     **dict.fromkeys(("Engine", "open_engine"), "nin.engine.engine"),
     "publish": "nin.explorer.publish",
     "import_model": "nin.importers.import_model",
-    **dict.fromkeys(("NIN", "list_models"), "nin.network.architecture"),
+    "NIN": "nin.network.architecture",
     **dict.fromkeys(("BlockConfig", "NINConfig"), "nin.network.config"),
     **dict.fromkeys(("GlobalAveragePool2d", "MLPConv"), "nin.network.layers"),
+    "list_models": "nin.network.named",
     **dict.fromkeys(("convolutionize", "fully_connect"), "nin.network.surgery"),
     **dict.fromkeys(("Listener", "TrainOptions"), "nin.run.options"),
 }  # name -> its module, imported when the name is first asked for

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import json
 import multiprocessing
 import os
 import pickle
@@ -21,7 +22,8 @@ from PIL import Image
 import nin
 from journeys import journey
 from nin.errors import UsageError
-from nin.network.architecture import configure
+from nin.network.form import to_form
+from nin.network.named import configure
 
 QUICK = {"width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 
@@ -83,6 +85,10 @@ class Heard(nin.Listener):
 
     def __init__(self, act) -> None:
         self.act, self.steps, self.epochs, self.stop = act, 0, 0, False
+        self.notes: list[str] = []
+
+    def note(self, text) -> None:
+        self.notes.append(text)
 
     def step(self, progress) -> None:
         self.steps += 1
@@ -144,28 +150,68 @@ def test_what_cannot_listen_is_refused(photos):
         nin.train(photos, progress="no")
 
 
-def test_a_network_of_ones_own_is_trained_resumed_and_counted(photos, tmp_path):
+@pytest.mark.parametrize("form", ["configuration", "file"])
+def test_a_network_of_ones_own_is_trained_resumed_and_counted(form, photos, tmp_path):
     own = replace(configure("nin", 2, 1, width=0.05), name="mine")
     words = {name: value for name, value in QUICK.items() if name != "width"}
+    network = own
+    if form == "file":
+        network = tmp_path / "mine.json"
+        network.write_text(json.dumps({**to_form(own), "num_classes": 7, "size": words.pop("size") + 2}))
     heard = Heard(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        nin.train(photos, network=own, out=tmp_path / "run", epochs=2, listener=heard, **words)
+        nin.train(photos, network=network, out=tmp_path / "run", epochs=2, listener=heard, **words)
+    if form == "file":
+        assert (
+            f"{network} line 1: num_classes is 7, and the pictures have 2, for which the network is made" in heard.notes
+        )
+        network.unlink()  # the run has it
     run = nin.resume(tmp_path / "run", progress=False)
+    assert nin.open_engine(run).preprocess.size == ((18, 18) if form == "file" else (16, 16))
     model = nin.load(run).model
     assert model.config == own and next(iter(model.parameters())).shape[1] == 1  # the pictures came in gray
     counted = [nin.summary(each, (1, 16, 16)).parameters for each in (own, model, nin.load(run), run)]
     assert counted == [sum(weight.numel() for weight in model.parameters())] * 4
+
+
+def test_networks_of_ones_own_that_do_not_suit_are_refused(photos, tmp_path, monkeypatch):
+    own = configure("nin", 2, 1, width=0.05)
+    words = {name: value for name, value in QUICK.items() if name != "width"}
+    file = tmp_path / "mine.yaml"
+    blocks = "blocks:\n  - {channels: [8, 8], kernel_size: 17, padding: 0}\n  - {channels: [8, 3], kernel_size: 3}\n"
+    file.write_text("size: 20\n" + blocks)
+    open_ended = tmp_path / "open.yaml"
+    open_ended.write_text("mirror: true\n" + blocks.replace("3]", "classes]").replace("17", "5"))
     for change, line in (
+        ({"network": file}, f"{file} line 4: the last width is 3 and there are 2 classes; write classes there"),
+        ({"network": file, "from_": "nin-mnist"}, f"--network {file} is a whole network, which leaves nothing to --f"),
+        ({"network": file, "width": 0.5}, f"--network {file} is a whole network, which leaves nothing to --wi"),
+        ({"network": open_ended, "recipe": "author"}, "--recipe author is for --network nin-author-cifar10 or "),
+        ({"network": open_ended, "flip": "off"}, f"{open_ended} line 1: mirror asks about mirror images, on which th"),
+        ({"network": open_ended, "channels": 1}, f"{open_ended} line 1: mirror asks about mirror images, on which th"),
+        ({"network": replace(own, in_channels=2)}, "the network has in_channels=2; pictures have 1, 3 or 4"),
         ({"network": configure("nin", 3)}, "the network has num_classes=3, the pictures have 2 classes; change it"),
         ({"network": own, "channels": 3}, "the network has in_channels=1, the pictures come with 3; expected "),
         ({"network": own, "width": 0.5}, "--network is a NINConfig, which leaves nothing to --width; leave "),
         ({"network": own, "from_": "nin-mnist"}, "--network is a NINConfig, which leaves nothing to --from; "),
-        ({"network": model}, "--network is NIN("),
+        ({"network": nin.create_model(own)}, "--network is NIN("),
         ({"network": "nin-mnist"}, "--network nin-mnist is a trained model; begin with its weights: --from nin-mnist"),
     ):  # fmt: skip
         with pytest.raises(UsageError) as error:
             nin.train(photos, out=tmp_path / "none", epochs=1, progress=False, **words, **change)
         assert str(error.value).startswith(line) and not (tmp_path / "none").exists()
+    file.write_text("size: 20\n" + blocks.replace("3]", "classes]"))  # the call's size goes before it
+    with pytest.raises(UsageError) as error:
+        nin.train(photos, out=tmp_path / "none", network=file, progress=False, **words)
+    line = (
+        "line 3: mine takes pictures from 17 pixels up; pass --size, or pool less: block 1 leaves nothing of 16 pixels"
+    )
+    assert str(error.value) == f"{file} {line}"
+    weights = sum(configure("nin").block_weights)
+    monkeypatch.setattr("nin.data.machine.available_memory", lambda: 16 * weights)  # it could be built, not learnt
+    with pytest.raises(UsageError, match=r"^the network nin needs 0\.0 GB of memory, .*; make it narrower$"):
+        nin.train(photos, out=tmp_path / "none", progress=False, **words)
+    assert nin.create_model("nin", 2)
 
 
 def test_names_of_trained_models_and_modules_without_a_size_are_told():

@@ -53,7 +53,7 @@ OPTIONS = {
     "explain": "out top json help help-all",
     "explore": "port no-open help",
     "publish": "examples language overwrite json help",
-    "summary": "input json help",
+    "summary": "input out json help",
     "export": "format standard size out data overwrite json help",
     "bench": "data threads json help",
     "import": "out labels layout key pooling pools last-relu norm-eps size mean std colours whiten overwrite json help",

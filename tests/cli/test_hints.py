@@ -63,6 +63,12 @@ FUNCTIONS = {
     "bundle/hub.py": {"_expect_room": "push, pull", "_send": "push", "_present": "push"},
     "data/images.py": {"skippable": "train, evaluate"},
     "data/reading.py": {"Reading": READ},
+    "run/network_file.py": {
+        "read_network": "train, summary",
+        "_expect_file": "train, summary",
+        "write_network": "summary",
+    },
+    "run/which_network.py": {"find_network": "train", "_suits": "train"},
     "run/options.py": {
         "TrainOptions": "train",
         "ImportOptions": "import",

@@ -53,14 +53,20 @@ def places(nin, model, photos):
             "there is no network named 'nin-autor-mnist'; did you mean nin-author-mnist? (known: nin, "
             "nin-large, nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, "
             "nin-author-imagenet, conv-fc, conv-gap, conv-maxout, nin-fc, nin-fc-maps, nin-fc-1000, lenet5, alexnet, "
-            "vgg11, vgg16, googlenet)",
+            "vgg11, vgg16, googlenet) or give a network file such as mine.yaml",
         ),
         (
             "summary googelnet",
             2,
             "there is no network named 'googelnet'; did you mean googlenet? (known: nin, nin-large, "
             "nin-author-cifar10, nin-author-cifar100, nin-author-svhn, nin-author-mnist, nin-author-imagenet, conv-fc, "
-            "conv-gap, conv-maxout, nin-fc, nin-fc-maps, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, googlenet)",
+            "conv-gap, conv-maxout, nin-fc, nin-fc-maps, nin-fc-1000, lenet5, alexnet, vgg11, vgg16, googlenet) "
+            "or give a network file such as mine.yaml",
+        ),
+        (
+            "summary mine.yaml",
+            2,
+            "mine.yaml does not exist; expected a network file",
         ),
         (
             "summary alexnet --input 3x64x64",

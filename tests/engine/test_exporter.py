@@ -20,7 +20,7 @@ from nin.engine.exporter import Exporter
 from nin.engine.graph import core
 from nin.engine.quantise import calibrate, convolutions, quantised, tapped
 from nin.errors import ModelError, UsageError
-from nin.network.architecture import configure
+from nin.network.named import configure
 from nin.run.options import ExportOptions
 from nin.sealed import open_sealed_json
 from small_models import cuts, make_bundle, preprocess

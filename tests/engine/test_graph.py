@@ -12,8 +12,8 @@ from nin.engine import graph, pt2, resize
 from nin.engine.engine import open_engine
 from nin.engine.exporter import Exporter
 from nin.engine.onnx_file import Graph, Port, from_bytes, to_bytes
-from nin.network.architecture import configure, nin
 from nin.network.config import BlockConfig, NINConfig
+from nin.network.named import configure, nin
 from nin.training.tensors import to_tensor
 from small_models import cuts, make_bundle, preprocess
 

@@ -17,9 +17,9 @@ import nin
 from nin.commands.torch_runner import TorchRunner
 from nin.engine.engine import open_engine
 from nin.errors import UsageError
-from nin.network.architecture import configure
 from nin.network.architecture import nin as default_network
 from nin.network.config import BlockConfig, NINConfig
+from nin.network.named import configure
 from nin.sealed import open_sealed_json
 from small_models import cuts, make_bundle, preprocess
 

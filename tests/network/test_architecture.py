@@ -13,7 +13,6 @@ import torch
 from nin.errors import UsageError
 from nin.network.architecture import (
     LAST_STD,
-    MODELS,
     NIN,
     BlockConfig,
     NINConfig,
@@ -27,6 +26,7 @@ from nin.network.architecture import (
     nin,
     nin_large,
 )
+from nin.network.named import MODELS
 from reference import slow_nin
 
 AUTHORS = [author_cifar10, author_cifar100, author_svhn, author_mnist, author_imagenet]
@@ -302,7 +302,7 @@ def test_create_model():
         ("nin-cifar10", {}, "there is no network named 'nin-cifar10'; did you mean nin-author-cifar10? (known: nin, "),
         ("resnet", {}, "there is no network named 'resnet' (known: nin, nin-large, nin-author-cifar10"),
         ("nin", {"pool2": "avg"}, "nin has no switch 'pool2'; it has width, stem_stride"),
-        ("nin-author-svhn", {"pool2": "median"}, "pool is 'median'; expected None or 'max' or 'avg'"),
+        ("nin-author-svhn", {"pool2": "median"}, "pool is 'median'; expected 'max' or 'avg', or leave it out"),
         ("nin", {"width": -1}, "width is -1; expected a positive number"),
         ("nin", {"width": "big"}, "width is 'big'"),
         ("nin", {"stem_stride": 0}, "stem_stride is 0; expected a whole number of at least 1"),

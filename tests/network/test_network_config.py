@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nin.errors import UsageError
-from nin.network.architecture import MODELS, BlockConfig, NINConfig, nin
-from nin.network.config import conv_side, pool_side
+from nin.network.config import BlockConfig, NINConfig, conv_side, pool_side
+from nin.network.named import MODELS, nin
 from reference import slide_pool
 
 GOOD = nin(width=0.25).to_dict()
@@ -44,8 +44,8 @@ def test_frozen_and_hashable():
         ({"num_classes": True}, "num_classes is True; expected a whole number of at least 1"),
         ({"num_classes": 10.0}, "num_classes is 10.0"),
         ({"in_channels": 0}, "in_channels is 0"),
-        ({"norm": "group"}, "norm is 'group'; expected None or 'batch'"),
-        ({"activation": ["relu"]}, "activation is ('relu',); expected 'relu' or"),
+        ({"norm": "group"}, "norm is 'group'; expected 'batch', or leave it out"),
+        ({"activation": ["relu"]}, "activation is ['relu']; expected 'relu' or"),
         ({"dropout_kind": "alpha"}, "dropout_kind is 'alpha'"),
         ({"last_activation": 1}, "last_activation is 1; expected true or false"),
         ({"init": "normal"}, "init is 'normal' but block 1 has no init_std"),
@@ -67,18 +67,18 @@ def test_missing_settings_are_named():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": ()}, "channels is (); expected a tuple of widths"),
+        ({"channels": ()}, "channels is []; expected a list of widths such as [192, 160, 96]"),
         ({"channels": (8, 0)}, "channels is 0; expected a whole number of at least 1"),
         ({"kernel_size": 0}, "kernel_size is 0"),
         ({"stride": 1.5}, "stride is 1.5"),
         ({"padding": -1}, "padding is -1"),
-        ({"pool": "median"}, "pool is 'median'; expected None or 'max' or 'avg'"),
+        ({"pool": "median"}, "pool is 'median'; expected 'max' or 'avg', or leave it out"),
         ({"pool_padding": 2}, "pool_padding is 2; expected at most half of pool_size 3"),
         ({"pool_ceil": "yes"}, "pool_ceil is 'yes'"),
         ({"dropout": 1}, "dropout is 1; expected a probability of at least 0 and below 1"),
         ({"dropout": float("nan")}, "dropout is nan"),
         ({"dropout": 10**400}, "expected a probability"),
-        ({"init_std": (0.1,)}, "init_std is (0.1,); expected 2 positive numbers, one a layer"),
+        ({"init_std": (0.1,)}, "init_std is [0.1]; expected 2 positive numbers, one a layer"),
         ({"init_std": (0.1, float("inf"))}, "expected 2 positive numbers"),
         ({"dropout": "x" * 5000}, "expected a probability"),
     ],

@@ -277,6 +277,36 @@ def test_ranks_that_differ_or_fail_end_together(user):
     assert not (user / "wrong").exists()
 
 
+def test_ranks_read_one_network_file_or_end_together(user, tmp_path):
+    network = (
+        "norm: batch\nblocks:\n  - {channels: [8, 8], kernel_size: 5}\n  - {channels: [8, classes], kernel_size: 3}\n"
+    )
+    (user / "mine.yaml").write_text(network)
+    words = [
+        str(user / "photos"),
+        "--out",
+        str(tmp_path / "out"),
+        "--network",
+        "mine.yaml",
+        "--epochs",
+        "1",
+        *QUICK[2:],
+    ]
+    done = run(torchrun(2, "-m", "nin", "train", *words), user)
+    assert done.returncode == 0, done.stderr
+    assert read_bundle(tmp_path / "out" / "model").network["blocks"][1]["channels"] == [8, 2]
+    (tmp_path / "mine.yaml").write_text(network.replace("kernel_size: 3", "kernel_size: 1"))
+    ranks = two_machines([[*words, "--overwrite"]] * 2, [user, tmp_path])
+    errors = "".join(process.communicate(timeout=40)[1] for process in ranks)
+    assert [process.returncode for process in ranks] == [2, 2]
+    assert (
+        len(re.findall(r"nin: rank 1 has --network mine.yaml \(\w{8}\), rank 0 has mine.yaml \(\w{8}\)", errors)) == 1
+    )
+    (user / "mine.yaml").write_text(network.replace("norm", "nrom"))
+    done = run(torchrun(2, "-m", "nin", "train", *words), user)
+    assert done.stderr.count("nin: mine.yaml line 1: the network has the unknown setting 'nrom'; expected only ") == 1
+
+
 @pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_ranks_begin_again_together_after_a_dead_start(user):
     """A plain network at a rate that it cannot bear, mended by all ranks alike; --strict ends them all."""

@@ -45,7 +45,7 @@ METAVARS: dict[object, str] = {
     "--divide": "PARTS",
     "--input": "CxHxW",
     "--from": "MODEL",
-    "--network": "NAME",
+    "--network": "NAME|FILE",
     "--labels": "FILE",
     "--layout": "NAME",
     "--mean": "R,G,B",

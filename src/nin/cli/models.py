@@ -12,6 +12,7 @@ from nin.cli.parameters import FOREIGN, NETWORK, Json, Model, Output, picture_si
 from nin.cli.screen import Screen, safe
 from nin.errors import UsageError
 from nin.run.options import ExportOptions, ImportOptions
+from nin.run.run_folder import quote
 
 if TYPE_CHECKING:
     from nin.bundle.hub import Shared
@@ -26,18 +27,21 @@ def _summary(
     /,
     *,
     input: Annotated[str | None, Parameter(help="Size of the pictures, such as 3x64x64.")] = None,
+    out: Annotated[Path | None, Parameter(help="Network file to write, .yaml or .json, to make your own of.")] = None,
     json: Json = False,
     screen: Output,
 ) -> None:
     """Count what a network costs, layer by layer.
 
     Shows parameters, multiply-adds, memory and receptive fields, the shares of 1x1 and fully connected layers, and what
-    a NIN would cost with fully connected heads.
+    a NIN would cost with fully connected heads. With --out it writes the network as a file for nin train --network.
     """
     from nin.commands import summary
 
     size = picture_size(input)
-    anatomy = summary.summary(name, size)
+    anatomy = summary.summary(name, size, out=out)
+    if out is not None:
+        screen.note(f"{safe(out)} is written; train it: nin train PATH --network {quote(out)}")
     if json:
         screen.result(to_json(anatomy.to_dict()))
     else:
@@ -165,8 +169,8 @@ def _show(shared: "Shared", json: bool, screen: Screen) -> None:
 SUMMARY = Command(
     "summary",
     _summary,
-    "summary [NAME | MODEL] [options]",
-    ("summary", "summary googlenet", "summary runs/photos --input 3x128x128"),
+    "summary [NAME | FILE | MODEL] [options]",
+    ("summary", "summary googlenet", "summary runs/photos --input 3x128x128", "summary nin --out mine.yaml"),
 )
 IMPORT = Command(
     "import",

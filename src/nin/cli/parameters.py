@@ -18,7 +18,7 @@ DIVIDE = "Folders, or values of a table's split column, that are splits: test=fo
 FOLLOW_LINKS = "Read links to pictures and folders elsewhere."
 FOREIGN = "The files of one network: definitions (cuda-convnet, Caffe) or weights (Caffe, PyTorch, safetensors)."
 MODEL = f"A model folder, the run folder that holds it, or a model of the package: {', '.join(shipped())}."
-NETWORK = "A network's name, of ours or what it is compared with (googlenet, vgg16), or a model; by default nin."
+NETWORK = "A network's name, ours or another (googlenet, vgg16), a network file, or a model; by default nin."
 
 Model = Annotated[str, Parameter(help=MODEL)]
 ModelOrExport = Annotated[str, Parameter(help=MODEL.replace("or a model", "an exported .onnx file, or a model"))]

@@ -1,5 +1,6 @@
 """A model folder as a torch network: what `nin.load` gives, and what a GPU computes with."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ from nin.bundle.folder import Bundle
 from nin.bundle.shipped import shipped
 from nin.engine.engine import Answers, expect_finite
 from nin.errors import ModelError, UsageError
-from nin.network import architecture
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
+from nin.network.named import list_models
+from nin.run.which_network import configure_network
 from nin.training import hardware
 from nin.training.evaluation import softmax
 from nin.training.tensors import to_tensor
@@ -48,14 +50,20 @@ class TorchRunner:
         return f"torch {torch.__version__}, {self.hardware}"
 
 
-def create_model(name: str, num_classes: int | None = None, in_chans: int | None = None, **switches: Any) -> NIN:
-    """Build a freshly initialised network by name: `create_model("nin", 5, width=0.5)`.
+def create_model(
+    name: str | os.PathLike[str] | NINConfig,
+    num_classes: int | None = None,
+    in_chans: int | None = None,
+    **switches: Any,
+) -> NIN:
+    """Build a freshly initialised network: `create_model("nin", 5, width=0.5)`, `create_model("mine.yaml", 5)`.
 
-    Arguments as those of nin.network.architecture.configure; a trained model has its own name, and `nin.load`.
+    name: one of `list_models`, the path of a network file, or a configuration. Other arguments as those of
+    nin.network.named.configure; a trained model has its own name, and `nin.load`.
     """
-    if name in shipped() and name not in architecture.list_models():
+    if name in shipped() and name not in list_models():
         raise UsageError(f"{name} is a trained model, not a network to begin with; get it with nin.load({name!r})")
-    return architecture.build_network(name, num_classes, in_chans, **switches)
+    return NIN(configure_network(name, num_classes, in_chans, **switches))
 
 
 def _network(bundle: Bundle) -> NIN:

@@ -30,8 +30,8 @@ from nin.importers.ports import read_port
 from nin.importers.torch_file import read_safetensors, read_torch
 from nin.importers.torch_layouts import Said
 from nin.network.anatomy import anatomy
-from nin.network.architecture import NIN, list_models
-from nin.network.config import NINConfig
+from nin.network.architecture import NIN
+from nin.network.named import list_models
 from nin.run.options import ImportOptions
 from nin.version import __version__
 
@@ -89,7 +89,7 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
     net, state = _understand(files, options)
     config = net.config
     side = max(options.size or net.input.side or 0, config.min_side)
-    _expect_modest("bytes for its maps", _map_bytes(config, side), MOST_BYTES, side)
+    _expect_modest("bytes for its maps", config.map_bytes(side), MOST_BYTES, side)
     costs = anatomy(config, (config.in_channels, side, side))
     _expect_modest("multiply-adds", costs.macs, MOST_MACS, side)
     digests = tuple((file.name, hashlib.sha256(file.data).hexdigest()) for file in files.values())
@@ -132,15 +132,6 @@ def import_files(paths: Sequence[Path], options: ImportOptions) -> Imported:
         },
     )
     return replace(found, model=options.out)
-
-
-def _map_bytes(config: NINConfig, side: int) -> int:
-    """Bytes of all maps of one picture in float32, before poolings; by arithmetic alone, whatever the sizes are."""
-    total = 0
-    for block in config.blocks:
-        total += 4 * sum(block.channels) * max(0, block.conv_side(side)) ** 2
-        side = block.output_side(side)
-    return total
 
 
 def _expect_modest(what: str, needed: int, most: int, side: int) -> None:

@@ -12,6 +12,7 @@ from torch import nn
 from nin.errors import UsageError
 from nin.network.architecture import NIN, NINConfig
 from nin.network.config import expect_whole
+from nin.network.form import to_form
 from nin.network.walk import Layer, walk
 
 
@@ -35,7 +36,7 @@ class Anatomy:
     `fc_parameters` and `fc_macs` those of the fully connected ones. `training_parameters` are not in `parameters`:
     only training uses them (auxiliary heads). `fc_alternatives`, of a NIN, begins with the head as it is, then fully
     connected heads on the same features. `normalisation` says in words what happens to a picture before the first
-    layer, where a trained model is looked at.
+    layer, where a trained model is looked at. `network`, of a NIN, is its configuration in the form of a network file.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Anatomy:
     fc_macs: float
     fc_alternatives: tuple[Head, ...]
     normalisation: str = ""
+    network: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain dictionaries, lists, numbers and strings, ready for JSON."""
@@ -74,6 +76,7 @@ def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | Non
     if isinstance(model, NINConfig):
         model = NIN(model, generator=torch.Generator())
     size = _size(model, input_size)
+    network = to_form(model.config) if isinstance(model, NIN) else None
     views = 1
     if isinstance(model, NIN) and model.config.mirror:
         views = 2
@@ -101,6 +104,7 @@ def anatomy(model: nn.Module | NINConfig, input_size: tuple[int, int, int] | Non
         fc_parameters=shares["fc", "parameters"],
         fc_macs=shares["fc", "macs"],
         fc_alternatives=_heads(model.config, layers) if isinstance(model, NIN) else (),
+        network=network,
     )
 
 

@@ -1,5 +1,7 @@
 """The main journey: from a folder of pictures to a trained, measured and explained network in a run folder."""
 
+import hashlib
+import json
 from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
@@ -22,6 +24,7 @@ from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.run import record
 from nin.run.budget import within_budget
+from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions
 from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.run.restart import StartAgain, react, start_again
@@ -43,7 +46,7 @@ def start(
     listener: Listener,
     team: Team = ALONE,
     begin: Bundle | None = None,
-    network: NINConfig | None = None,
+    network: NetworkFile | NINConfig | None = None,
 ) -> RunResult:
     """Plan, decode and train from the first step, with the weights of `begin` and the network that is given, if any.
 
@@ -52,10 +55,18 @@ def start(
     for note in source.notes:
         listener.note(note)
     chosen = {option(name): value for name, value in record.chosen_options(options).items()}
+    if network is not None:  # every rank has read its file by itself
+        chosen["--network"] = f"{options.network} ({_digest(network)})"
     team.check_same({"pictures": source.fingerprint, "torch": torch.__version__, **chosen})
     machine = hardware.choose(options.device, options.threads, options.precision, team)
     with hardware.applied(machine):
         return _begin(folder, source, options, machine, listener, team, begin, network)
+
+
+def _digest(network: NetworkFile | NINConfig) -> str:
+    """Eight letters that differ where networks do."""
+    values = network.form if isinstance(network, NetworkFile) else network.to_dict()
+    return hashlib.blake2b(json.dumps(values, sort_keys=True).encode(), digest_size=4).hexdigest()
 
 
 def _begin(
@@ -66,10 +77,12 @@ def _begin(
     listener: Listener,
     team: Team,
     begin: Bundle | None,
-    network: NINConfig | None,
+    network: NetworkFile | NINConfig | None,
 ) -> RunResult:
     """`start`, once it is known what computes."""
     plan = make_plan(source, options, begin, network)
+    if isinstance(network, NetworkFile) and (note := network.note(len(source.classes))):
+        listener.note(note)
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)

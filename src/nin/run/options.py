@@ -48,7 +48,7 @@ class TrainOptions:
     fit: Fit = "stretch"
     """How a picture becomes a square: stretch it, pad it, or crop its middle."""
     network: str = "nin"
-    """Which network: nin, nin-large, or one of the author's, such as nin-author-cifar10."""
+    """Which network: nin, nin-large, one of the author's, such as nin-author-cifar10, or a file with your own."""
     balance: Balance = "none"
     """Counter class imbalance by loss weights or by the sampler."""
     patience: int | None = None

@@ -2,13 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from nin.bundle.folder import Bundle
-from nin.bundle.shipped import shipped
 from nin.choices import Normalisation
 from nin.data import depth
 from nin.data.cache import Decoded, decode_split, noted_in_words
@@ -19,10 +19,12 @@ from nin.data.splits import Source, Split, expect_every_class
 from nin.data.stream import Images, StreamedImages, prefetch
 from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fit_zca
 from nin.errors import DataError, UsageError, escape_name
-from nin.network.architecture import MODELS, OURS, configure
-from nin.network.config import NINConfig
+from nin.network.config import NINConfig, SettingError
+from nin.network.named import OURS
+from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions, seconds
 from nin.run.transfer import channels_for, network_for, normalisation_for, preprocess_of_beginning, size_for
+from nin.run.which_network import configure_network, expect_room, training_bytes
 from nin.training.author_recipes import AUGMENTED, AUTHORS, caffe_cifar10
 from nin.training.distributed import Team
 from nin.training.recipes import Recipe, default_recipe
@@ -44,7 +46,9 @@ class Plan:
     recipe: Recipe
 
 
-def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None, own: NINConfig | None = None) -> Plan:
+def make_plan(
+    source: Source, options: TrainOptions, begin: Bundle | None = None, own: NetworkFile | NINConfig | None = None
+) -> Plan:
     """Decide everything that the options leave open, from a sample of the training pictures.
 
     begin: the model to begin with; its network is taken over as far as it suits these pictures. own: the network in the
@@ -54,6 +58,8 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
     sample = depth.sample(train, near=2 * PHOTO_SIDE)
     value_range = _value_range(source, sample)
     channels = options.channels or (own and own.in_channels) or (3 if any(p.shape[2] >= 3 for p in sample) else 1)
+    if channels not in (1, 3, 4):
+        raise UsageError(f"the network has in_channels={channels}; pictures have 1, 3 or 4")
     wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
     if begin is not None:
@@ -74,18 +80,15 @@ def make_plan(source: Source, options: TrainOptions, begin: Bundle | None = None
         std=tuple(round(max(float(s), 0.01), 4) for s in std),
     )
     stem_stride = -(-min(height, width) // STEM_SIDE)
-    if own is not None:
-        network = _suits(own, len(source.classes), channels)
-    elif begin is None:
-        network = _network(options, len(source.classes), channels, stem_stride)
+    if begin is None:
+        network = _network(options, own, len(source.classes), channels, stem_stride)
     else:
         network = network_for(begin, len(source.classes), stem_stride)
         preprocess = preprocess_of_beginning(begin, preprocess)
-    if options.mirror and not _flips(options, channels):
-        raise UsageError("--mirror asks about mirror images, on which this run does not train; add --flip on")
-    network = replace(network, mirror=options.mirror or (own is not None and own.mirror))
-    if min(height, width) < network.min_side:
-        raise UsageError(f"{network.name} takes pictures from {network.min_side} pixels up; pass --size")
+    network = replace(network, mirror=options.mirror or (own is not None and network.mirror))
+    with own.telling_lines() if isinstance(own, NetworkFile) else nullcontext():
+        _expect_suitable(network, options, channels, min(height, width), own=own is not None)
+    expect_room(own or options.network, network, training_bytes(network, max(height, width)))
     return Plan(preprocess, network, make_recipe(len(train), channels, options))
 
 
@@ -97,29 +100,31 @@ def _value_range(source: Source, sample: list[np.ndarray]) -> depth.Range | None
         raise DataError(f"{escape_name(source.path)}: {error}") from None
 
 
-def _suits(own: NINConfig, classes: int, channels: int) -> NINConfig:
-    """The network that the user has made, which must suit the pictures."""
-    if own.num_classes != classes:
-        raise UsageError(
-            f"the network has num_classes={own.num_classes}, the pictures have {classes} classes; change it"
-        )
-    if own.in_channels != channels or channels not in (1, 3, 4):
-        came = f"the network has in_channels={own.in_channels}, the pictures come with {channels}"
-        raise UsageError(f"{came}; expected 1, 3 or 4, and --channels the same")
-    return own
-
-
-def _network(options: TrainOptions, classes: int, channels: int, stem_stride: int) -> NINConfig:
-    """The network that the options name; those of the author's have one width and one first convolution."""
+def _network(
+    options: TrainOptions, own: NetworkFile | NINConfig | None, classes: int, channels: int, stem_stride: int
+) -> NINConfig:
+    """The network that the options name, or the user's own; those of the author's have one width."""
+    if own is not None:
+        return configure_network(own, classes, channels)
     switches: dict[str, Any] = {"width": options.width, "stem_stride": stem_stride} if options.network in OURS else {}
     if options.recipe == "author-caffe":
         switches = {"pool2": "avg", "dropout_kind": "inverted"}
     if "width" not in switches and options.width != 1.0:
         raise UsageError(f"--width is for {' and '.join(OURS)}; {options.network} has one width")
-    if options.network in shipped() and options.network not in MODELS:
-        name = options.network
-        raise UsageError(f"--network {name} is a trained model; begin with its weights: --from {name}")
-    return configure(options.network, classes, channels, **switches)
+    return configure_network(options.network, classes, channels, **switches)
+
+
+def _expect_suitable(network: NINConfig, options: TrainOptions, channels: int, side: int, *, own: bool) -> None:
+    """Raise UsageError where these pictures are none for the network."""
+    if network.mirror and not _flips(options, channels):
+        what = "--mirror" if options.mirror else "mirror"
+        text = f"{what} asks about mirror images, on which this run does not train; add --flip on"
+        raise SettingError(text, "mirror")
+    if side < network.min_side:
+        left = network.blocks_left(side)
+        less = f", or pool less: block {left + 1} leaves nothing of {side} pixels" if own else ""
+        text = f"{network.name} takes pictures from {network.min_side} pixels up; pass --size{less}"
+        raise SettingError(text, "blocks", left)
 
 
 def _flips(options: TrainOptions, channels: int) -> bool:

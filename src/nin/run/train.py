@@ -3,15 +3,19 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nin.bundle.folder import open_bundle
 from nin.choices import path_of, with_choices
-from nin.errors import UsageError
+from nin.errors import UsageError, escape_name
 from nin.extras import need
+from nin.network.config import NINConfig
+from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions
 from nin.run.run_folder import run_folder
+from nin.run.which_network import find_network
 
 if TYPE_CHECKING:
     from nin.data.splits import Source
@@ -24,19 +28,23 @@ def train_run(
 ) -> "RunResult":
     """Train a Network in Network on the pictures at `path` and leave everything in a run folder.
 
-    `choices` are fields of TrainOptions: `train_run("photos", epochs=20, width=0.5)`; `network` may be a NINConfig.
+    `choices` are fields of TrainOptions: `train_run("photos", epochs=20, width=0.5)`; `network` may be a NINConfig, or
+    the path of a network file (docs/reference/network-file.md).
     Raises DataError, UsageError or ArtifactError in one line; Interrupted when the listener asks to stop, with the
     state saved for `resume`.
     """
-    from nin.network.config import NINConfig
-
     own = choices["network"] if isinstance(choices.get("network"), NINConfig) else None
     choices |= {"network": own.name} if own else {}
     options = with_choices(options, choices, TrainOptions)
     path = path_of("path", path)
-    if own and (options.from_ or options.width != 1.0):
-        other = "--from" if options.from_ else "--width"
-        raise UsageError(f"--network is a NINConfig, which leaves nothing to {other}; leave one of them out")
+    found = own or find_network(options.network)
+    if not isinstance(found, str):
+        if options.from_ or options.width != 1.0:
+            other = "--from" if options.from_ else "--width"
+            what = "is a NINConfig" if own else f"{escape_name(options.network)} is a whole network"
+            raise UsageError(f"--network {what}, which leaves nothing to {other}; leave one of them out")
+        if isinstance(found, NetworkFile):
+            options = replace(options, size=options.size or found.size)
     from nin.data.images import skippable
     from nin.data.sources import open_source
 
@@ -51,7 +59,15 @@ def train_run(
 
         if again:
             return go_on(folder, listener or Listener(), team or ALONE)
-        return start(folder, source, options, listener or Listener(), team or ALONE, begin, own)
+        return start(
+            folder,
+            source,
+            options,
+            listener or Listener(),
+            team or ALONE,
+            begin,
+            None if isinstance(found, str) else found,
+        )
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from nin.choices import Normalisation
 from nin.data.preprocess import Preprocess
 from nin.data.spelling import match_names
 from nin.errors import UsageError, escape_name
-from nin.network.architecture import stem_kernel
 from nin.network.config import NINConfig
+from nin.network.named import stem_kernel
 from nin.run.options import TrainOptions
 
 
