@@ -1,7 +1,8 @@
 """Ghost batches in one process, on several ranks and as a GPU takes them; torch's own layer is the judge."""
 
 from concurrent.futures import ThreadPoolExecutor
-from threading import Barrier
+from dataclasses import replace
+from threading import Barrier, Lock
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from nin.training.batch_norm import (
     in_ghost_batches,
     share_batch_norms,
 )
+from nin.training.cpu import CpuSteps
 from nin.training.distributed import ALONE, Rank, Team
 
 
@@ -200,3 +202,17 @@ def test_norms_are_shared_in_place_and_a_process_alone_keeps_its_own():
     share_batch_norms(model, Echo(Rank(0, 2)), 64)
     assert type(model[1][0]) is SharedBatchNorm
     assert list(model.state_dict()) == names and all(a is b for a, b in zip(model.parameters(), weights, strict=True))
+
+
+@pytest.mark.parametrize(("world", "kind"), [(1, GhostBatchNorm), (2, SharedBatchNorm)])
+def test_devices_beside_the_processor_have_ghost_batches_in_one_model(make_trainer, world, kind):
+    """Alone by a twin of the model, on ranks by its shared normalisations: these are not copied, a store cannot be."""
+    trainer = make_trainer(batch_size=16, statistics_batch=4)
+    state = trainer.state
+    state.hardware = replace(state.hardware, device="mps")
+    state.team = Team(Rank(0, world), Lock())
+    share_batch_norms(state.model, state.team, 4)
+    steps = CpuSteps(state)
+    assert steps.micro_batches == 1
+    found = {type(module) for module in steps._replicas.model.modules() if isinstance(module, nn.BatchNorm2d)}
+    assert found == {kind}

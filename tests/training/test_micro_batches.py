@@ -13,7 +13,7 @@ from nin.network.layers import Dropout
 from nin.training import checkpoint, cpu
 from nin.training.cpu import CpuSteps
 from nin.training.loop import Trainer
-from nin.training.micro_batches import MicroBatches, divided, micro_batch_count, computed_together
+from nin.training.micro_batches import MicroBatches, computed_together, divided, micro_batch_count
 
 MIXED = Augmentation(shift=0.1, cutmix=0.5)
 # float32 sums of a few thousand numbers, added in another order: a unit in the last place, 6e-8, grows by their number

@@ -19,7 +19,7 @@ from torch.nn.utils import get_total_norm
 from nin.data.randomness import mask_seeds, step_seed
 from nin.network.layers import Dropout
 from nin.training.batch_norm import batch_of, ghost_batches, in_ghost_batches, is_normalised
-from nin.training.micro_batches import MicroBatches, divided, micro_batch_count, computed_together
+from nin.training.micro_batches import MicroBatches, computed_together, divided, micro_batch_count
 from nin.training.state import State
 
 
