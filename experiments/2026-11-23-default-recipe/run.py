@@ -1,4 +1,4 @@
-"""What `nin train PATH` gives without any option: clothing photos, MNIST, CIFAR-10, and d2l's recipe beside.
+"""What `nin train PATH` gives by itself: clothing photos, MNIST, CIFAR-10, and d2l's recipe beside.
 
     python experiments/2026-11-23-default-recipe/run.py PHOTOS MNIST_FOLDER CIFAR_FOLDER --runs runs/defaults
 
@@ -20,17 +20,20 @@ ROOT = HERE.parents[1]
 WHAT = {
     "photos": "3,068 clothing photos, `nin train photos`",
     "d2l": "the same photos, d2l's NiN recipe",
-    "mnist": "MNIST from IDX files, `nin train mnist`",
-    "cifar": "CIFAR-10 from the binary files, `nin train cifar`",
+    "mnist": "MNIST from IDX files, `nin train mnist --statistics-batch 256`",
+    "cifar": "CIFAR-10 from the binary files, `nin train cifar --statistics-batch 256`",
 }
+WHOLE = ("--statistics-batch", "256")  # one thread normalised whole batches when these two were measured
+OPTIONS = {"mnist": WHOLE, "cifar": WHOLE}
 
 
-def ours(data: Path, folder: Path, seed: int, threads: int | None) -> dict:
+def ours(data: Path, folder: Path, seed: int, threads: int | None, options: tuple[str, ...]) -> dict:
     """Train with the defaults, one seed and these threads, unless that run is finished; what its summary says."""
     if not (folder / "summary.json").exists():
         going_on = (folder / "args.yaml").exists()
         what = ["--resume", str(folder)] if going_on else [str(data), "--out", str(folder), "--seed", str(seed)]
         what += [] if threads is None or going_on else ["--threads", str(threads)]
+        what += [] if going_on else options
         subprocess.run([sys.executable, "-m", "nin", "train", *what], check=True)
     summary = json.loads((folder / "summary.json").read_text())
     keys = ("split", "n", "accuracy", "interval", "ece", "epochs", "parameters", "macs")
@@ -96,7 +99,8 @@ def main() -> None:
         else:
             seeds = range(arguments.seeds if name == "photos" else 1)
             data = getattr(arguments, name)
-            runs = [ours(data, arguments.runs / f"{name}-{seed}", seed, arguments.threads) for seed in seeds]
+            how = arguments.threads, OPTIONS.get(name, ())
+            runs = [ours(data, arguments.runs / f"{name}-{seed}", seed, *how) for seed in seeds]
             machine = json.loads((arguments.runs / f"{name}-0" / "env.json").read_text())
         percent = spread([run["test_accuracy" if name == "d2l" else "accuracy"] for run in runs])
         result["parts"][name] = {"commit": commit.stdout.strip(), "machine": machine, "runs": runs, "summary": percent}

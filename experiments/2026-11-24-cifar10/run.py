@@ -2,12 +2,13 @@
 
     python experiments/2026-11-24-cifar10/run.py CIFAR_FOLDER --runs runs/cifar10
 
-Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --seed ...`: 49,000 pictures to
-train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each; then, with the
-same weights, the mean over each picture and its mirror image, as `nin train --mirror` would have it. The rate falls to
-zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it. Finished runs are
-kept, and stopped ones go on. `--threads 1` leaves the other cores to others; `--together 2` lets two seeds run side by
-side: with one thread each the pair is done sooner than one after the other, and each needs more minutes than alone.
+Every run is `nin train CIFAR_FOLDER --network nin-large --epochs ... --holdout 0.02 --statistics-batch ... --seed ...`:
+49,000 pictures to train on, 1,000 to calibrate with, one look at the 10,000 test pictures at the end, one view of each;
+then, with the same weights, the mean over each picture and its mirror image, as `nin train --mirror` would have it. The
+rate falls to zero at the end of a run, so the minutes to an accuracy are those of the shortest run that reaches it.
+Finished runs are kept, and stopped ones go on. `--threads 1` leaves the other cores to others; `--together 2` lets two
+seeds run side by side: with one thread each the pair is done sooner than one after the other, and each needs more
+minutes than alone.
 """
 
 import argparse
@@ -31,12 +32,15 @@ ROOT = HERE.parents[1]
 OPTIONS = ("--network", "nin-large", "--holdout", "0.02")
 
 
-def start(data: Path, folder: Path, epochs: int, seed: int, threads: int | None) -> subprocess.Popen | None:
+def start(
+    data: Path, folder: Path, epochs: int, seed: int, together: int, threads: int | None
+) -> subprocess.Popen | None:
     """Begin a run, or go on with it; None when it is finished."""
     if (folder / "summary.json").exists():
         return None
     begun = (folder / "args.yaml").exists()
     new = [str(data), "--out", str(folder), "--seed", str(seed), "--epochs", str(epochs), *OPTIONS]
+    new += ["--statistics-batch", str(together)]
     if threads:
         new += ["--threads", str(threads)]
     return subprocess.Popen([sys.executable, "-m", "nin", "train", *(["--resume", str(folder)] if begun else new)])
@@ -73,6 +77,7 @@ def main() -> None:
     parser.add_argument("--plan", nargs="+", default=["6:2", "40:2"], help="EPOCHS:SEEDS ...")
     parser.add_argument("--together", type=int, default=1, help="runs side by side")
     parser.add_argument("--threads", type=int, help="of each run; by default one a core")
+    parser.add_argument("--statistics-batch", type=int, default=256, help="what one thread had when this was measured")
     arguments = parser.parse_args()
     path = HERE / "result.json"
     result = json.loads(path.read_text()) if path.exists() else {"runs": {}}
@@ -81,13 +86,19 @@ def main() -> None:
         folders = {arguments.runs / f"{epochs}-{seed}": seed for seed in range(seeds)}
         for first in range(0, seeds, arguments.together):
             group = list(folders.items())[first : first + arguments.together]
-            running = [start(arguments.cifar, folder, epochs, seed, arguments.threads) for folder, seed in group]
+            together = arguments.statistics_batch, arguments.threads
+            running = [start(arguments.cifar, folder, epochs, seed, *together) for folder, seed in group]
             if any(process.wait() for process in running if process):
                 raise SystemExit("a run failed")
         for folder, seed in folders.items():
             machine = json.loads((folder / "env.json").read_text())
             commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=True)
-            old = result["runs"].get(folder.name, {"machine": machine, "commit": commit.stdout.strip()})
+            about = {
+                "machine": machine,
+                "commit": commit.stdout.strip(),
+                "statistics_batch": arguments.statistics_batch,
+            }
+            old = result["runs"].get(folder.name, about)
             if "accuracy_mirrored" not in old:
                 old["accuracy_mirrored"] = mirrored(folder, arguments.cifar)
             result["runs"][folder.name] = {**old, **found(folder, seed)}
@@ -100,9 +111,10 @@ def row(runs: dict[str, dict], epochs: int) -> dict:
     """One line of the README's table."""
     chosen = [run for run in runs.values() if run["epochs"] == epochs]
     cores = chosen[0]["machine"]["threads"]
+    options = " ".join([*OPTIONS, "--statistics-batch", str(chosen[0]["statistics_batch"])])
     one, both = (_percent([run[key] for run in chosen]) for key in ("accuracy", "accuracy_mirrored"))
     return {
-        "what": f"CIFAR-10, `nin train cifar --epochs {epochs} {' '.join(OPTIONS)}`",
+        "what": f"CIFAR-10, `nin train cifar --epochs {epochs} {options}`",
         "result": f"{one}; with mirror images {both}",
         "n": len(chosen),
         "minutes": f"{statistics.mean(run['minutes'] for run in chosen):.0f}",

@@ -43,8 +43,8 @@ Colours follow `NO_COLOR` and `FORCE_COLOR`; where standard error is no terminal
 """
 TRAIN = "out epochs max-time from size width fit balance patience seed overwrite resume help help-all"
 TRAIN_RARE = (
-    "divide follow-links network skip-unreadable recipe lr batch-size weight-decay label-smoothing flip mirror holdout "
-    "channels normalise device threads precision stream strict json"
+    "divide follow-links network skip-unreadable recipe lr batch-size statistics-batch weight-decay label-smoothing "
+    "flip mirror holdout channels normalise device threads precision stream strict json"
 )
 ANYWHERE = "quiet verbose debug"
 OPTIONS = {

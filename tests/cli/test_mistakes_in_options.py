@@ -13,6 +13,7 @@ OUT_OF_RANGE = (
     "--width 0",
     "--lr 0",
     "--batch-size 0",
+    "--statistics-batch 1",
     "--holdout 2",
     "--patience 0",
     "--label-smoothing 3",

@@ -5,7 +5,7 @@ import zlib
 import numpy as np
 import pytest
 
-from nin.data.randomness import balanced_order, integers, order, step_seed, uniform
+from nin.data.randomness import balanced_order, integers, mask_seeds, order, step_seed, uniform
 
 
 def splitmix_reference(seed: int, epoch: int, index: int, purpose: str) -> int:
@@ -61,3 +61,12 @@ def test_balanced_order_draws_classes_equally_often_and_only_their_members():
 
 def test_step_seed_fits_torch():
     assert 0 <= step_seed(2**63, 5, 9) < 2**63
+
+
+def test_mask_seeds_fit_torch_and_differ_by_place_layer_epoch_and_run():
+    places = np.arange(100)
+    seeds = [
+        seed for how in ((2**63, 5), (2**63, 6), (0, 5)) for layer in (0, 1) for seed in mask_seeds(*how, places, layer)
+    ]
+    assert len(set(seeds)) == 600 and min(seeds) >= 0 and max(seeds) < 2**63
+    assert mask_seeds(2**63, 5, places[40:60], 1) == mask_seeds(2**63, 5, places, 1)[40:60]

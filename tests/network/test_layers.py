@@ -198,7 +198,35 @@ def test_masks_keep_each_value_independently_with_the_probability_asked_for(keep
         assert abs(correlation) < 5 / len(flat) ** 0.5
 
 
+@pytest.mark.parametrize("shape", [(8, 3, 5, 7), (8, 4, 6, 6), (8, 10)])
+def test_a_picture_s_mask_is_a_function_of_its_seed_alone(shape):
+    """Whatever other pictures are computed beside it, on however many threads, and whatever torch drew before."""
+    x = torch.zeros(shape)
+    x = x.contiguous(memory_format=torch.channels_last) if x.ndim == 4 else x
+    seeds = [7, 2**62, 7, 1, 2, 3, 4, 5]
+    whole = kept_mask(x, 0.5, seeds)
+    assert torch.equal(whole[0], whole[2]) and not torch.equal(whole[0], whole[1])
+    torch.rand(3)
+    parts = [kept_mask(x[place : place + 3], 0.5, seeds[place : place + 3]) for place in (0, 3, 6)]
+    assert torch.equal(torch.cat(parts), whole)
+
+
+@pytest.mark.parametrize("keep", [0.5, 0.8])
+def test_masks_by_seed_keep_each_value_independently_with_the_probability_asked_for(keep):
+    mask = kept_mask(torch.zeros(400, 5, 16, 17), keep, range(400)).reshape(400, -1).double()
+    error = (keep * (1 - keep) / mask.numel()) ** 0.5
+    assert abs(float(mask.mean()) - keep) < 5 * error
+    centred = mask - mask.mean()
+    for one, other in (
+        (centred[:-1], centred[1:]),
+        (centred[:, :-1], centred[:, 1:]),
+        (centred[:, :-4], centred[:, 4:]),
+    ):
+        assert abs(float((one * other).mean() / centred.square().mean())) < 5 / one.numel() ** 0.5
+
+
 def test_masks_of_views_and_odd_sizes():
     base = torch.zeros(3, 5, 7, 9)
     for x in (base[:, :, ::2], base[:1, :1, :1, :1], base.transpose(1, 2), base[:, 1:]):
         assert kept_mask(x, 0.5).shape == x.shape
+        assert kept_mask(x, 0.5, range(len(x))).shape == x.shape

@@ -36,9 +36,9 @@ from nin.training.recipes import Recipe
 torch.set_num_threads(1)
 with joined() as team:
     for optimizer, norm in (("sgd", "batch"), ("muon", "batch"), ("sgd", None)):
-        config = replace(nin(2, 1, width=0.1, dropout=0.0), norm=norm)
+        config = replace(nin(2, 1, width=0.1, dropout=0.3), norm=norm)
         recipe = Recipe(
-            epochs=1, batch_size=15, optimizer=optimizer, lr=0.01, balance="weights",
+            epochs=1, batch_size=15, statistics_batch=4, optimizer=optimizer, lr=0.01, balance="weights",
             augmentation=Augmentation(shift=0.1, zoom=0.2, cutmix=1.0),
         )
         model = NIN(config, generator=torch.Generator().manual_seed(0))
@@ -129,7 +129,8 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("case", ["sgd-batch", "muon-batch", "sgd-None"])
 def test_ranks_equal_one_process_on_the_same_batches(trained, case):
-    """Batches of 15 in parts of 7 and 8, augmented, mixed over the parts' borders, weighted, normalised."""
+    """Batches of 15 in shards of 7 and 8, augmented, mixed over the shards' border, weighted, with dropout, normalised
+    in ghost batches of 5, one of which has pictures of both ranks."""
     one, two = (read_tensors(trained / f"{name}-{case}-0")[0] for name in ("one", "two"))
     assert (trained / f"two-{case}-0").read_bytes() == (trained / f"two-{case}-1").read_bytes()
     assert one.keys() == two.keys()

@@ -44,6 +44,7 @@ def make_trainer():
         dropout: float = 0.2,
         kind: type[NIN] = NIN,
         device: str = "cpu",
+        mirror: bool = False,
         **changes,
     ) -> Trainer:
         torch.set_num_threads(threads)
@@ -51,7 +52,7 @@ def make_trainer():
             epochs=3, batch_size=8, lr=0.05, augmentation=augmentation or Augmentation(shift=0.1, erase=0.2)
         )
         config = default_network(2, 1, width=0.1, norm=norm, dropout=dropout)
-        model = kind(config, generator=torch.Generator().manual_seed(0))
+        model = kind(replace(config, mirror=mirror), generator=torch.Generator().manual_seed(0))
         machine = replace(MACHINE, threads=threads, device=device)
         return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, replace(recipe, **changes), machine)
 
@@ -64,10 +65,11 @@ def author_trainer():
     """author_trainer(**changes of the author's recipe) -> a Trainer of a plain network on striped pictures."""
     before = torch.get_num_threads()
 
-    def make(count: int = 40, *, threads: int = 1, **changes) -> Trainer:
+    def make(count: int = 40, *, threads: int = 1, dropout: float = 0.0, **changes) -> Trainer:
         torch.set_num_threads(threads)
         recipe = replace(author_cifar10_recipe(), epochs=1, batch_size=8, files=20, **changes)
-        model = NIN(default_network(2, 1, width=0.1, norm=None), generator=torch.Generator().manual_seed(0))
+        config = replace(default_network(2, 1, width=0.1, norm=None, dropout=dropout), dropout_kind="classic")
+        model = NIN(config, generator=torch.Generator().manual_seed(0))
         return Trainer(model, stripes(count, 0), stripes(20, 1), PREPROCESS, recipe, replace(MACHINE, threads=threads))
 
     yield make

@@ -1,6 +1,7 @@
 """The author's recipes against his published numbers, and the loop's part in them against hand-written arithmetic."""
 
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from nin.training.author_recipes import (
     author_imagenet_recipe,
     caffe_cifar10,
 )
+from nin.training.micro_batches import micro_batch_count
 
 # Published: epsW and epsB of all layers, of the last one, cost coefficient, wc (author's params files).
 PARAMS = {
@@ -100,8 +102,8 @@ def test_an_epoch_equals_momentum_as_cuda_convnet_defines_it(author_trainer):
 
 
 def test_a_small_last_batch_is_shared_by_threads_without_losing_a_picture(author_trainer, monkeypatch):
-    monkeypatch.setattr(cpu, "LEAST_PLAIN", 1)  # eight micro-batches of batches of eight
-    alone, shared = author_trainer(count=45), author_trainer(count=45, threads=2)
+    monkeypatch.setattr(cpu, "micro_batch_count", partial(micro_batch_count, least=1))  # eight, of batches of eight
+    alone, shared = (author_trainer(count=45, threads=threads, dropout=0.4) for threads in (1, 2))
     assert [cpu.CpuSteps(trainer.state).micro_batches for trainer in (alone, shared)] == [1, 8]
     for trainer in (alone, shared):
         list(trainer.epochs())

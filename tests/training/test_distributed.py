@@ -1,12 +1,11 @@
-"""Places, sums and shared batch normalisation; real ranks are in tests/run/test_torchrun.py."""
+"""Places and sums; real ranks are in tests/run/test_torchrun.py."""
 
 import pytest
 import torch
-from torch import nn
 
 from nin.errors import UsageError
 from nin.training import distributed
-from nin.training.distributed import ALONE, Rank, SharedBatchNorm, Team, place
+from nin.training.distributed import ALONE, Rank, Team, place
 
 RUN = {"RANK": "3", "WORLD_SIZE": "4", "LOCAL_RANK": "1", "LOCAL_WORLD_SIZE": "2"}
 MASTER = {"MASTER_ADDR": "a", "MASTER_PORT": "1"}
@@ -43,49 +42,6 @@ def test_parts_cover_a_batch_once_and_evenly(count, world):
     parts = [list(range(count))[Team(Rank(rank, world)).shard(count)] for rank in range(world)]
     assert [row for part in parts for row in part] == list(range(count))
     assert max(map(len, parts)) - min(map(len, parts)) <= 1
-
-
-class Echo(Team):
-    """Rank 0 of two ranks that see the same pictures: every sum is twice its own."""
-
-    def all_reduce(self, *tensors: torch.Tensor) -> None:
-        for tensor in tensors:
-            tensor.mul_(2)
-
-
-def test_shared_normalisation_equals_torch_on_the_whole_batch():
-    """Twice the same part: torch's layer on the doubled batch, in float64, is the judge; far from zero."""
-    torch.manual_seed(0)
-    plain = nn.BatchNorm2d(3)
-    with torch.no_grad():
-        plain.weight.uniform_(0.5, 2)
-        plain.bias.uniform_(-1, 1)
-    judge = nn.BatchNorm2d(3).double()
-    judge.load_state_dict(plain.state_dict())
-    norm = SharedBatchNorm(plain, Echo(Rank(0, 2)))
-    x = (torch.randn(4, 3, 5, 5) + 100).requires_grad_()
-    seed = torch.randn(4, 3, 5, 5)
-    norm(x).backward(seed)
-    whole = torch.cat([x, x]).detach().double().requires_grad_()
-    judge(whole).backward(torch.cat([seed, seed]).double())
-    torch.testing.assert_close(x.grad.double(), whole.grad[:4], rtol=1e-3, atol=1e-5)
-    torch.testing.assert_close(2 * norm.weight.grad.double(), judge.weight.grad, rtol=1e-3, atol=1e-3)
-    torch.testing.assert_close(2 * norm.bias.grad.double(), judge.bias.grad, rtol=1e-4, atol=1e-4)
-    assert norm.state_dict().keys() == judge.state_dict().keys()
-    for name, value in norm.state_dict().items():
-        torch.testing.assert_close(value.double(), judge.state_dict()[name].double(), rtol=1e-5, atol=1e-5, msg=name)
-    norm.eval(), judge.eval()
-    torch.testing.assert_close(norm(x).double(), judge(x.double()), rtol=1e-4, atol=1e-4)
-
-
-def test_norms_are_shared_in_place_and_a_process_alone_keeps_its_own():
-    model = nn.Sequential(nn.Conv2d(1, 2, 1), nn.Sequential(nn.BatchNorm2d(2)))
-    names, weights = list(model.state_dict()), list(model.parameters())
-    ALONE.share_batch_norms(model)
-    assert type(model[1][0]) is nn.BatchNorm2d
-    Echo(Rank(0, 2)).share_batch_norms(model)
-    assert type(model[1][0]) is SharedBatchNorm
-    assert list(model.state_dict()) == names and all(a is b for a, b in zip(model.parameters(), weights, strict=True))
 
 
 def test_a_process_alone_needs_nobody():

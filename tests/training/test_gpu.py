@@ -38,6 +38,8 @@ def make_both(make_trainer, monkeypatch):
         {"optimizer": "sgd", "nesterov": False, "bias_rate": 2.0, "last_rate": 0.1, "last_bias_rate": 0.2},
         {"files": 20, "steps": (0.5,), "norm": None},
         {"balance": "weights"},
+        {"optimizer": "muon", "statistics_batch": 3},
+        {"statistics_batch": 3, "files": 20},
     ],
 )
 def test_steps_of_a_gpu_learn_what_steps_of_a_cpu_learn(make_both, memory, changes):

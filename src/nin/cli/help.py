@@ -20,6 +20,7 @@ RARE = {
         "--follow-links",
         "--lr",
         "--batch-size",
+        "--statistics-batch",
         "--weight-decay",
         "--label-smoothing",
         "--recipe",

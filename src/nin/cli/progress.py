@@ -246,7 +246,7 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("data", f"{about.get('data') or 'demo'}: {counts}, {about.get('classes', '?')} classes"),
         ("network", f"{about.get('parameters', 0):,} parameters, input {size}{f', {way}' if way else ''}"),
-        ("training", f"{recipe.get('epochs', '?')} epochs, batches of {recipe.get('batch_size', '?')}"),
+        ("training", f"{recipe.get('epochs', '?')} epochs, batches of {about.get('batch', '?')}"),
         ("machine", str(about.get("machine", ""))),
         ("folder", str(about.get("folder", ""))),
     ]

@@ -53,6 +53,14 @@ def balanced_order(seed: int, epoch: int, labels: np.ndarray) -> np.ndarray:
     return shuffled
 
 
+def mask_seeds(seed: int, epoch: int, places: np.ndarray, layer: int) -> list[int]:
+    """Seeds of the dropout masks of one layer, each below 2^63, for pictures at `places` (N,) in the order of an epoch.
+
+    By place and not by row: a picture that a balanced epoch shows twice gets two masks.
+    """
+    return [int(number) for number in integers(seed, epoch, places, f"dropout {layer}") >> np.uint64(1)]
+
+
 def step_seed(seed: int, epoch: int, step: int) -> int:
-    """The seed of torch's own generator for one training step (dropout masks), below 2^63."""
+    """The seed of torch's own generator for one training step, below 2^63: of what draws there, as on GPUs dropout."""
     return int(integers(seed, epoch, np.array([step]), "step")[0] >> np.uint64(1))

@@ -111,19 +111,32 @@ class GlobalAveragePool2d(nn.Module):
         return x.mean(dim=(2, 3))
 
 
-def kept_mask(x: Tensor, keep: float, generator: torch.Generator | None = None) -> Tensor:
+def kept_mask(x: Tensor, keep: float, seeds: Sequence[int] | None = None) -> Tensor:
     """A mask of x's shape and layout, true with probability `keep` (on a CPU in steps of 2^-16), drawn independently.
 
-    On a CPU one 64-bit random number serves four values: torch draws one for every value, which made masks the
-    costliest part of a training step after the convolutions (ours: docs/log.md).
+    seeds: (N,) below 2^63, on a CPU; each picture's part of the mask is a function of its own, whatever else is in x.
+    Without them torch's default generator draws. On a CPU one 64-bit random number serves four values: torch draws one
+    for every value, which made masks the costliest part of a training step after the convolutions (ours: docs/log.md).
     """
     dense = x.is_contiguous() or x.is_contiguous(memory_format=torch.channels_last)
+    if seeds is not None:
+        x = x if dense else x.contiguous()
+        values = x[0].numel()
+        words = torch.empty((len(x), -(-values // 4)), dtype=torch.int64)  # four 16-bit numbers each
+        generator = torch.Generator()
+        for row, seed in zip(words, seeds, strict=True):
+            row.random_(-(2**63), None, generator=generator.manual_seed(seed))
+        return _below(words, keep).as_strided(x.shape, (words.shape[1] * 4, *x.stride()[1:]))
     if x.device.type != "cpu" or not dense:
-        return torch.empty_like(x, dtype=torch.float32).bernoulli_(keep, generator=generator).bool()
-    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)  # four 16-bit numbers each
-    words.random_(-(2**63), None, generator=generator)
-    mask = words.view(torch.int16)[: x.numel()] < round(keep * 2**16) - 2**15
-    return mask.as_strided(x.shape, x.stride())
+        return torch.empty_like(x, dtype=torch.float32).bernoulli_(keep).bool()
+    words = torch.empty(-(-x.numel() // 4), dtype=torch.int64, device=x.device)
+    words.random_(-(2**63), None)
+    return _below(words, keep)[: x.numel()].as_strided(x.shape, x.stride())
+
+
+def _below(words: Tensor, keep: float) -> Tensor:
+    """(..., W) random int64 -> (..., 4 W): each of their 16-bit numbers is true with probability `keep`."""
+    return words.view(torch.int16) < round(keep * 2**16) - 2**15
 
 
 class Dropout(nn.Module):
@@ -132,11 +145,11 @@ class Dropout(nn.Module):
     "inverted" (PyTorch, Caffe): training divides what is kept by 1 - p, evaluation does nothing.
     "classic" (the author's cuda-convnet plug-in, PluginsSrc/include/extralayers.cuh): training only masks, evaluation
     multiplies by 1 - p. Both have the same expectation, but the same initial weights see activations and gradients
-    1 / (1 - p) times larger after the inverted kind. Masks come from `generator`, torch's default one where None.
-    Raises UsageError unless 0 <= p < 1 and the kind is known.
+    1 / (1 - p) times larger after the inverted kind. Masks are torch's default generator's, or, where `seeds` is set,
+    functions of the pictures' own seeds (`kept_mask`). Raises UsageError unless 0 <= p < 1 and the kind is known.
     """
 
-    generator: torch.Generator | None = None
+    seeds: Sequence[int] | None = None
 
     def __init__(self, p: float, kind: str = "inverted") -> None:
         super().__init__()
@@ -156,7 +169,7 @@ class Dropout(nn.Module):
             return x if inverted else x * (1 - self.p)
         if inverted and x.device.type != "cpu":
             return F.dropout(x, self.p)
-        dropped = x * kept_mask(x, 1 - self.p, self.generator)
+        dropped = x * kept_mask(x, 1 - self.p, self.seeds)
         return dropped.mul_(1 / (1 - self.p)) if inverted else dropped
 
     def extra_repr(self) -> str:

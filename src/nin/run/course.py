@@ -35,6 +35,7 @@ from nin.run.transfer import take_weights
 from nin.training import checkpoint, hardware
 from nin.training.distributed import ALONE, Team
 from nin.training.loop import Trainer
+from nin.training.micro_batches import micro_batch_count
 from nin.training.recipes import Recipe
 from nin.training.state import Pictures
 
@@ -113,8 +114,9 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
     except (ModelError, ArtifactError):
         return False
     stream = {"stream": about["options"].get("stream")}  # the run may have decided that itself
+    begun_with = {**record.chosen_options(TrainOptions()), **about["options"]}  # an earlier version had fewer options
     return bool(
-        about["fingerprint"] == source.fingerprint and about["options"] == {**record.chosen_options(options), **stream}
+        about["fingerprint"] == source.fingerprint and begun_with == {**record.chosen_options(options), **stream}
     )
 
 
@@ -127,12 +129,15 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
     for note in notes:
         listener.note(note)
     options = TrainOptions(**{**about["options"], "out": folder})
-    plan = Plan(
-        checkpoint.preprocess_of(tensors, about), NINConfig.from_dict(about["network"]), _recipe(about["recipe"])
-    )
     source = _reopen(folder, about, options, moved)
     before = {"ranks": 1, **about["numerics"]}
     machine = hardware.Hardware(**{f.name: before[f.name] for f in fields(hardware.Hardware)})
+    recipe = _recipe(about["recipe"], machine, len(source.splits["train"]))
+    plan = Plan(checkpoint.preprocess_of(tensors, about), NINConfig.from_dict(about["network"]), recipe)
+    earlier = "statistics_batch" not in about["recipe"]
+    if earlier:
+        for note in _as_it_began(plan, machine):
+            listener.note(note)
     if machine.ranks != team.world:
         threads = options.threads or hardware.default_threads(team)
         machine = hardware.choose(machine.device, threads, machine.precision, team)
@@ -143,15 +148,15 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
     with hardware.applied(machine):
         run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)
         checkpoint.restore(run.trainer, tensors, position)
-        return _go_on(run, listener, moved)
+        return _go_on(run, listener, changed=moved is not None or earlier)
 
 
-def _go_on(run: Run, listener: Listener, moved: Path | None) -> RunResult:
-    """`go_on`, once the run stands where it stood."""
+def _go_on(run: Run, listener: Listener, *, changed: bool) -> RunResult:
+    """`go_on`, once the run stands where it stood. changed: whether its record must be written anew."""
     with ExitStack() as stack:
         if run.trainer.team.first:
             _lock(stack, run.folder, listener)
-            if moved is not None:
+            if changed:
                 record.arguments(run)
                 checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
         listener.begin(record.about(run))
@@ -182,9 +187,28 @@ def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: P
     return source
 
 
-def _recipe(values: dict[str, Any]) -> Recipe:
+def _recipe(values: dict[str, Any], machine: hardware.Hardware, count: int) -> Recipe:
+    """The recorded recipe of a run on `count` pictures that began on `machine`."""
+    batch = min(values["batch_size"], count)
+    missing = {} if "statistics_batch" in values else {"statistics_batch": _normalised_together(batch, machine)}
     steps = tuple(values.get("steps", ()))
-    return Recipe(**{**values, "steps": steps, "augmentation": Augmentation(**values["augmentation"])})
+    augmentation = Augmentation(**values["augmentation"])
+    return Recipe(**{**values, **missing, "steps": steps, "augmentation": augmentation})
+
+
+def _normalised_together(batch: int, machine: hardware.Hardware) -> int:
+    """How many pictures of a batch were normalised together before recipes said it: the number of threads decided."""
+    alone = machine.device == "cpu" and machine.ranks == 1
+    return max(2, batch // micro_batch_count(batch, machine.threads, least=64) if alone else batch)
+
+
+def _as_it_began(plan: Plan, machine: hardware.Hardware) -> list[str]:
+    """What to say of a run that an earlier version began, whose recipe does not say what is normalised together."""
+    together = f"batch normalisation goes on over {plan.recipe.statistics_batch} pictures, as it began"
+    masks = "its dropout masks are drawn anew, so it is not bit for bit the same"
+    said = [together] if plan.network.norm is not None else []
+    said += [masks] if machine.device == "cpu" and any(block.dropout for block in plan.network.blocks) else []
+    return [f"this run was begun by an earlier version: {'; '.join(said)}"] if said else []
 
 
 def _prepare(

@@ -67,6 +67,8 @@ class TrainOptions:
     """Largest learning rate."""
     batch_size: int | None = None
     """Pictures per step."""
+    statistics_batch: int | None = None
+    """Pictures that batch normalisation takes mean and variance of together."""
     weight_decay: float | None = None
     """L2 penalty on the weights."""
     label_smoothing: float | None = None
@@ -242,6 +244,7 @@ RANGES: dict[str, Range] = {
     "seed": (0, 2**63 - 1),
     "lr": (1e-9, 1e3),
     "batch_size": (1, 1_000_000),
+    "statistics_batch": (2, 1_000_000),
     "weight_decay": (0, 1),
     "label_smoothing": (0, 0.999),
     "holdout": (0.001, 0.9),

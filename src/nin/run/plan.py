@@ -85,6 +85,8 @@ def make_plan(
     else:
         network = network_for(begin, len(source.classes), stem_stride)
         preprocess = preprocess_of_beginning(begin, preprocess)
+    if options.statistics_batch is not None and network.norm is None:
+        raise UsageError(f"--statistics-batch is for networks with batch normalisation; {network.name} has none")
     network = replace(network, mirror=options.mirror or (own is not None and network.mirror))
     with own.telling_lines() if isinstance(own, NetworkFile) else nullcontext():
         _expect_suitable(network, options, channels, min(height, width), own=own is not None)
@@ -142,12 +144,16 @@ def make_recipe(count: int, channels: int, options: TrainOptions) -> Recipe:
     chosen: dict[str, Any] = {
         "lr": options.lr,
         "batch_size": options.batch_size,
+        "statistics_batch": options.statistics_batch,
         "weight_decay": options.weight_decay,
         "label_smoothing": options.label_smoothing,
     }
+    recipe = replace(recipe, **{name: value for name, value in chosen.items() if value is not None})
+    if options.statistics_batch is not None and options.statistics_batch > recipe.batch_size:
+        given = f"--statistics-batch is {options.statistics_batch}, but a step has {recipe.batch_size} pictures"
+        raise UsageError(f"{given}; give at most as many, or a larger --batch-size")
     return replace(
         recipe,
-        **{name: value for name, value in chosen.items() if value is not None},
         balance=options.balance,
         patience=options.patience,
         max_seconds=None if options.max_time is None else seconds(options.max_time),

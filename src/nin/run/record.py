@@ -25,7 +25,7 @@ from nin.run.budget import advice, budget_words
 from nin.run.calibration import calibrated, with_likeness
 from nin.run.options import Listener, TrainOptions
 from nin.run.recorded import DEMO_PICTURES
-from nin.run.run import Run
+from nin.run.run import Run, batch_in_words
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
 from nin.training import checkpoint, hardware
@@ -53,6 +53,7 @@ def about(run: Run) -> dict[str, Any]:
         "channels": plan.preprocess.channels,
         "parameters": sum(p.numel() for p in run.trainer.model.parameters()),
         "machine": str(run.trainer.hardware),
+        "batch": batch_in_words(plan),
         "options": options,
         "recipe": asdict(plan.recipe),
         **budget_words(run),
@@ -343,7 +344,7 @@ def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[
                 "optimizer",
                 f"{recipe.optimizer}, learning rate {recipe.lr:g}, momentum {recipe.momentum:g}",
             ),
-            ("batch", str(recipe.batch_size)),
+            ("batch", words["batch"]),
             ("augmentation", augmentation),
             ("seed", str(recipe.seed)),
             *([("unknown", rule)] if (rule := unknown_in_words(calibration)) else []),

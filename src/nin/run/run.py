@@ -11,6 +11,7 @@ from nin.data.randomness import order
 from nin.data.splits import Arrays, Source
 from nin.run.options import TrainOptions
 from nin.run.plan import Plan
+from nin.training.batch_norm import ghost_batches
 from nin.training.evaluation import Evaluation
 from nin.training.loop import Trainer
 from nin.training.state import Pictures
@@ -53,6 +54,15 @@ class RunResult:
     def __fspath__(self) -> str:
         """The run folder, so that whatever takes a model's path takes the run itself."""
         return str(self.folder)
+
+
+def batch_in_words(plan: Plan) -> str:
+    """How many pictures a step has and, where these are not normalised together, how many are."""
+    recipe = plan.recipe
+    sizes = ghost_batches(recipe.batch_size, recipe.statistics_batch)
+    if plan.network.norm is None or len(sizes) == 1:
+        return str(recipe.batch_size)
+    return f"{recipe.batch_size}, normalised in parts of {' or '.join(map(str, sorted(set(sizes))))}"
 
 
 def first_batch(run: Run, count: int = 64) -> Pictures:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.distributed as dist
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from nin.errors import Interrupted, NinError, UsageError
 
@@ -150,16 +149,6 @@ class Team:
                         "start every rank with the same command, program and pictures"
                     )
 
-    def share_batch_norms(self, module: nn.Module) -> None:
-        """Let every batch normalisation in `module` take its statistics over all ranks; the weights stay the same."""
-        if self.world == 1:
-            return
-        for name, child in module.named_children():
-            if isinstance(child, nn.BatchNorm2d):
-                setattr(module, name, SharedBatchNorm(child, self))
-            else:
-                self.share_batch_norms(child)
-
     def close(self) -> None:
         """Leave once every rank is done: a socket closed early takes the last sum from a slower rank."""
         if self.store is not None and dist.is_initialized():
@@ -272,65 +261,3 @@ def _meet(here: Rank) -> Any:
         ) from None
     store.set_timeout(timedelta(seconds=GRACE_SECONDS))
     return store
-
-
-class SharedBatchNorm(nn.BatchNorm2d):
-    """Batch normalisation over the shards of all ranks: what one process does on the whole batch, value and gradient.
-
-    Takes over weights and statistics of a plain one. Ours and not torch's SyncBatchNorm, which refuses tensors on CPUs:
-    one sum over ranks in each direction, of 2C + 1 and of 2C numbers. Source: Ioffe and Szegedy 2015.
-    """
-
-    def __init__(self, plain: nn.BatchNorm2d, team: Team) -> None:
-        super().__init__(plain.num_features, plain.eps, plain.momentum)
-        self.weight = plain.weight
-        self.bias = plain.bias
-        self.team = team
-        self.running_mean = plain.running_mean
-        self.running_var = plain.running_var
-        self.num_batches_tracked = plain.num_batches_tracked
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, H, W)."""
-        if not self.training:
-            return super().forward(x)
-        normed: Tensor = _Normalise.apply(x, self.weight, self.bias, self)  # type: ignore[no-untyped-call]
-        return normed
-
-
-class _Normalise(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, norm: SharedBatchNorm) -> Tensor:
-        variance, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)  # (C,) each, of this rank's shard
-        count = torch.tensor([x.numel() / x.shape[1]], dtype=torch.float64, device=x.device)
-        total = mean.double() * count  # in float64 the mean of squares minus the squared mean loses nothing
-        squares = (variance.double() + mean.double() ** 2) * count
-        norm.team.all_reduce(total, squares, count)
-        mean = total / count  # (C,), of all shards
-        variance = (squares / count - mean**2).clamp(min=0)
-        assert norm.running_mean is not None and norm.running_var is not None and norm.num_batches_tracked is not None
-        assert norm.momentum is not None
-        norm.num_batches_tracked.add_(1)
-        norm.running_mean.lerp_(mean.float(), norm.momentum)
-        norm.running_var.lerp_((variance * (count / (count - 1))).float(), norm.momentum)
-        ctx.save_for_backward(x, weight, mean.float(), variance.float(), count)
-        ctx.norm = norm
-        return F.batch_norm(x, mean.float(), variance.float(), weight, bias, eps=norm.eps)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
-        x, weight, mean, variance, count = ctx.saved_tensors
-        eps = ctx.norm.eps
-        dx, dweight, dbias = torch.ops.aten.native_batch_norm_backward(
-            gradients[0], x, weight, mean, variance, None, None, False, eps, [True, True, True]
-        )
-        all_weight = dweight.clone()  # (C,): sums over this rank's pictures, then over all
-        all_bias = dbias.clone()
-        ctx.norm.team.all_reduce(all_weight, all_bias)
-        inverse_std = (variance + eps).rsqrt()
-        # torch's backward took mean and variance for constants; these two terms are their gradients
-        slope = weight * inverse_std**2 * (all_weight / count).float()
-        level = weight * inverse_std * (all_bias / count).float() - slope * mean
-        shape = (1, -1, 1, 1)
-        dx = dx - level.view(shape).to(dx.dtype)
-        return dx.addcmul_(x, slope.view(shape).to(dx.dtype), value=-1), dweight, dbias, None

@@ -15,6 +15,7 @@ from torch.nn.utils import get_total_norm
 
 from nin.data.augment import draws, purposes, vary
 from nin.data.randomness import step_seed
+from nin.training.batch_norm import in_ghost_batches
 from nin.training.replay import Replay
 from nin.training.state import State
 from nin.training.tensors import Normaliser
@@ -38,9 +39,10 @@ class GpuSteps:
         for group in state.optimizer.param_groups:
             group["lr"] = torch.zeros((), device=self._device)  # a recorded step reads it: no number in the graph
         self._rate = math.nan
-        self._model = state.model
+        self._eager = in_ghost_batches(state.model, state.batch_size, state.recipe.statistics_batch)
+        self._model = self._eager
         if state.steps * state.recipe.epochs >= COMPILED:
-            self._model = cast(nn.Module, torch.compile(state.model, dynamic=False))
+            self._model = cast(nn.Module, torch.compile(self._eager, dynamic=False))
         self._images = self._kept()
         self._labels = torch.from_numpy(state.data.labels).to(self._device)
         self._normalise = Normaliser(state.preprocess, self._device)
@@ -105,15 +107,15 @@ class GpuSteps:
     def _learn(self, x: Tensor, targets: Tensor, labels: Tensor) -> Tensor:
         """(B, C, H, W), (B, K), (B,) -> (3,): the loss, the right answers, the norm of the gradients, which it sets."""
         whole = len(x) == self.state.batch_size
-        model = self._model if whole else self.state.model  # a file's last, smaller batch is not worth compiling for
+        model = self._model if whole else self._eager  # a file's last, smaller batch is not worth compiling for
         try:
             gradients, facts = self.state.learn(model, 1.0, x, targets, labels)
         except RuntimeError as error:
-            if model is self.state.model:
+            if model is self._eager:
                 raise
             why = str(error).partition("\n")[0]  # there is no compiler, or it does not know something in this network
             warnings.warn(f"the network is not compiled ({why}); it trains more slowly", RuntimeWarning, stacklevel=2)
-            self._model = self.state.model
+            self._model = self._eager
             return self._learn(x, targets, labels)
         torch._foreach_copy_([cast(Tensor, p.grad) for p in self.state.trained], gradients)
         return torch.cat([facts, get_total_norm(gradients).view(1)])

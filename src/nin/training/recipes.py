@@ -8,6 +8,7 @@ from nin.errors import UsageError
 
 BALANCE = ("none", "weights", "sampler")
 OPTIMIZERS = ("sgd", "muon")
+LEAST = {"epochs": 1, "batch_size": 1, "statistics_batch": 2, "patience": 1, "files": 1}
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Recipe:
     for biases and normalisations, for the last layer's weights and for its biases.
     warmup: share of the run in which the rate rises. weight_decay acts on weights, not on biases and norms; under Muon
     only on those that no normalisation follows.
+    statistics_batch: pictures whose mean and variance batch normalisation takes together: a batch is divided into as
+    many equal parts as have at least so many pictures (ghost batch normalisation, Hoffer et al. 2017). It decides what
+    is learnt, however many threads, processes or GPUs compute it; networks without batch normalisation ignore it.
     files: None shuffles the pictures in every epoch and leaves the last, incomplete batch to another one. A number
     takes them as they stand, in files of so many pictures, each of which may end with a small batch.
     balance: "weights" (loss weighted by inverse class frequency) or "sampler" (classes drawn equally often).
@@ -32,6 +36,7 @@ class Recipe:
 
     epochs: int
     batch_size: int = 64
+    statistics_batch: int = 64  # what two threads always had, in batches of 64, 128 and 256: docs/log.md
     optimizer: str = "sgd"
     lr: float = 0.1
     other_lr: float = 0.06
@@ -52,7 +57,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, lowest in (("epochs", 1), ("batch_size", 1), ("patience", 1), ("files", 1)):
+        for name, lowest in LEAST.items():
             value = getattr(self, name)
             if value is not None and value < lowest:
                 raise UsageError(f"{name}={value} is too small; the least is {lowest}")

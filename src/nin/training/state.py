@@ -16,6 +16,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.randomness import balanced_order, order
 from nin.data.stream import Images
 from nin.errors import UsageError
+from nin.training.batch_norm import share_batch_norms
 from nin.training.distributed import ALONE, Team
 from nin.training.hardware import Hardware
 from nin.training.optimizers import class_weights, optimizer_for, weighted_targets
@@ -124,7 +125,7 @@ class State:
         self.steps = len(self.batches(0))  # of an epoch
         self.position = Position()
         self.optimizer = optimizer_for(self.model, recipe, hardware)
-        team.share_batch_norms(self.model)
+        share_batch_norms(self.model, team, recipe.statistics_batch)
         self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         statistics = [held for held in self.model.buffers() if held.is_floating_point()]
         self.tensors = [*self.model.parameters(), *statistics]  # what a step may spoil
@@ -180,7 +181,7 @@ class State:
 
         x (M, C, H, W), targets (M, K), labels (M,). share: of the whole batch, so that micro-batches add up to it.
         """
-        if not len(x):  # a file's last batch may have fewer pictures than there are micro-batches
+        if not len(x):  # a file's last batch may have fewer pictures than there are ranks
             return [torch.zeros_like(p) for p in self.trained], torch.zeros(2)
         with self.hardware.autocast:
             logits = model(x)  # (M, K)
