@@ -130,7 +130,8 @@ def bare(model: str, threads: int | None, seconds: float, jpegs: list[bytes]) ->
 
 
 def start(model: str, jpegs: list[bytes], answers: list, *more: str) -> Served:
-    """`nin serve` on a free port, ready."""
+    """`nin serve` on a free port, ready; unless `more` names a runtime, with that of the bare engine."""
+    more = more if "--runtime" in more else (*more, "--runtime", "onnxruntime")
     environment = {**os.environ, "PYTHONPATH": os.environ.get("PYTHONPATH", str(ROOT / "src"))}
     process = subprocess.Popen([sys.executable, "-m", "nin", "serve", model, "--port", "0", "-q", *more],
                                stdout=subprocess.PIPE, env=environment)  # fmt: skip

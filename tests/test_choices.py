@@ -31,7 +31,7 @@ RIGHT: dict[type, list[tuple[Any, Any]]] = {  # given and taken as
     Path: [("a/b", Path("a/b")), (Path("c"), Path("c")), ("~/x", Path.home() / "x")],
     tuple[str, ...]: [("ab", ("ab",)), (["a", "b"], ("a", "b")), ((), ())],
 }
-FORMATS, RUNTIMES = "expected onnx, onnx-int8 or pt2", "expected onnxruntime or openvino"
+FORMATS, RUNTIMES = "expected onnx, onnx-int8 or pt2", "expected auto, onnxruntime or openvino"
 DEVICES = 'expected auto, cpu, cuda or mps; did you mean "cpu"?'
 
 

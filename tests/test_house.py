@@ -39,7 +39,7 @@ TORCH_FREE = (  # which never import torch, not even in a function
     *("nin.network.form", "nin.network.named", "nin.run.network_file", "nin.run.which_network"),
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
-    *("nin.engine.engine", "nin.engine.exporter", "nin.engine.protobuf", "nin.commands.check_data"),
+    *("nin.engine.engine", "nin.engine.exporter", "nin.engine.trial", "nin.engine.protobuf", "nin.commands.check_data"),
     *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.bulk.job", "nin.bulk.answer"),
     *("nin.run.recorded", "nin.explorer.explore", "nin.explorer.publish"),
 )

@@ -20,6 +20,7 @@ from nin.errors import UsageError, escape_name
 Fit = Literal["stretch", "pad", "crop"]  # how a picture becomes the network's shape: nin.data.preprocess
 Normalisation = Literal["standard", "gcn", "gcn-zca", "lcn"]  # what is done to its values: nin.data.preprocess
 Runtime = Literal["onnxruntime", "openvino"]  # what computes a graph: nin.engine.runtimes
+AnyRuntime = Literal["auto", "onnxruntime", "openvino"]  # auto: nin.engine.fastest chooses
 
 Options = TypeVar("Options")
 Range = tuple[float, float]

@@ -6,6 +6,7 @@ Ray itself, its workers and their deaths: test_batch_on_ray.py.
 import json
 import os
 import random
+import shutil
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from itertools import pairwise
@@ -21,16 +22,29 @@ import fsspec  # noqa: E402
 import pyarrow.fs as pafs  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
+from nin import extras  # noqa: E402
 from nin.bulk import job as batching  # noqa: E402
 from nin.bulk import places, worker  # noqa: E402
 from nin.bulk.listing import open_listing, unpacked  # noqa: E402
 from nin.bulk.places import Anywhere, Bucket, Folder, place_of  # noqa: E402
 from nin.bulk.worker import MANIFEST, Worker, part_facts, read_manifest  # noqa: E402
 from nin.commands.classifier import load  # noqa: E402
+from nin.data import machine  # noqa: E402
 from nin.data.images import PictureError  # noqa: E402
+from nin.engine import fastest  # noqa: E402
 from nin.engine.engine import engine_from_bytes, open_engine, pack_engine  # noqa: E402
-from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NinError, UsageError  # noqa: E402
+from nin.engine.fastest import Choice  # noqa: E402
+from nin.errors import (  # noqa: E402
+    ArtifactError,
+    DataError,
+    Interrupted,
+    MissingExtra,
+    ModelError,
+    NinError,
+    UsageError,
+)
 from nin.network.architecture import nin  # noqa: E402
+from planted_openvino import plant  # noqa: E402
 from small_models import cuts, make_bundle, preprocess  # noqa: E402
 
 CORPUS = Path(__file__).resolve().parents[1] / "data"
@@ -500,6 +514,66 @@ def test_another_runtime_gives_the_same_answers(run, engine, photos, tmp_path, m
     for row in table(tmp_path / "out"):
         label, score, _, _ = expected(engine, {row["path"]: photos / row["path"]})[row["path"]]
         assert (row["label"], row["score"]) == (label, pytest.approx(score, abs=1e-5))
+
+
+@pytest.fixture
+def trials(monkeypatch, tmp_path):
+    """A trial finds a planted OpenVINO `times` times as fast; the threads and pictures of each are in `begun`."""
+    monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    plant(tmp_path / "planted", monkeypatch, "alike")
+
+    def tried(packed, other, threads, batch):
+        tried.begun.append((threads, batch))
+        return {"times": tried.times}, True
+
+    tried.begun, tried.times = [], 2.0
+    monkeypatch.setattr(fastest, "_trial", tried)
+    return tried
+
+
+def test_the_faster_runtime_is_taken_and_recorded_and_a_begun_work_keeps_its_own(
+    run, photos, tmp_path, trials, monkeypatch
+):
+    """Answers differ in their rounding, so parts of one work have one runtime, whatever is faster meanwhile."""
+    out = tmp_path / "out"
+    asked = []
+    real = worker.engine_from_bytes
+    monkeypatch.setattr(worker, "engine_from_bytes", lambda *a, **k: asked.append(k["runtime"]) or real(*a, **k))
+    with pytest.raises(KeyboardInterrupt):
+        run(photos, out, block_size=4, runtime="auto", last=2)
+    assert (trials.begun, read_manifest(Folder(out))["runtime"]) == ([(1, worker.BATCH)], "openvino")
+    shutil.rmtree(tmp_path / "cache")
+    trials.times = 0.5  # on the machine where it goes on
+    done = run(photos, out, block_size=4, runtime="auto")
+    assert (done.pictures, done.skipped, done.runtime, len(trials.begun)) == (23, 2, "openvino", 1)
+    assert read_manifest(Folder(out))["state"] == "complete" and asked == ["openvino", "openvino"]
+    with pytest.raises(UsageError, match="out was begun with --runtime openvino; choose another destination"):
+        run(photos, out, block_size=4, runtime="onnxruntime")
+    monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtra, match=r"^a batch with --runtime openvino needs openvino, which is not installed"):
+        run(photos, out, block_size=4, runtime="auto")
+
+
+def test_a_work_that_begins_again_or_on_a_cluster_takes_what_is_right_there(default_bundle, photos, tmp_path, trials):
+    words = str(default_bundle.folder), str(photos), str(tmp_path / "out")
+
+    def chosen(**more) -> str:
+        return batching.plan(*words, runtime="auto", **more).choice.in_words()
+
+    assert chosen(threads=2) == "openvino (2.0 times onnxruntime here, measured)"
+    assert trials.begun == [(2, worker.BATCH)]
+    assert batching.plan(*words, runtime="auto", address="auto").choice == Choice("onnxruntime")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / MANIFEST).write_bytes(worker.manifest_file({"runtime": "openvino", "scores": False}))
+    trials.times = 0.5
+    assert batching.plan(*words, runtime="auto").runtime == "openvino" and len(trials.begun) == 1
+    assert batching.plan(*words, runtime="auto", address="auto").runtime == "openvino"
+    assert chosen(overwrite=True) == "onnxruntime (openvino 0.50 times as fast here, measured)"
+    for strange in ({"runtime": "tensorrt", "scores": False}, {"scores": False}):
+        (tmp_path / "out" / MANIFEST).write_bytes(worker.manifest_file(strange))
+        assert batching.plan(*words, runtime="auto").runtime == "onnxruntime"
+    (tmp_path / "out" / MANIFEST).write_bytes(b"damaged")
+    assert batching.plan(*words, runtime="auto").runtime == "onnxruntime"  # who is asked to answer refuses it
 
 
 def test_workers_that_see_another_destination_or_program_say_so(run, default_bundle, photos, tmp_path):

@@ -74,7 +74,8 @@ class Running:
 
     def __init__(self, home: Path, *words: object, **variables: str) -> None:
         home.mkdir(exist_ok=True)
-        command = [sys.executable, "-m", "nin", "batch", *map(str, words), "--block-size", str(BLOCK), "--workers", "2"]
+        fixed = ("--block-size", str(BLOCK), "--workers", "2", "--runtime", "onnxruntime")
+        command = [sys.executable, "-m", "nin", "batch", *map(str, words), *fixed]
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("NIN_", "RAY_"))}
         self.process = psutil.Popen(
             command,

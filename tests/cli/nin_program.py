@@ -91,6 +91,7 @@ class Program:
         home = self.folder.parent / f"{self.folder.name}-home"
         home.mkdir(exist_ok=True)
         fixed = {"HOME": str(home), "TERM": "xterm", "COLUMNS": "80", "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+        fixed["XDG_CACHE_HOME"] = str(home.parent.parent / "nin-cache")  # what one test measured, the next remembers
         return {**inherited, **fixed, **variables}
 
     def left(self) -> list[str]:

@@ -55,7 +55,7 @@ OPTIONS = {
     "publish": "examples language overwrite json help",
     "summary": "input out json help",
     "export": "format standard size out data overwrite json help",
-    "bench": "data threads json help",
+    "bench": "data threads runtime json help",
     "import": "out labels layout key pooling pools last-relu norm-eps size mean std colours whiten overwrite json help",
     "serve": "host port public threads runtime queue max-batch max-body cors access-log help",
     "data check": "divide follow-links json help",

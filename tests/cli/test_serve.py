@@ -4,6 +4,7 @@ The tiny model lies in user/model and so is named as a run would be: user.
 """
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -22,6 +23,7 @@ from nin_program import Program, save_picture
 from PIL import Image
 
 from nin.bundle.shipped import shipped
+from planted_openvino import write_planted
 
 NAMES = ", ".join(shipped())
 
@@ -47,7 +49,7 @@ def picture(photos) -> bytes:
 
 
 def test_it_answers_until_it_is_asked_to_stop(nin, model, picture):
-    with serving(nin, "model", "--access-log") as (process, url):
+    with serving(nin, "model", "--access-log", "--runtime", "onnxruntime") as (process, url):
         assert url.startswith("http://127.0.0.1:")
         status, body = ask(f"{url}/predict", picture)
         assert status == 200
@@ -215,9 +217,33 @@ def test_a_replaced_model_answers_and_a_damaged_one_does_not(nin, model, picture
 def test_it_leaves_nothing_at_home_or_anywhere(nin, model, picture):
     """Not even what ONNX Runtime would like to count about its users."""
     before, home = nin.left(), nin.folder.parent / "user-home"
-    with serving(nin, "model") as (_, url):
+    with nin.serving("serve", "model", "--port", "0", "--runtime", "onnxruntime", XDG_CACHE_HOME="") as (_, url):
         assert ask(f"{url}/predict", picture)[0] == 200
     assert (nin.left(), list(home.rglob("*"))) == (before, [])
+
+
+def test_the_faster_runtime_is_measured_said_and_remembered(nin, model, picture):
+    """With a package in OpenVINO's place that is fast; and with one that ends the process that imports it."""
+    path = os.pathsep.join([str(nin.folder.parent / "planted"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
+    seen = {"PYTHONPATH": path.rstrip(os.pathsep), "XDG_CACHE_HOME": ""}
+    cache = nin.folder.parent / "user-home" / ".cache" / "nin"
+    taken = r"openvino \([\d.]+ times onnxruntime here, measured\)"
+    for kind, version, platform, runtime in (
+        ("fast", "9.0", "nin_openvino", taken),
+        ("cannot be imported", "9.0", "nin_onnxruntime", r"onnxruntime \(openvino could not be opened \(libtbb.*\)\)"),
+        ("SIGSEGV", "9.1", "nin_onnxruntime", r"onnxruntime \(openvino ends its process here \(SIGSEGV\)\)"),
+    ):
+        shutil.rmtree(nin.folder.parent / "planted", ignore_errors=True)
+        write_planted(nin.folder.parent / "planted", kind, version)
+        with nin.serving("serve", "model", "--port", "0", **seen) as (process, url):
+            assert json.loads(ask(f"{url}/v2/models/user")[1])["platform"] == platform
+            assert ask(f"{url}/predict", picture)[0] == 200
+            process.terminate()
+            _, err = process.communicate(timeout=20)
+        lines = err.decode().splitlines()
+        assert re.fullmatch(f"user: runtime {runtime}", lines[1]), lines
+    assert sorted({entry.name.partition("-")[0] for entry in cache.iterdir()}) == ["runtime"]
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_what_serves_imports_no_torch(nin):

@@ -139,3 +139,26 @@ print(before, machine.available_memory())
     before, after = map(int, inside(folder, code).split())
     assert 300 * 2**20 < before <= 400 * 2**20
     assert 80 * 2**20 < before - after < 120 * 2**20
+
+
+INTEL = (
+    "processor\t: 0\nmodel name\t: Intel(R) Xeon(R)  8480+\nflags\t\t: fpu avx512_vnni amx_int8\nvmx flags\t: vnmi\n"
+)
+ARM = "processor\t: 0\nFeatures\t: fp asimd i8mm\nCPU part\t: 0xd40\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "features"),
+    [
+        (INTEL + INTEL.replace("8480+", "other"), "Intel(R) Xeon(R)  8480+", {"fpu", "avx512_vnni", "amx_int8"}),
+        (ARM, "of the platform", {"fp", "asimd", "i8mm"}),
+        ("", "of the platform", set()),
+        (None, "of the platform", set()),
+    ],
+)
+def test_the_processor_is_read_as_the_system_tells_it(text, name, features, tmp_path, monkeypatch):
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
+    monkeypatch.setattr(machine.platform, "processor", lambda: "of the platform")
+    if text is not None:
+        (tmp_path / "cpuinfo").write_text(text)
+    assert (machine.cpu_name(), machine.cpu_features()) == (name, features)

@@ -14,15 +14,17 @@ from PIL import Image
 import nin
 from nin.commands import proof
 from nin.commands.torch_runner import TorchRunner
-from nin.engine import pt2
+from nin.data import machine
+from nin.engine import fastest, pt2
 from nin.engine.engine import Answers, open_engine
-from nin.engine.exporter import Exporter
+from nin.engine.exporter import Exporter, ranges_of
 from nin.engine.graph import core
 from nin.engine.quantise import calibrate, convolutions, quantised, tapped
 from nin.errors import ModelError, UsageError
 from nin.network.named import configure
 from nin.run.options import ExportOptions
 from nin.sealed import open_sealed_json
+from planted_openvino import plant
 from small_models import cuts, make_bundle, preprocess
 
 ROUNDED = "DequantizeLinear"
@@ -165,8 +167,7 @@ def test_eight_bits_keep_which_pictures_are_unlike_the_training_pictures(careful
 def test_eight_bits_round_as_a_slow_second_way_does(default_bundle):
     """One convolution in whole numbers, by hand: scales, zero points, sums."""
     graph, images = core(default_bundle), np.stack([default_bundle.preprocess.resize(cut) for cut in cuts(2)])
-    exporter = Exporter(default_bundle, TorchRunner(default_bundle, "cpu").run, cuts(2))
-    ranges = exporter._ranges(images).extremes
+    ranges = ranges_of(graph, images).extremes
     first = convolutions(graph)[0]
     others = frozenset(node.name for node in convolutions(graph)[1:])
     rounded = quantised(graph, ranges, others, {first.inputs[0]: np.zeros(3)})
@@ -194,7 +195,7 @@ def test_eight_bits_round_as_a_slow_second_way_does(default_bundle):
 def test_what_rounding_weights_does_on_average_is_taken_back(default_bundle):
     """Every convolution alone, asked for pictures it was calibrated on: the mean of each channel comes nearer."""
     graph, images = core(default_bundle), np.stack([default_bundle.preprocess.resize(cut) for cut in cuts(30)])
-    found = Exporter(default_bundle, TorchRunner(default_bundle, "cpu").run, cuts(2))._ranges(images)
+    found = ranges_of(graph, images)
     every = [node.name for node in convolutions(graph)]
     for name in every[:-1]:
         others = frozenset(every) - {name}
@@ -265,14 +266,38 @@ def test_eight_bits_need_labelled_pictures(default_bundle, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bench_measures_every_form(default_bundle, model, photos, monkeypatch):
+@pytest.fixture
+def short_bench(monkeypatch, tmp_path):
+    """`nin bench` whose rounds are short, where OpenVINO is planted and trials find it 1.5 times as fast."""
     from nin.commands import bench
 
     monkeypatch.setattr(bench, "ROUND_SECONDS", 0.01)
     monkeypatch.setattr(bench, "LATENCIES", 10)
-    ours, openvino, torchs = found = bench.bench([str(model)], data=photos, threads=1)
+    monkeypatch.setattr(machine.platformdirs, "user_cache_dir", lambda name: str(tmp_path / "cache" / name))
+    monkeypatch.setattr(fastest, "_trial", lambda *_: ({"times": 1.5}, True))
+    plant(tmp_path / "planted", monkeypatch, "alike")
+    return bench.bench
+
+
+def test_bench_measures_every_form_and_says_which_is_taken(short_bench, model, photos):
+    ours, openvino, torchs = found = short_bench([str(model)], data=photos, threads=1)
     assert "ONNX Runtime" in ours.computed_by and "OpenVINO" in openvino.computed_by and "torch" in torchs.computed_by
     assert {one.n for one in found} == {24} and ours.accuracy == openvino.accuracy == torchs.accuracy
+    assert [one.runtime for one in found] == ["onnxruntime", "openvino", "torch"]
+    assert [one.auto for one in found] == [False, True, False]
+    said = "runtime openvino (1.5 times onnxruntime here, measured)"
+    assert [said in one.notes for one in found] == [False, True, False]
     for one in found:
         assert list(one.images_per_second) == [1, 8, 32, 128] and min(one.images_per_second.values()) > 0
         assert 0 < one.milliseconds["p50"] <= one.milliseconds["p95"] <= one.milliseconds["p99"]
+
+
+def test_bench_measures_one_runtime_alone_and_none_that_fails(short_bench, model, tmp_path, monkeypatch):
+    for runtime in ("onnxruntime", "openvino"):
+        (one,) = short_bench([str(model)], threads=1, runtime=runtime)
+        assert (one.runtime, one.auto, one.notes) == (runtime, False, ())
+    plant(tmp_path / "planted-9.1", monkeypatch, "SIGSEGV", "9.1")  # opening it here would end the tests
+    monkeypatch.setattr(fastest, "_trial", lambda *_: ({"fault": "ends its process here (SIGSEGV)"}, True))
+    ours, torchs = short_bench([str(model)], threads=1)
+    assert (ours.runtime, ours.auto, torchs.runtime) == ("onnxruntime", True, "torch")
+    assert ours.notes == ("runtime onnxruntime (openvino ends its process here (SIGSEGV))",)

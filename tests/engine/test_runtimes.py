@@ -8,10 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from nin.commands.torch_runner import TorchRunner
 from nin.engine import runtimes
 from nin.engine.engine import Engine, engine_from_bytes, facts_of_bundle, open_engine, pack_engine
-from nin.engine.exporter import Exporter
+from nin.engine.exporter import ranges_of
 from nin.engine.graph import core
 from nin.engine.quantise import quantised
 from nin.engine.runtimes import RUNTIMES, open_session
@@ -38,7 +37,7 @@ def test_they_agree_on_one_picture_on_many_and_from_many_threads(default_bundle,
 
 
 def test_they_agree_in_eight_bits(default_bundle, images):
-    ranges = Exporter(default_bundle, TorchRunner(default_bundle, "cpu").run, cuts(2))._ranges(images).extremes
+    ranges = ranges_of(core(default_bundle), images).extremes
     graph, facts = quantised(core(default_bundle), ranges), facts_of_bundle(default_bundle, "int8")
     found = [Engine(facts, graph, runtime=runtime).run(images).probabilities for runtime in RUNTIMES]
     exact = open_engine(default_bundle.folder).run(images).probabilities
@@ -58,7 +57,7 @@ def test_what_cannot_be_run_is_refused_in_one_line(default_bundle, monkeypatch):
         for data in (b"", b"no graph", b"\x08\x07" * 50):
             with pytest.raises(ModelError, match=r"^cats is no network that can be run \(.*\); get it again$"):
                 open_session(runtime, data, 1, "cats")
-    with pytest.raises(UsageError, match='--runtime is "tensorrt"; expected onnxruntime or openvino'):
+    with pytest.raises(UsageError, match='--runtime is "tensorrt"; expected auto, onnxruntime or openvino'):
         open_engine(default_bundle.folder, runtime="tensorrt")
     monkeypatch.delitem(sys.modules, "openvino")
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
@@ -66,10 +65,11 @@ def test_what_cannot_be_run_is_refused_in_one_line(default_bundle, monkeypatch):
         open_engine(default_bundle.folder, runtime="openvino")
 
 
-def test_every_option_offers_both():
+def test_every_option_offers_both_and_the_choice():
     for options in (ServeOptions, BatchOptions):
-        assert options.__dataclass_fields__["runtime"].type.__args__ == RUNTIMES
-        assert options().runtime == RUNTIMES[0] == runtimes.OnnxRuntime.__name__.lower()
+        assert options.__dataclass_fields__["runtime"].type.__args__ == ("auto", *RUNTIMES)
+        assert options().runtime == "auto"
+    assert RUNTIMES[0] == runtimes.REFERENCE == runtimes.OnnxRuntime.__name__.lower()
 
 
 LISTENS = """

@@ -27,12 +27,13 @@ def answer_pictures(
     options = with_choices(options, choices, BatchOptions)
     need("ray", "pyarrow")
     listener = listener or Listener()
-    if options.runtime == "openvino":
-        need("openvino")
-    what = {name: getattr(options, name) for name in ("block_size", "scores", "runtime", "column")}
+    names = ("block_size", "scores", "runtime", "column", "threads", "address", "overwrite")
+    what = {name: getattr(options, name) for name in names}
     work = plan(address("model", model), address("source", source), address("destination", destination), **what)
     for note in work.listing.notes:
         listener.note(note)
+    if why := work.choice.in_words():
+        listener.note(f"runtime {why}")
 
     def told(done: int, total: int) -> bool:
         listener.answered(done, total)

@@ -21,10 +21,13 @@ from typing import Any
 from nin.bulk.listing import BLOCK, Block, Listing, open_listing
 from nin.bulk.places import Place, place_of
 from nin.bulk.ray_cluster import finished_rows, joined_cluster
-from nin.bulk.worker import MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
-from nin.choices import Runtime
+from nin.bulk.worker import BATCH, MANIFEST, Work, Worker, manifest_file, part_facts, read_manifest
+from nin.choices import AnyRuntime, Runtime
 from nin.engine.engine import Engine, engine_from_bytes, pack_engine
-from nin.errors import Interrupted, NinError, UsageError, escape_name
+from nin.engine.fastest import Choice, fastest
+from nin.engine.runtimes import REFERENCE, RUNTIMES
+from nin.errors import ArtifactError, Interrupted, NinError, UsageError, escape_name
+from nin.extras import need
 from nin.version import __version__
 
 FORMAT = 4  # of the manifest and of the parts
@@ -37,7 +40,7 @@ class Batched:
     """The result. pictures, errors: in the whole destination; blocks: files, of which `skipped` were there before.
 
     seconds: from opening the model to the end; images_per_second: of the pictures answered in this run; processes: the
-    workers that answered them.
+    workers that answered them; runtime: what they computed with.
     """
 
     destination: str
@@ -48,6 +51,7 @@ class Batched:
     seconds: float
     images_per_second: float
     processes: int
+    runtime: Runtime
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +64,12 @@ class Batch:
     destination: Place
     block_size: int
     scores: bool
-    runtime: Runtime
+    choice: Choice
+
+    @property
+    def runtime(self) -> Runtime:
+        """What every worker computes with."""
+        return self.choice.runtime
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -104,12 +113,18 @@ def plan(
     *,
     block_size: int | None = None,
     scores: bool = False,
-    runtime: Runtime = "onnxruntime",
+    runtime: AnyRuntime = REFERENCE,
     column: str | None = None,
+    threads: int = 1,
+    address: str | None = None,
+    overwrite: bool = False,
 ) -> Batch:
     """Open the model and list the pictures; raises ModelError, DataError or UsageError in one line.
 
-    column: of Parquet files, the one with the pictures or their paths; None: recognised.
+    column: of Parquet files, the one with the pictures or their paths; None: recognised. runtime: "auto" is what the
+    destination was begun with, as answers differ in their rounding; in a new one, or with `overwrite`, the fastest on
+    this machine in a worker of so many `threads`; on the cluster at `address` ONNX Runtime, for nothing is known of its
+    machines.
     """
     packed = pack_engine(model)
     engine = engine_from_bytes(packed, threads=1)
@@ -122,7 +137,24 @@ def plan(
             f"{escape_name(target.text)} lies in {escape_name(listing.place.text)}, whose Parquet files are read; "
             "choose a destination outside of it"
         )
-    return Batch(packed, engine, listing, target, size, scores, runtime)
+    if runtime == "auto":
+        begun = None if overwrite else _begun_with(target)
+        measures = begun is None and address is None
+        choice = fastest(packed, engine.digest, threads, BATCH) if measures else Choice(begun or REFERENCE)
+    else:
+        choice = Choice(runtime)
+    if choice.runtime != REFERENCE:
+        need(choice.runtime, what=f"a batch with --runtime {choice.runtime}")
+    return Batch(packed, engine, listing, target, size, scores, choice)
+
+
+def _begun_with(destination: Place) -> Runtime | None:
+    """The runtime of the work that was begun at a destination; None where none was, or none that is known."""
+    try:
+        begun = read_manifest(destination).get("runtime") if MANIFEST in destination.names() else None
+    except ArtifactError:
+        return None  # damaged: `answer` says so
+    return next((runtime for runtime in RUNTIMES if runtime == begun), None)
 
 
 def answer(
@@ -174,7 +206,6 @@ def answer(
                     raise Interrupted(f"{said}: the same command goes on")
         destination.write(MANIFEST, batch.manifest(state="complete", errors=errors))
     seconds = perf_counter() - started
-    now = done - sum(count for count, _ in finished.values())
     return Batched(
         destination.text,
         pictures=done,
@@ -182,8 +213,9 @@ def answer(
         blocks=len(listing.blocks),
         skipped=len(finished),
         seconds=seconds,
-        images_per_second=now / seconds,
+        images_per_second=(done - sum(count for count, _ in finished.values())) / seconds,
         processes=len(processes),
+        runtime=batch.runtime,
     )
 
 

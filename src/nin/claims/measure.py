@@ -50,8 +50,7 @@ def claims_page(answers: Sequence["Answer"], path: Path, lang: Lang = "en", *, s
     """Write the answers as one HTML page that needs no network."""
     from nin.claims.claims_page import page_html
     from nin.claims.placed_digits import placed
-    from nin.data.machine import usable_cores
-    from nin.training.hardware import cpu_name
+    from nin.data.machine import cpu_name, usable_cores
 
     if not isinstance(answers, Iterable):
         raise UsageError(f"answers is {shown(answers)}; expected what nin.claims.measure.claims yields")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from nin.choices import AnyRuntime
 from nin.cli.command import Command
 from nin.cli.exchange import csv_cells, csv_header, json_object, to_json
 from nin.cli.parameters import (
@@ -158,17 +159,18 @@ def _bench(
     *model: Annotated[str, Parameter(help="Model folders, exported .onnx files, or names of models in the package.")],
     data: Annotated[Path | None, Parameter(help="Labelled pictures; measures the accuracy on them, too.")] = None,
     threads: Annotated[int | None, Parameter(help="Threads to compute with; by default one a core.")] = None,
+    runtime: Annotated[AnyRuntime, Parameter(help="What computes; auto measures all in turn, torch too.")] = "auto",
     json: Json = False,
     screen: Output,
 ) -> None:
     """Measure how fast models answer on this machine.
 
     Shows milliseconds for single pictures, pictures a second for batches, and sizes: with ONNX Runtime and, where they
-    are installed, with OpenVINO and torch, in turn.
+    are installed, with OpenVINO and torch, in turn; and which of them nin serve takes.
     """
     from nin.commands import bench
 
-    found = bench.bench(model, data=data, threads=threads)
+    found = bench.bench(model, data=data, threads=threads, runtime=runtime)
     for name, note in dict.fromkeys((one.model, note) for one in found for note in one.notes):
         screen.note(f"note: {safe(name)}: {safe(note)}")
     if json:

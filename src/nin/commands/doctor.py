@@ -10,11 +10,16 @@ from pathlib import Path
 
 from platformdirs import user_cache_dir
 
-from nin.data.machine import usable_cores
+from nin.data.machine import cpu_features, usable_cores
 from nin.extras import install
+from nin.run.options import ServeOptions
 from nin.version import __version__
 
 LEAST_FREE = 2 * 2**30  # bytes on the disk of the present folder
+GAINS = {
+    "amx_int8": ("AMX", 3.3)
+}  # instructions with which OpenVINO is faster in eight bits, and how much (docs/log.md)
+SAMPLE = "nin-cifar10"
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,7 @@ def doctor() -> tuple[Finding, ...]:
         Finding("Python", f"{platform.python_version()} on {platform.system()} {platform.machine()}", True),
         *(_package(name, why) for name, why in PACKAGES.items()),
         *_torch(),
+        *_runtimes(),
         _disk(),
         _writable("present folder", Path.cwd()),
         _writable("cache folder", Path(user_cache_dir("nin"))),
@@ -76,6 +82,42 @@ def _torch() -> tuple[Finding, ...]:
         Finding("precision", f"{machine.precision} (measured to be the faster one)", True),
         few,
     )
+
+
+def _runtimes() -> tuple[Finding, ...]:
+    """What computes a model of the package in `nin serve`; where OpenVINO is not installed, whether it would pay."""
+    if any(importlib.util.find_spec(name) is None for name in ("numpy", "PIL", "onnxruntime")):
+        return ()
+    from nin.engine import runtimes
+
+    if len(runtimes.installed()) > 1:
+        return tuple(_measured_runtime(precision) for precision in ("float32", "int8"))
+    for name, times in (gain for feature, gain in GAINS.items() if feature in cpu_features()):
+        advice = (
+            f"this processor has {name}, with which it is {times:g} times as fast for eight-bit files (docs/log.md)"
+        )
+        return (Finding("openvino", "not installed", False, f"{advice}: {install('openvino')}"),)
+    return ()
+
+
+def _measured_runtime(precision: str) -> Finding:
+    from nin.bundle.folder import open_bundle
+    from nin.engine.engine import facts_of_bundle, fastest_engine
+    from nin.engine.exporter import ranges_of
+    from nin.engine.graph import core
+    from nin.engine.quantise import quantised
+    from nin.engine.trial import PROBES, probes
+
+    bundle = open_bundle(SAMPLE)
+    graph = core(bundle)
+    if precision == "int8":
+        ranges = ranges_of(graph, probes(bundle.preprocess, PROBES))
+        graph = quantised(graph, ranges.extremes, means=ranges.means)
+    choice = fastest_engine(facts_of_bundle(bundle, precision), graph, None, ServeOptions.max_batch).choice
+    name = f"runtime, {precision}"
+    if choice.fault:
+        return Finding(name, choice.runtime, False, f"{choice.other} {choice.fault}; install another version of it")
+    return Finding(name, choice.in_words(), True)
 
 
 def _disk() -> Finding:

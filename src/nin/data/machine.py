@@ -1,10 +1,11 @@
-"""What this process may use of the machine: memory and cores, limits of containers and services counted (torch-free).
+"""What this process may use of the machine, limits of containers counted, and which processor it is (torch-free).
 
 Both generations of Linux's control groups are read: the process's own group and every one above it.
 """
 
 import math
 import os
+import platform
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ from nin.errors import DataError
 
 _GROUPS = Path("/sys/fs/cgroup")
 _MEMBERSHIP = Path("/proc/self/cgroup")
+_PROCESSOR = Path("/proc/cpuinfo")
 
 
 def usable_cores() -> int:
@@ -29,6 +31,25 @@ def usable_cores() -> int:
             if quota > 0:
                 cores = min(cores, math.ceil(quota / period))
     return max(1, cores)
+
+
+def cpu_name() -> str:
+    """The processor's model name, as the system gives it."""
+    return _of_processor("model name") or platform.processor() or platform.machine()
+
+
+def cpu_features() -> frozenset[str]:
+    """The instructions that the processor has, by Linux's names: "avx2", "avx512_vnni", "amx_int8"; none elsewhere."""
+    return frozenset((_of_processor("flags") or _of_processor("Features")).split())  # x86 or ARM
+
+
+def _of_processor(name: str) -> str:
+    """What Linux says of its first processor under a name; "" where it says nothing."""
+    lines = []
+    with suppress(OSError):
+        lines = _PROCESSOR.read_text(errors="replace").splitlines()
+    found = (line.partition(":")[2].strip() for line in lines if line.partition(":")[0].strip() == name)
+    return next(found, "")
 
 
 def cache_folder() -> Path | None:

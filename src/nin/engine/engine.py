@@ -17,13 +17,14 @@ import numpy as np
 from nin.artifacts import read_bytes
 from nin.bundle.card import Calibration
 from nin.bundle.folder import Bundle, open_bundle
-from nin.choices import Runtime, chosen, path_of
+from nin.choices import AnyRuntime, Runtime, chosen, path_of
 from nin.data.given import named_pictures
 from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
+from nin.engine.fastest import Choice, fastest
 from nin.engine.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
 from nin.engine.onnx_file import OPSET, Graph, from_bytes, to_bytes
-from nin.engine.runtimes import open_session
+from nin.engine.runtimes import REFERENCE, open_session, reason_of
 from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.version import __version__
 
@@ -32,6 +33,7 @@ FORMAT = 1  # raised when an older program could misread what a newer one writes
 CHUNK = 16  # pictures that a thread computes at a time: they stay in the caches (docs/log.md)
 LARGEST = 2**30  # bytes of a file
 THREADS = (1, 1024)  # as the command line takes them
+BATCH = (1, 1_000_000)  # pictures of a call
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +111,7 @@ class Engine:
     layer wait for each other, and were 1.1 (float32) to 1.4 times (int8) slower on two cores (docs/log.md).
 
     name, classes, preprocess, calibration, precision: as `ModelFacts`. digest: SHA-256 of exactly what runs. threads:
-    that one call uses. runtime: what computes.
+    that one call uses. runtime: what computes. choice: why, where `open_engine` was to choose it.
     """
 
     def __init__(
@@ -122,6 +124,7 @@ class Engine:
         self.precision = facts.precision
         self.threads = threads or usable_cores()
         self.runtime = runtime
+        self.choice = Choice(runtime)
         self._made_of = facts, graph
         data = to_bytes(graph, __version__)
         self.digest = hashlib.sha256(data).hexdigest()
@@ -179,19 +182,44 @@ class Engine:
             )
 
 
-def open_engine(model: str | Path, *, threads: int | None = None, runtime: Runtime = "onnxruntime") -> Engine:
+def open_engine(
+    model: str | Path, *, threads: int | None = None, runtime: AnyRuntime = REFERENCE, batch: int = CHUNK
+) -> Engine:
     """The engine of a model folder, the run folder around it, a model of the package, or an exported .onnx file.
 
     threads: that one call uses; by default as many as there are usable cores. runtime: "openvino" (extra [openvino]) is
-    faster for eight-bit files and slower to start. Raises ModelError in one line, MissingExtra without that extra.
+    faster for eight-bit files on some processors and slower to start; "auto" takes it where it is faster here in calls
+    of `batch` pictures, which is measured once and remembered (nin.engine.fastest); the engine's `choice` says why.
+    Raises ModelError in one line, MissingExtra without that extra.
     """
     threads = chosen("threads", threads, int | None, THREADS)
-    return Engine(*_facts_and_graph(model), threads, runtime)
+    runtime = chosen("runtime", runtime, AnyRuntime)
+    batch = chosen("batch", batch, int, BATCH)
+    facts, graph = _facts_and_graph(model)
+    return fastest_engine(facts, graph, threads, batch) if runtime == "auto" else Engine(facts, graph, threads, runtime)
+
+
+def fastest_engine(facts: ModelFacts, graph: Graph, threads: int | None, batch: int) -> Engine:
+    """The engine of a graph with the runtime that is the fastest here for `batch` pictures; see `open_engine`."""
+    digest = hashlib.sha256(to_bytes(graph, __version__)).hexdigest()
+    choice = fastest(_packed(facts, graph), digest, threads or usable_cores(), batch)
+    try:
+        engine = Engine(facts, graph, threads, choice.runtime)
+    except Exception as error:
+        if choice.runtime == REFERENCE:
+            raise
+        choice = replace(choice, runtime=REFERENCE, times=None, fault=f"could not be opened ({reason_of(error)})")
+        engine = Engine(facts, graph, threads)
+    engine.choice = choice
+    return engine
 
 
 def pack_engine(model: str | Path) -> bytes:
     """A model as `open_engine` takes it, as bytes that other machines make the same engine of."""
-    facts, graph = _facts_and_graph(model)
+    return _packed(*_facts_and_graph(model))
+
+
+def _packed(facts: ModelFacts, graph: Graph) -> bytes:
     return to_bytes(replace(graph, metadata={FACTS: facts.to_json()}), __version__)
 
 

@@ -98,8 +98,8 @@ class Exporter:
         found = run(program, self.sized)
         parity = {
             "pictures": len(self.sized),
-            "probability_difference": _apart(found.probabilities, self.expected.probabilities),
-            **_distances_apart(found, self.expected),
+            "probability_difference": apart(found.probabilities, self.expected.probabilities),
+            **distances_apart(found, self.expected),
         }
         return Exported(program, facts_of_bundle(self.bundle), _passed(parity))
 
@@ -112,7 +112,7 @@ class Exporter:
         before = self._answers(self.inner, images)
         right = (before.logits.argmax(1) == labels).mean()
         tried: list[dict[str, Any]] = []
-        found = self._ranges(calibration)
+        found = ranges_of(self.inner, calibration)
         for ranges, in_float in self._choices(found, calibration[:BATCH]):
             graph = quantised(self.inner, ranges, in_float, found.means)
             answers = self._answers(graph, images)
@@ -169,17 +169,6 @@ class Exporter:
         alone = self._answers(quantised(self.inner, ranges, others), images).logits
         return float(np.abs(alone - self._answers(self.inner, images).logits).mean())
 
-    def _ranges(self, calibration: np.ndarray) -> Ranged:
-        graph, names = tapped(self.inner)
-        running = session(to_bytes(graph, __version__), usable_cores(), graph.name)
-        parts = [
-            running.run(list(names), {RESIZED: calibration[start : start + BATCH]})
-            for start in range(0, len(calibration), BATCH)
-        ]
-        return calibrate(
-            {name: np.concatenate(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)}
-        )
-
     def _answers(self, graph: Graph, images: np.ndarray) -> Answers:
         return Engine(facts_of_bundle(self.bundle), graph).run(images)
 
@@ -191,7 +180,7 @@ class Exporter:
         return {
             **self._compared(data, [picture[None] for picture in self.pictures]),
             "sizes": len({picture.shape[:2] for picture in self.pictures}),
-            "probability_difference_in_a_batch": _apart(together[0], self.expected.probabilities),
+            "probability_difference_in_a_batch": apart(together[0], self.expected.probabilities),
         }
 
     def _compared(self, data: bytes, pictures: Sequence[np.ndarray]) -> dict[str, Any]:
@@ -203,14 +192,25 @@ class Exporter:
         same = (found.logits.argmax(1) == self.expected.logits.argmax(1)).mean()
         return {
             "pictures": len(pictures),
-            "probability_difference": _apart(found.probabilities, self.expected.probabilities),
-            "logit_difference": _apart(found.logits, self.expected.logits),
-            "map_difference": _apart(found.maps, self.expected.maps),
-            **_distances_apart(found, self.expected),
-            "mean_of_map_less_logit": _apart(found.maps.mean((2, 3), dtype=np.float64), found.logits),
+            "probability_difference": apart(found.probabilities, self.expected.probabilities),
+            "logit_difference": apart(found.logits, self.expected.logits),
+            "map_difference": apart(found.maps, self.expected.maps),
+            **distances_apart(found, self.expected),
+            "mean_of_map_less_logit": apart(found.maps.mean((2, 3), dtype=np.float64), found.logits),
             "same_class": float(same),
             "onnxruntime": onnxruntime.__version__,
         }
+
+
+def ranges_of(inner: Graph, calibration: np.ndarray) -> Ranged:
+    """What a network's convolutions read, as calibration pictures (n, H, W, C) uint8 of its own size give it."""
+    graph, names = tapped(inner)
+    running = session(to_bytes(graph, __version__), usable_cores(), graph.name)
+    parts = [
+        running.run(list(names), {RESIZED: calibration[start : start + BATCH]})
+        for start in range(0, len(calibration), BATCH)
+    ]
+    return calibrate({name: np.concatenate(part) for name, part in zip(names, zip(*parts, strict=True), strict=True)})
 
 
 def _input_in_words(preprocess: Preprocess) -> str:
@@ -239,13 +239,14 @@ def _passed(parity: dict[str, Any]) -> dict[str, Any]:
     return {**parity, "allowed": allowed, "passed": True}
 
 
-def _distances_apart(found: Answers, expected: Answers) -> dict[str, float]:
+def distances_apart(found: Answers, expected: Answers) -> dict[str, float]:
     """How far distances are apart, as shares of them where they are more than 1; nothing where there are none."""
     if found.distances is None or expected.distances is None:
         return {}
     scale = np.maximum(1, expected.distances.astype(np.float64))
-    return {"distance_difference": _apart(found.distances / scale, expected.distances / scale)}
+    return {"distance_difference": apart(found.distances / scale, expected.distances / scale)}
 
 
-def _apart(a: np.ndarray, b: np.ndarray) -> float:
+def apart(a: np.ndarray, b: np.ndarray) -> float:
+    """The largest difference of two arrays of one shape."""
     return float(np.abs(np.asarray(a, np.float64) - b).max())

@@ -4,11 +4,13 @@ Legend: N pictures (H, W, C) uint8 of the network's own size.
 """
 
 import ctypes
-import importlib
+import importlib.metadata
+import importlib.util
 import os
 import sys
 import threading
 import weakref
+from pathlib import Path
 from typing import Any, Protocol, get_args
 
 import numpy as np
@@ -35,6 +37,7 @@ def _import_onnxruntime() -> Any:
 SWITCH = "ORT_DISABLE_TELEMETRY"
 onnxruntime = _import_onnxruntime()
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
+REFERENCE: Runtime = "onnxruntime"  # always there; what another one gives is compared with
 Shape = list[int | str]
 
 
@@ -50,6 +53,26 @@ class Session(Protocol):
 
     def run(self, names: tuple[str, ...], images: np.ndarray) -> list[np.ndarray]:
         """These outputs for (N, H, W, C) uint8, contiguous."""
+
+
+def installed() -> tuple[Runtime, ...]:
+    """The runtimes that can be asked for here; none is imported."""
+    return tuple(runtime for runtime in RUNTIMES if _place(runtime) is not None)
+
+
+def runtime_version(runtime: Runtime) -> str:
+    """The version of a runtime, which is not imported; of one that tells none, when it was installed."""
+    try:
+        return importlib.metadata.version(runtime)
+    except importlib.metadata.PackageNotFoundError:
+        place = _place(runtime)
+        return "" if place is None else str(place.stat().st_mtime_ns)
+
+
+def _place(runtime: Runtime) -> Path | None:
+    """Where a runtime is installed; None where it is not, as when a folder beside the program only bears its name."""
+    spec = importlib.util.find_spec(runtime)
+    return None if spec is None or spec.origin is None else Path(spec.origin)
 
 
 def open_session(runtime: Runtime, data: bytes, threads: int, name: str) -> Session:
@@ -144,5 +167,9 @@ def session(data: bytes, threads: int, name: str) -> Any:
 
 def _refused(name: str, error: Exception) -> ModelError:
     """The error about a file that a runtime does not take."""
-    reason = escape_name(str(error).splitlines()[0] if str(error) else type(error).__name__)[:200]
-    return ModelError(f"{escape_name(name)} is no network that can be run ({reason}); get it again")
+    return ModelError(f"{escape_name(name)} is no network that can be run ({reason_of(error)}); get it again")
+
+
+def reason_of(error: BaseException) -> str:
+    """The first line of what a runtime says, short enough for a message of one line."""
+    return escape_name(str(error).splitlines()[0] if str(error) else type(error).__name__)[:200]

@@ -8,7 +8,7 @@ from pathlib import Path
 from reprlib import repr as short
 from typing import TYPE_CHECKING, Any, Literal
 
-from nin.choices import Fit, Normalisation, Range, Runtime, check_fields
+from nin.choices import AnyRuntime, Fit, Normalisation, Range, check_fields
 from nin.data.reading import Reading
 from nin.errors import UsageError
 
@@ -194,8 +194,8 @@ class ServeOptions:
     """Let others reach the server at --host, without a password."""
     threads: int | None = None
     """CPU threads of a model."""
-    runtime: Runtime = "onnxruntime"
-    """What computes; openvino (an extra) is faster for eight-bit files."""
+    runtime: AnyRuntime = "auto"
+    """What computes; auto measures once which of those installed is faster."""
     queue: int = 256
     """Requests that may wait; more are refused with 503."""
     max_batch: int = 32
@@ -298,8 +298,8 @@ class BatchOptions:
     """Processes that answer; by default as many as the cores allow."""
     threads: int = 1
     """Cores of one worker."""
-    runtime: Runtime = "onnxruntime"
-    """What computes; openvino (an extra) is faster for eight-bit files."""
+    runtime: AnyRuntime = "auto"
+    """What computes; auto measures once which of those installed is faster."""
     column: str | None = None
     """Column of Parquet files with pictures or paths; by default recognised."""
     block_size: int | None = None

@@ -1,13 +1,17 @@
 """Trained models behind HTTP (torch-free)."""
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
-from nin.choices import chosen, expanded, with_choices
-from nin.engine.engine import Answers, open_engine
+from nin.choices import Runtime, chosen, expanded, with_choices
+from nin.engine.engine import Answers, Engine, engine_from_bytes, open_engine, pack_engine
+from nin.engine.runtimes import REFERENCE, reason_of
+from nin.engine.trial import fault_of
 from nin.errors import NinError, UsageError, escape_name
 from nin.report.heat import overlay
 from nin.report.page import Example
@@ -19,6 +23,7 @@ from nin.server.lifetime import bind, is_loopback, run_server, url_of
 from nin.server.messages import ClientLimits
 
 DEFAULTS = ServeOptions()
+LOG = logging.getLogger("nin.serve")
 
 
 class Drawn:
@@ -57,24 +62,57 @@ def serve(
     server = Server(served, Drawn(), Capacity(options.queue, options.max_batch, limits=limits, origins=options.origins))
     listener = bind(options.host, options.port)
     url = url_of(listener)
-    lines = [f"{one.name}: {len(one.engine.classes)} classes, {one.engine.in_words()}" for one in served]
+    lines = [line for one in served for line in _described(one)]
     left = asyncio.run(run_server(server, listener, lambda: begun(url, lines)))
     if left:
         raise NinError(f"{left} requests could not be answered before the server had to stop")
 
 
+def _described(one: Served) -> list[str]:
+    """What a model is and what computes it, and how that was chosen, a line each."""
+    engine = one.engine
+    lines = [f"{one.name}: {len(engine.classes)} classes, {engine.in_words()}"]
+    why = engine.choice.in_words()
+    return [*lines, f"{one.name}: runtime {why}"] if why else lines
+
+
 def _open(models: Sequence[str], options: ServeOptions) -> list[Served]:
     found: dict[str, Served] = {}
-    opener = partial(open_engine, threads=options.threads, runtime=options.runtime)
     for word in models:
         name, place = _named(word)
         seen = fingerprint(place)
-        engine = opener(place)
+        engine = open_engine(place, threads=options.threads, runtime=options.runtime, batch=options.max_batch)
         name = name or engine.name
         if name in found:
             raise UsageError(f"two models are named {escape_name(name)}; name one of them: NAME={escape_name(place)}")
+        opener = (
+            partial(_open_again, name, threads=options.threads, runtime=engine.runtime)
+            if options.runtime == "auto"
+            else partial(open_engine, threads=options.threads, runtime=options.runtime)
+        )
         found[name] = Served(name, place, engine, seen, opener)
     return list(found.values())
+
+
+def _open_again(name: str, place: str | Path, *, threads: int | None, runtime: Runtime) -> Engine:
+    """A model that takes over while requests are answered: with the runtime that was chosen for the one before it.
+
+    Measuring would keep them waiting for half a second. Its answers are compared all the same, and a runtime that gives
+    others, or does not take the model, is left for ONNX Runtime.
+    """
+    packed = pack_engine(place)
+    reference = engine_from_bytes(packed, threads=threads)
+    if runtime == REFERENCE:
+        return reference
+    try:
+        engine = engine_from_bytes(packed, threads=threads, runtime=runtime)
+        fault = fault_of(engine, reference)
+    except Exception as error:  # noqa: BLE001  whatever a runtime raises: the other one answers
+        fault = f"fails here ({reason_of(error)})"
+    if fault:
+        LOG.warning("%s: runtime %s (%s %s)", escape_name(name), REFERENCE, runtime, fault)
+        return reference
+    return engine
 
 
 def _named(word: str) -> tuple[str | None, str]:

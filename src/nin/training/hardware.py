@@ -1,8 +1,6 @@
 """Device, threads, precision, memory layout and allocator: chosen by measurement, printed and recorded."""
 
 import ctypes
-import hashlib
-import json
 import os
 import platform
 import time
@@ -10,14 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from nin.artifacts import make_folder, read_bytes, write_json
-from nin.data.machine import cache_folder, usable_cores
-from nin.errors import ArtifactError, UsageError
+from nin.data.machine import cpu_name, usable_cores
+from nin.data.remembered import recall, remember
+from nin.errors import UsageError
 from nin.training.distributed import ALONE, Team
 from nin.version import __version__
 
@@ -116,18 +113,11 @@ def _cpu_precision() -> str:
     What was remembered is in the user's cache folder; where that cannot be read or written, it is measured each time.
     """
     key = [cpu_name(), torch.backends.cpu.get_cpu_capability(), torch.__version__, __version__]
-    name = hashlib.sha256(json.dumps(key).encode()).hexdigest()[:16]
-    folder = cache_folder()
-    if folder is None:
-        return _measured_precision()
-    place = folder / f"precision-{name}.json"
-    with suppress(ArtifactError, ValueError, AttributeError, OSError):  # whatever is there: then it is measured again
-        remembered = json.loads(read_bytes(place, limit=1000)).get("precision")
-        if remembered in ("float32", "bfloat16"):
-            return str(remembered)
+    remembered = recall("precision", key)
+    if remembered in ("float32", "bfloat16"):
+        return str(remembered)
     found = _measured_precision()
-    with suppress(ArtifactError, OSError):  # a courtesy to the next run
-        write_json(make_folder(folder) / place.name, {"precision": found, "of": key})
+    remember("precision", key, found)
     return found
 
 
@@ -224,13 +214,3 @@ def numerics(hardware: Hardware) -> dict[str, Any]:
     keys = ("device", "threads", "precision", "ranks", "torch", "system", "cpu", "instructions", "memory_format")
     everything = environment(hardware)
     return {key: everything[key] for key in keys}
-
-
-def cpu_name() -> str:
-    """The processor's model name, as the system gives it."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text(errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
