@@ -55,7 +55,7 @@ def main() -> None:
     told = {
         "credit": "clothing-dataset-small, CC0",
         "licence": "CC0-1.0",
-        "source": "github.com/alexeygrigorev/clothing-dataset-small, test split, as examples.py of the experiment chooses",
+        "source": "github.com/alexeygrigorev/clothing-dataset-small, the test split; chosen by examples.py",
         "pictures": [{"file": f"{number}.jpg", "label": label} for number, (_, label, _) in enumerate(chosen)],
     }
     (OUT / "credits.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
