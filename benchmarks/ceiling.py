@@ -21,7 +21,7 @@ from nin.network.anatomy import anatomy
 from nin.network.architecture import author_cifar10, nin, nin_large
 
 PATIENCE = 2.0  # seconds for one product; in bfloat16 a large one takes a minute where there are no instructions for it
-SMALL = 256  # side of the product by which is guessed how long others take
+SMALL = 256  # side of the first product; how long others take is guessed by the best so far
 COPY = 64 << 20  # float32 values: far above any cache
 FEWEST = 3
 Shape = tuple[int, int, int]  # M, K, N of (M, K) @ (K, N)
@@ -68,7 +68,7 @@ def measure(threads: int, shapes: list[Shape], seconds: float) -> dict:
         dtype = getattr(torch, name)
         rows = [product(dtype, (SMALL,) * 3, min(seconds, 0.1))]
         for shape in shapes:
-            if 2 * shape[0] * shape[1] * shape[2] / 1e9 < PATIENCE * rows[0]["gflops"]:
+            if 2 * shape[0] * shape[1] * shape[2] / 1e9 < PATIENCE * max(row["gflops"] for row in rows):
                 rows.append(product(dtype, shape, seconds))
         found["shapes"][name] = rows
         found[name] = max(row["gflops"] for row in rows)
