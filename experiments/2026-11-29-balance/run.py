@@ -12,6 +12,7 @@ import argparse
 import json
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from nin.training import hardware
 from nin.training.evaluation import evaluate_probabilities, softmax
 from nin.training.loop import Trainer
 from nin.training.recipes import default_recipe
-from nin.training.state import Pictures
+from nin.training.state import Pictures, State
 
 RESULT = Path(__file__).resolve().parent / "result.json"
 MACHINE = hardware.Hardware("cpu", 1, "float32")
@@ -36,15 +37,13 @@ RARE = (8, 3, 9)  # the digit of seed 0, 1 and 2
 WAYS = ("none", "weights", "sampler", "torch")
 
 
-class Torch(Trainer):
-    """The loss as it was: class weights and smoothing both left to torch."""
-
-    def learn(self, model: nn.Module, share: float, x, targets, labels):  # type: ignore[no-untyped-def]
-        logits = model(x)
-        smoothing = self.recipe.label_smoothing
-        loss = share * F.cross_entropy(logits, targets, weight=self.class_weights, label_smoothing=smoothing)
-        right = (logits.argmax(1) == labels).sum().float()
-        return list(torch.autograd.grad(loss, self.trained)), torch.stack([loss.detach(), right])
+def learn_as_torch(state: State, model: nn.Module, share: float, x, targets, labels):  # type: ignore[no-untyped-def]
+    """`State.learn` with the loss as it was: class weights and smoothing both left to torch."""
+    logits = model(x)
+    smoothing = state.recipe.label_smoothing
+    loss = share * F.cross_entropy(logits, targets, weight=state.class_weights, label_smoothing=smoothing)
+    right = (logits.argmax(1) == labels).sum().float()
+    return list(torch.autograd.grad(loss, state.trained)), torch.stack([loss.detach(), right])
 
 
 def pictures(ratio: int, seed: int) -> tuple[Pictures, Pictures]:
@@ -65,7 +64,9 @@ def measure(way: str, ratio: int, seed: int, epochs: int) -> dict[str, object]:
     recipe = default_recipe(len(train), flip=False, colour=False, epochs=epochs)
     recipe = replace(recipe, balance="weights" if way == "torch" else way, seed=seed)
     model = NIN(nin(2, 1, width=0.25), generator=torch.Generator().manual_seed(seed))
-    trainer = (Torch if way == "torch" else Trainer)(model, train, rest, PREPROCESS, recipe, MACHINE)
+    trainer = Trainer(model, train, rest, PREPROCESS, recipe, MACHINE)
+    if way == "torch":
+        trainer.state.learn = partial(learn_as_torch, trainer.state)  # type: ignore[method-assign]
     for _ in trainer.epochs():
         pass
     found = evaluate_probabilities(softmax(trainer.logits(rest.images)), rest.labels, ("others", str(RARE[seed])))
