@@ -7,7 +7,7 @@
 import { unknown } from "./card";
 import { type Pixels, toRgba } from "./channels";
 import { leastSide } from "./config";
-import { type Convolution, folded } from "./fold";
+import { type Convolution, type Shape, folded } from "./fold";
 import { type Folder, openFolder } from "./folder";
 import { expectIndex, filterOf, placeOf, productsOf } from "./inside";
 import { Kernel } from "./kernel";
@@ -16,6 +16,7 @@ import { normalised } from "./normalise";
 import { painted } from "./paint";
 import { LARGEST_SIDE, type Size, expectEightBits, meanColour } from "./preprocess";
 import { resized } from "./resize";
+import { trial } from "./trial";
 import * as types from "./types";
 
 const { Refusal } = types;
@@ -39,6 +40,9 @@ export class LocalEngine {
   private last: { input: Float32Array; size: Size; fresh: boolean } | null = null;
   /** The last picture at the network's size, so that a cover that moves does not resize it again. */
   private seen: { picture: types.Picture; pixels: Pixels } | null = null;
+
+  /** Runs what is only tried out. */
+  private bench: Kernel | null = null;
 
   constructor(private readonly kernel = new Kernel()) {}
 
@@ -127,6 +131,12 @@ export class LocalEngine {
     const { classMaps, features } = this.views(normalised(pixels, folder.preprocess), model.size);
     const { probabilities } = this.answered(classMaps, features);
     return picture.probabilities.reduce((most, value, k) => Math.max(most, Math.abs(value - probabilities[k])), 0);
+  }
+
+  /** What a chain costs, in a memory of its own. */
+  trial(shapes: readonly Shape[], size: Size): types.Trial {
+    this.bench ??= new Kernel();
+    return trial(this.bench, shapes, size);
   }
 
   private model(): Opened {

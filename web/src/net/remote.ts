@@ -1,5 +1,6 @@
 /** The engine as the page has it, in another thread: of several runs that wait only the newest is run. */
 
+import type { Shape } from "./fold";
 import type { Call, Calls, Line, Name, Reply, Result } from "./messages";
 import {
   type Answer,
@@ -15,6 +16,7 @@ import {
   type Products,
   type Question,
   Refusal,
+  type Trial,
 } from "./types";
 
 /** Pixels of a picture from which on it is sent once: its `data` must stay as it is while it is asked about. */
@@ -91,6 +93,10 @@ export class RemoteEngine implements Engine {
       difference = Math.max(difference, await this.call("check", picture));
     }
     return { difference, pictures: answers.pictures.length };
+  }
+
+  trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial> {
+    return this.call("trial", shapes, size);
   }
 
   close(): void {

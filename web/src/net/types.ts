@@ -5,6 +5,8 @@
  * values of one map lie together, row after row. All numbers are float32 unless it is said otherwise.
  */
 
+import type { Shape } from "./fold";
+
 /** The files of a model folder by their name in it: config.json, model.safetensors, labels.txt, ... */
 export type ModelFiles = ReadonlyMap<string, Uint8Array>;
 
@@ -177,6 +179,12 @@ export interface Check {
   pictures: number;
 }
 
+/** A chain of convolutions run with arbitrary weights: the fastest of several runs, and the sides of each layer's maps. */
+export interface Trial {
+  milliseconds: number;
+  sides: readonly (readonly [number, number])[];
+}
+
 /** The engine as the page sees it; each call is answered by the worker. A run replaces the maps of the one before. */
 export interface Engine {
   /** Opens a model in place of the one before. Throws Refusal. */
@@ -193,6 +201,8 @@ export interface Engine {
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }>;
   /** Answers the pictures of check.json and compares with Python's probabilities; the last run's maps stay. */
   check(answers: CheckFile): Promise<Check>;
+  /** Runs a chain on a picture of (H, W), beside the model that is open. Throws Refusal "too-large". */
+  trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial>;
   close(): void;
 }
 
