@@ -1,0 +1,33 @@
+/** The chapters of the lesson in order: the words and claims of each, and what one touches in it. */
+import type { Component } from "svelte";
+import Pixel from "./Pixel.svelte";
+
+export interface Chapter {
+  number: number;
+  /** Keys of its words. */
+  title: string;
+  sentence: string;
+  /** The claims that it shows, by the numbers of `nin claims`. */
+  claims: readonly number[];
+  /** Whether it computes with the model and the picture that are open. */
+  usesModel: boolean;
+  view: Component;
+}
+
+export const CHAPTERS: readonly Chapter[] = [
+  {
+    number: 3,
+    title: "lesson.3.title",
+    sentence: "lesson.3.sentence",
+    claims: [18, 19, 22, 23],
+    usesModel: false,
+    view: Pixel,
+  },
+];
+
+/** The chapter of this number; the first for one that there is not. */
+export function chapterOf(number: number): Chapter {
+  const found = CHAPTERS.find((chapter) => chapter.number === number) ?? CHAPTERS[0];
+  if (!found) throw new Error("the lesson has no chapter");
+  return found;
+}
