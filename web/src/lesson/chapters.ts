@@ -1,5 +1,7 @@
 /** The chapters of the lesson in order: the words and claims of each, and what one touches in it. */
 import type { Component } from "svelte";
+import Connected from "./Connected.svelte";
+import Linear from "./Linear.svelte";
 import Pixel from "./Pixel.svelte";
 
 export interface Chapter {
@@ -16,12 +18,28 @@ export interface Chapter {
 
 export const CHAPTERS: readonly Chapter[] = [
   {
+    number: 1,
+    title: "lesson.1.title",
+    sentence: "lesson.1.sentence",
+    claims: [1, 4, 24],
+    usesModel: false,
+    view: Linear,
+  },
+  {
     number: 3,
     title: "lesson.3.title",
     sentence: "lesson.3.sentence",
     claims: [18, 19, 22, 23],
     usesModel: false,
     view: Pixel,
+  },
+  {
+    number: 5,
+    title: "lesson.5.title",
+    sentence: "lesson.5.sentence",
+    claims: [20, 21],
+    usesModel: false,
+    view: Connected,
   },
 ];
 
