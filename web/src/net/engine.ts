@@ -6,6 +6,7 @@
 
 import { unknown } from "./card";
 import { type Pixels, toRgba } from "./channels";
+import { componentsOf } from "./components";
 import { leastSide } from "./config";
 import { type Convolution, type Shape, folded } from "./fold";
 import { type Folder, openFolder } from "./folder";
@@ -16,6 +17,7 @@ import { normalised } from "./normalise";
 import { painted } from "./paint";
 import { LARGEST_SIDE, type Size, expectEightBits, meanColour } from "./preprocess";
 import { resized } from "./resize";
+import { slidAt, slidEverywhere } from "./slide";
 import { trial } from "./trial";
 import * as types from "./types";
 
@@ -122,6 +124,27 @@ export class LocalEngine {
     return filterOf(network, chain, layer, unit);
   }
 
+  slid(y: number, x: number): types.Slid {
+    const { network, input, size } = this.lastRun();
+    return slidAt(network, this.model().chain, input, size, y, x);
+  }
+
+  slidEverywhere(): types.SlidEverywhere {
+    const { network, input, size } = this.lastRun();
+    return slidEverywhere(network, this.benchKernel(), this.model().chain, input, size);
+  }
+
+  components(layer: number): types.Components {
+    const { chain } = this.model();
+    expectIndex("layer", layer, chain.length);
+    const network = this.withMaps();
+    const maps = network.maps(layer);
+    return componentsOf(
+      Array.from({ length: maps.channels }, (_, unit) => network.map(maps, unit)),
+      maps.sides,
+    );
+  }
+
   /** Largest difference of a probability from Python's for one picture of check.json; the last run's maps stay. */
   check(picture: types.CheckFile["pictures"][number]): number {
     const { folder, model } = this.model();
@@ -135,8 +158,12 @@ export class LocalEngine {
 
   /** What a chain costs, in a memory of its own. */
   trial(shapes: readonly Shape[], size: Size): types.Trial {
+    return trial(this.benchKernel(), shapes, size);
+  }
+
+  private benchKernel(): Kernel {
     this.bench ??= new Kernel();
-    return trial(this.bench, shapes, size);
+    return this.bench;
   }
 
   private model(): Opened {
@@ -157,6 +184,13 @@ export class LocalEngine {
       this.last.fresh = true;
     }
     return network;
+  }
+
+  /** The network with its maps, and what it was run on. */
+  private lastRun(): { network: Network; input: Float32Array; size: Size } {
+    const network = this.withMaps();
+    const { input, size } = this.last!;
+    return { network, input, size };
   }
 
   private expectSize(size: Size): Size {

@@ -16,6 +16,9 @@ export interface Calls {
   place: [number, number, number];
   products: [number, number, number, number];
   filter: [number, number];
+  slid: [number, number];
+  slidEverywhere: [];
+  components: [number];
   check: [types.CheckFile["pictures"][number]];
   trial: [readonly Shape[], readonly [number, number]];
 }

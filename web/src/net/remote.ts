@@ -6,6 +6,7 @@ import {
   type Answer,
   type Check,
   type CheckFile,
+  type Components,
   type Engine,
   type Model,
   type ModelFiles,
@@ -16,6 +17,8 @@ import {
   type Products,
   type Question,
   Refusal,
+  type Slid,
+  type SlidEverywhere,
   type Trial,
 } from "./types";
 
@@ -81,6 +84,18 @@ export class RemoteEngine implements Engine {
 
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }> {
     return this.call("filter", layer, unit);
+  }
+
+  slid(y: number, x: number): Promise<Slid> {
+    return this.call("slid", y, x);
+  }
+
+  slidEverywhere(): Promise<SlidEverywhere> {
+    return this.call("slidEverywhere");
+  }
+
+  components(layer: number): Promise<Components> {
+    return this.call("components", layer);
   }
 
   /** One picture after the other, so that runs come between. */
