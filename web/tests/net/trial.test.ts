@@ -59,7 +59,7 @@ test("its values neither die nor grow from layer to layer, so that the work is t
 });
 
 test("a chain that needs more memory than a page gets is refused before anything is made", () => {
-  const many = shapesOf(networkFrom(wide(4096)));
+  const many = shapesOf(networkFrom(wide(16_384)));
   const start = performance.now();
   expect(() => new LocalEngine().trial(many, [16, 16])).toThrow(Refusal);
   expect(performance.now() - start).toBeLessThan(1000);
