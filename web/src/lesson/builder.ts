@@ -32,7 +32,7 @@ export const MOST_POINTWISE = 3;
 const COLOURS = 3; // channels of the pictures
 const FLOAT32 = 4; // bytes
 
-/** The network that `nin train` uses where nothing else is asked for. Source: SHAPES of nin.network.architecture. */
+/** The network that `nin train` uses where nothing else is asked for. Source: SHAPES of nin.network. */
 export function firstDesign(): Design {
   const widths = [48, 96, 160, 176, 176];
   const blocks = widths.map((channels, at) => ({
