@@ -85,10 +85,10 @@ def test_chapter_5_a_weight_is_one_and_the_same_in_both(page, language):
         expect_connected(visit)
         before = weights_of(visit)
         flat, *kernels = visit.page.locator("[role=group]:has(> [data-weight])").all()
-        flat.locator("[data-weight='5']").click()
-        kernels[1].locator("[data-weight='21']").click()
+        flat.locator("[data-weight='4']").click()
+        kernels[1].locator("[data-weight='22']").click()
         changed = weights_of(visit)
-        assert [at for at in range(32) if changed[at] != before[at]] == [5, 21]
+        assert [at for at in range(32) if changed[at] != before[at]] == [4, 22]
         expect_connected(visit)
         assert exact(visit, "flat") == answers_of(visit)[0, 0] == exact(visit, "window")
         heard = "(text) => document.querySelector('p[role=status].unseen').textContent.includes(text)"

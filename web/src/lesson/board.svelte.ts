@@ -3,20 +3,11 @@ import type { Opener } from "../app/opener.svelte";
 import type { View } from "../app/view.svelte";
 import type { Answer, Model, Picture } from "../net/types";
 import { decode } from "../pictures/decode";
-import { boardSize, inside, laid, type Paper, paperFor, placeOf, type Tile, tileSize } from "./board";
+import { boardSize, chosen, inside, laid, type Paper, paperFor, placeOf, type Tile, tileSize } from "./board";
 
 const FIRST = 3; // pictures to begin with
 const MOST = 4;
 const TRIES = 20; // a question that gave way to a newer one is asked again
-
-/** Numbers of so many examples, of different classes as far as there are some, from all over the list. */
-export function chosen(labels: readonly (string | null)[], count: number): number[] {
-  const step = Math.max(1, Math.floor(labels.length / count));
-  const order = labels.map((_, at) => (at * step) % labels.length);
-  const all = [...new Set([...order, ...labels.keys()])];
-  const fresh = all.filter((at, place) => all.findIndex((one) => labels[one] === labels[at]) === place);
-  return [...new Set([...fresh, ...all])].slice(0, count);
-}
 
 /** The picture with left and right exchanged. */
 function turned({ width, height, data }: Picture): Picture {
@@ -42,8 +33,9 @@ export class Board {
     private readonly opener: Opener,
   ) {}
 
+  /** Of the board in pixels; before a model is open, in the shape that most boards have, so that nothing moves. */
   get size(): readonly [number, number] {
-    return this.model ? boardSize(tileSize(this.model)) : [1, 1];
+    return boardSize(this.model ? tileSize(this.model) : [1, 1]);
   }
 
   /** Clears the board for a model, and lays its first pictures on it. */

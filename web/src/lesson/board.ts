@@ -132,3 +132,12 @@ export function fullyConnected(model: Model, own: Size, board: Size): { expected
   const features = model.layers.at(-1)?.inputs ?? 0;
   return { expected: features * own[0] * own[1], given: features * board[0] * board[1] };
 }
+
+/** Numbers of so many examples, of different classes as far as there are some, from all over the list. */
+export function chosen(labels: readonly (string | null)[], count: number): number[] {
+  const step = Math.max(1, Math.floor(labels.length / count));
+  const order = labels.map((_, at) => (at * step) % labels.length);
+  const all = [...new Set([...order, ...labels.keys()])];
+  const fresh = all.filter((at, place) => all.findIndex((one) => labels[one] === labels[at]) === place);
+  return [...new Set([...fresh, ...all])].slice(0, count);
+}

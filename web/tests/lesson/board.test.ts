@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 
 import {
   boardSize,
+  chosen,
   fullyConnected,
   inside,
   laid,
@@ -119,4 +120,14 @@ test("only a tenth of a map's places stays, the largest", () => {
 test("a fully connected head wants the values of the size it was made for", () => {
   const model = new LocalEngine().open(smallModel());
   expect(fullyConnected(model, [5, 4], [9, 12])).toEqual({ expected: 2 * 20, given: 2 * 108 });
+});
+
+test("the examples to begin with are of different classes where there are some, and never one twice", () => {
+  const labels = ["a", "a", "b", "b", "c", "c", "a", "b", "c"];
+  const numbers = chosen(labels, 3);
+  expect(new Set(numbers.map((at) => labels[at])).size).toBe(3);
+  expect(chosen(["a", "a", "a"], 3).sort()).toEqual([0, 1, 2]);
+  expect(chosen([null, null], 2).sort()).toEqual([0, 1]);
+  expect(chosen(["a", "a", "a", "b"], 2).map((at) => ["a", "a", "a", "b"][at]).sort()).toEqual(["a", "b"]);
+  expect(chosen([], 0)).toEqual([]);
 });
