@@ -1,4 +1,4 @@
-/** The claims as `nin claims` words them: `import { claims, struck } from "virtual:claims"`. Nothing is worded twice. */
+/** The claims in the words of `nin claims`, so nothing is said twice: `import { claims } from "virtual:claims"`. */
 
 import { readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -4,7 +4,7 @@
  * Numbers are those that the page shows, from 1. e: the example. layer: the mlpconv layer, then 0 for its k x k
  * filters, 1 for its first 1x1 layer. unit: the map of that layer. at: row and column, of that layer's mlpconv layer
  * or of the one whose number stands before them. cover: row, column and side in pixels of what the network sees.
- * size: its longer side. A chapter of the lesson is #learn/3, and the model is then one of the values: model=nin-cifar10.
+ * size: its longer side. A chapter of the lesson is #learn/3, and the model then one of the values: model=nin-cifar10.
  * What an address says is only a wish: a value that makes no sense is ignored.
  */
 import { isLanguage, type Language } from "./words.svelte";

@@ -1,5 +1,5 @@
 /**
- * A 1x1 convolution two ways: map by map, as a convolution does it, and pixel by pixel, as a fully connected layer does.
+ * A 1x1 convolution two ways: map by map, as a convolution does it, and pixel by pixel, as a fully connected layer.
  *
  * Legend: C maps that are read, n that are made, P pixels of a map. maps: (C, P), weights: (n, C), both as rows.
  */

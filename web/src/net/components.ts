@@ -1,7 +1,7 @@
 /**
  * What the maps of a layer have in common for one picture: their principal components over its places.
  *
- * Legend: C maps, P places. "Variance" is over the places, after each map's mean was subtracted, as in claims 15 and 17.
+ * Legend: C maps, P places. "Variance" is over the places, each map's mean subtracted, as in claims 15 and 17.
  */
 
 import type { Components } from "./types";
@@ -33,7 +33,7 @@ function covariance(maps: readonly Float64Array[]): Float64Array[] {
   return found;
 }
 
-/** Eigenvalues of a symmetric matrix, and its eigenvectors as rows, largest first. Source: Jacobi 1846, cyclic sweeps. */
+/** Eigenvalues of a symmetric matrix, largest first, and eigenvectors as rows. Source: Jacobi 1846, cyclic sweeps. */
 export function eigen(symmetric: readonly Float64Array[]): { values: Float64Array; vectors: Float64Array[] } {
   const n = symmetric.length;
   const a = symmetric.map((row) => row.slice());
@@ -46,7 +46,8 @@ export function eigen(symmetric: readonly Float64Array[]): { values: Float64Arra
     for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotate(a, vectors, p, q);
   }
   const order = a.map((_, index) => index).sort((one, other) => a[other][other] - a[one][one]);
-  return { values: Float64Array.from(order, (index) => a[index][index]), vectors: order.map((index) => vectors[index]) };
+  const values = Float64Array.from(order, (index) => a[index][index]);
+  return { values, vectors: order.map((index) => vectors[index]) };
 }
 
 /** Turns two axes so that the entry at (p, q) becomes zero. */

@@ -47,7 +47,9 @@ export function perceptron(layers: readonly Convolution[], window: ArrayLike<num
       const first = Math.floor(unit / (channels / groups)) * own;
       let sum = bias[unit];
       for (let input = 0; input < own; input++) {
-        for (let place = 0; place < kernel * kernel; place++) sum += weight[at++] * read[place * inputs + first + input];
+        for (let place = 0; place < kernel * kernel; place++) {
+          sum += weight[at++] * read[place * inputs + first + input];
+        }
       }
       values[unit] = active(sum);
     }

@@ -1,4 +1,4 @@
-/** Chapter 4 by other routes: claim 5's counts, multiply-adds by walking over every place, sides of the engine's own. */
+/** Chapter 4 by other routes: claim 5's counts, multiply-adds by walking over every place, sides by the engine. */
 import { describe, expect, it } from "vitest";
 import { Kernel } from "../../src/net/kernel";
 import { trial } from "../../src/net/trial";

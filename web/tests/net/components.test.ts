@@ -1,4 +1,4 @@
-/** Principal components against what they must be: known directions, identities, and a network whose maps are at hand. */
+/** Principal components against what they must be: known values, identities, and the maps of a shipped model. */
 
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";

@@ -68,11 +68,12 @@ describe.each(["nin-mnist", "nin-cifar10"])("%s", (name) => {
 });
 
 test("layers of every kind: groups, stride, padding, activations, a chain that goes on", () => {
+  const pool = { kind: "max", size: 2, stride: 2, padding: 0, ceil: false } as const;
   for (const activation of ["relu", "gelu", "silu", "identity"] as const) {
     for (const [kernel, stride, padding, groups] of [[3, 1, 1, 1], [3, 2, 0, 2], [5, 2, 3, 1], [1, 1, 0, 2]] as const) {
       const chain = [
         layer({ kernel, stride, padding, groups, activation }),
-        layer({ depth: 1, inputs: 6, channels: 5, activation, pool: { kind: "max", size: 2, stride: 2, padding: 0 } as never }),
+        layer({ depth: 1, inputs: 6, channels: 5, activation, pool }),
         layer({ block: 1, inputs: 5, channels: 3, kernel: 3, padding: 1 }),
       ];
       const size = [11, 9] as const;
@@ -89,8 +90,12 @@ test("layers of every kind: groups, stride, padding, activations, a chain that g
 });
 
 test("a perceptron by hand", () => {
-  const hidden = { ...layer({ kernel: 1, inputs: 2, channels: 2 }), weight: Float32Array.of(1, 2, -1, 0), bias: Float32Array.of(0.5, 0) };
-  const out = { ...layer({ depth: 1, inputs: 2, channels: 1 }), weight: Float32Array.of(3, 4), bias: Float32Array.of(-1) };
+  const hidden = layer({ inputs: 2, channels: 2 });
+  hidden.weight.set([1, 2, -1, 0]);
+  hidden.bias.set([0.5, 0]);
+  const out = layer({ depth: 1, inputs: 2, channels: 1 });
+  out.weight.set([3, 4]);
+  out.bias.set([-1]);
   const [first, second] = perceptron([hidden, out], [2, 3]);
   expect([...first]).toEqual([8.5, 0]);
   expect([...second]).toEqual([24.5]);
@@ -101,6 +106,7 @@ test("a weight that differs is a difference that is seen", () => {
   const input = Float32Array.from({ length: 25 * 4 }, (_, n) => Math.sin(n));
   const network = new Network(new Kernel(), chain, 4);
   network.run(input, [5, 5]);
-  const other = chain.map((each) => ({ ...each, weight: each.weight.map((value, n) => (n === 9 ? value + 0.5 : value)) }));
+  const weight = chain[0].weight.map((value, n) => (n === 9 ? value + 0.5 : value));
+  const other = [{ ...chain[0], weight }];
   expect(slidAt(network, other, input, [5, 5], 2, 2).difference).toBeGreaterThan(0.01);
 });
