@@ -1,10 +1,12 @@
-"""Write the generated parts of the documents afresh: the tree, the tables of results, the models, a network's settings.
+"""Write the generated parts of the documents afresh: the tree, results, models, settings, and what the lesson quotes.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
 
 The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json; the
 models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py.
+web/src/lesson/measured.json is what the explorer's lesson quotes: it is built into the page, and no figure of it is
+typed in.
 The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
 """
 
@@ -13,9 +15,11 @@ import itertools
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
+QUOTED = ROOT / "web" / "src" / "lesson" / "measured.json"
 ROOMS = (
     *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
@@ -133,6 +137,39 @@ def settings(name: str) -> str:
     return "".join(rows)
 
 
+def quoted() -> str:
+    """What the lesson quotes, as JSON: counts, claims about learning, the paper's table 5 with our own runs of it."""
+    run, paper = "experiments/2026-11-30-lesson", "experiments/2026-11-24-paper"
+    found = json.loads((ROOT / run / "result.json").read_text(encoding="utf-8"))
+    claims = found["claims"]
+    if claims is not None:
+        kept = ("verdict", "verdicts", "measured", "numbers", "curve")
+        answers = {str(each["claim"]): {key: each[key] for key in kept if key in each} for each in claims["answers"]}
+        claims = {**claims, "source": f"{run}/README.md", "answers": answers}
+    tables = {
+        length: json.loads((ROOT / paper / length / "result.json").read_text(encoding="utf-8"))["table5"]
+        for length in ("short", "full")
+    }
+    rows = []
+    for row in tables["short"]["rows"]:
+        ours = {length: _row(table, row["row"]) for length, table in tables.items()}
+        rows.append({"row": row["row"], "paper": row["paper"], **ours})
+    short = tables["short"]["protocol"]
+    lengths = {"epochs": short["epochs"]["cifar10"], "pictures": short["pictures"]["cifar10"]}
+    whole = {
+        "networks": found["networks"],
+        "claims": claims,
+        "table5": {"source": f"{paper}/README.md", "short": lengths, "rows": rows},
+    }
+    return json.dumps(whole, indent=1, ensure_ascii=False) + "\n"
+
+
+def _row(table: dict[str, Any], key: str) -> dict[str, Any]:
+    """The error of a row with its spread over n runs; None where it was not run."""
+    found = next(row for row in table["rows"] if row["row"] == key)
+    return {name: found[name] for name in ("error", "spread", "n")}
+
+
 def replaced(text: str, begin: str, end: str, content: str) -> str:
     """`text` with what stands between two markers replaced."""
     before, _, rest = text.partition(begin)
@@ -153,11 +190,16 @@ def generated() -> dict[Path, str]:
         begin, end = f"<!-- {what}: begin -->\n", f"<!-- {what}: end -->\n"
         texts[form] = replaced(texts[form], begin, end, settings(cls))
     texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
+    texts[QUOTED] = quoted()
     return texts
 
 
 def main() -> int:
-    stale = {path: text for path, text in generated().items() if path.read_text(encoding="utf-8") != text}
+    stale = {
+        path: text
+        for path, text in generated().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
     if "--check" in sys.argv:
         for path in stale:
             sys.stderr.write(f"{path.relative_to(ROOT)} is out of date; run: python docs/generate.py\n")

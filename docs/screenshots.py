@@ -20,6 +20,7 @@ SHOTS = (  # file, width and height of the window, colours, language, and the vi
     ("explorer.png", (1440, 1040), "light", "en-GB", ""),
     ("explorer-layer.png", (1440, 1040), "dark", "en-GB", "#see/nin-cifar10?layer=2.1&unit=3&at=5,9&cover=6,4,8"),
     ("explorer-phone.png", (390, 1010), "dark", "ko-KR", ""),
+    ("explorer-learn.png", (1440, 900), "light", "en-GB", "#learn/3"),
 )
 
 
@@ -42,7 +43,7 @@ def taken(browser: Browser, address: str, size: tuple[int, int], scheme: str, la
     context = browser.new_context(viewport=window, color_scheme=scheme, locale=language, reduced_motion="reduce")
     page = context.new_page()
     page.goto(address)
-    page.wait_for_selector("button[aria-pressed=true] .share", timeout=WAIT)
+    page.wait_for_selector("button[aria-pressed=true] .share, [data-live][data-exact]", timeout=WAIT)
     page.wait_for_timeout(1_500)  # milliseconds; until everything is drawn
     shot = page.screenshot()
     context.close()

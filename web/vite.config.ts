@@ -1,13 +1,14 @@
 import { svelte } from "@sveltejs/vite-plugin-svelte";
 import { defineConfig } from "vitest/config";
 
+import { claims } from "./bundling/claims.ts";
 import { kernel } from "./bundling/kernel.ts";
 import { mutants } from "./tests/net/mutants.ts";
 import { onePage } from "./bundling/one_page.ts";
 
 export default defineConfig({
   base: "./",
-  plugins: [kernel(), svelte(), onePage(), ...(process.env.VITEST ? [mutants()] : [])],
+  plugins: [kernel(), claims(), svelte(), onePage(), ...(process.env.VITEST ? [mutants()] : [])],
   worker: { format: "iife", plugins: () => [kernel()] },
   build: {
     target: "es2022",

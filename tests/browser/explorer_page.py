@@ -75,7 +75,7 @@ class Visit:
     def narrow(self) -> list[str]:
         """What can be pressed and is too small for a finger; places on the picture are as large as they are."""
         found: list[str] = self.page.evaluate(
-            """() => [...document.querySelectorAll("main button, header button")]
+            """() => [...document.querySelectorAll(":is(main, header, nav) :is(button, a), .claims summary")]
               .filter((one) => !one.closest(".stage") && one.getClientRects().length)
               .map((one) => [one.textContent.trim(), one.getBoundingClientRect()])
               .filter(([, box]) => box.height < 38 || box.width < 38).map(([name]) => name)"""

@@ -40,6 +40,7 @@ SAID_BY = {
     "training/hardware.py": "train, evaluate, predict, explain",
     "training/loop.py": "train",
     "training/state.py": "train",
+    "report/page.py": "explore",
     "run/budget.py": "train",
     "commands/doctor.py": "doctor",
     "commands/summary.py": "summary",

@@ -19,7 +19,7 @@ from page_schema import SITE
 
 from nin.bundle.shipped import shipped
 from nin.data.images import read_picture
-from nin.explorer.explore import has_browser
+from nin.explorer.explore import CHAPTERS, has_browser
 
 SCREENS = ("BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "SSH_CONNECTION")
 NO_SCREEN = dict.fromkeys(SCREENS, "")
@@ -123,6 +123,22 @@ def test_a_browser_is_opened_where_there_is_one(program, tmp_path):
     assert not (tmp_path / "opened").exists()
 
 
+def test_it_opens_at_a_chapter_in_a_language(program):
+    for words, end in (
+        ("--lesson 3 --lang ko", "#learn/3?lang=ko"),
+        ("--lesson 8", "#learn/8"),
+        ("--lang en", "#see/?lang=en"),
+    ):
+        with exploring(program, "model", *words.split()) as (_, url):
+            address, mark, place = url.partition("#")
+            assert mark + place == end and b"<html" in get(address)
+
+
+def test_there_are_as_many_chapters_as_the_page_has():
+    source = (Path(__file__).parents[2] / "web" / "src" / "lesson" / "chapters.ts").read_text(encoding="utf-8")
+    assert re.findall(r"^ +number: (\d+),$", source, re.MULTILINE) == [str(n + 1) for n in range(CHAPTERS)]
+
+
 def test_over_ssh_it_says_how_the_page_is_reached(program):
     with exploring(program, "model", SSH_CONNECTION="10.0.0.1 1 10.0.0.2 22", DISPLAY=":0") as (process, url):
         port = url.rstrip("/").rpartition(":")[2]
@@ -164,6 +180,8 @@ def test_a_port_may_be_chosen_and_a_taken_one_is_said(program):
         ("explore model broken", 1, "broken/model.safetensors is damaged or was changed "),
         ("explore model --port 70000", 2, "--port is 70000; expected 0 to 65535"),
         ("explore model --port x", 2, '--port is "x"; expected a whole number'),
+        ("explore model --lesson 9", 2, "--lesson is 9; expected 1 to 8"),
+        ("explore model --lang fr", 2, '--lang is "fr"; expected en or ko'),
         ("explore model --open", 2, "nin explore has no option --open; did you mean --no-open?"),
         ("view model", 2, 'nin has no command "view"; did you mean nin explore?'),
     ],

@@ -14,11 +14,12 @@ from nin.choices import chosen
 from nin.errors import NinError, amount, escape_name
 from nin.explorer.built_page import folder_page
 from nin.explorer.pictures import package_pictures, run_pictures
-from nin.explorer.site import PageModel, open_model, page_json, page_model
+from nin.explorer.site import Language, PageModel, open_model, page_json, page_model
 from nin.explorer.visits import PageServer
 from nin.run.options import SERVE_RANGES
 
 FIRST = "nin-clothing"  # of the package's models: photographs, and the finest maps
+CHAPTERS = 8  # of the page's lesson: web/src/lesson/chapters.ts
 
 Said = Callable[[str], None]
 
@@ -28,18 +29,22 @@ def explore(
     *,
     port: int = 0,
     no_open: bool = False,
+    lesson: int | None = None,
+    lang: Language | None = None,
     begun: Callable[[str, list[str]], None] = lambda _url, _lines: None,
     say: Said = lambda _: None,
 ) -> None:
     """Serve the page of these models on this machine, and open it, until it is closed or Ctrl-C is pressed.
 
     models: model folders, run folders, names of the package's models; by default those of the package. port: 0 takes a
-    free one. `begun` hears the address and a line on every model, `say` whatever else is to be known. Raises
+    free one. lesson: the chapter of the lesson that the page opens at; lang: the language that it opens in, by default
+    the reader's. `begun` hears the address and a line on every model, `say` whatever else is to be known. Raises
     ModelError, UsageError or NinError in one line before anything is answered.
     """
     names = chosen("model", models, tuple[str, ...])
     port = chosen("port", port, int, SERVE_RANGES["port"])
     no_open = chosen("no_open", no_open, bool)
+    where = _place(chosen("lesson", lesson, int | None, (1, CHAPTERS)), chosen("lang", lang, Language | None))
     shown: list[PageModel] = []
     for name in names or sorted(shipped(), key=lambda each: (each != FIRST, each)):
         shown.append(_shown(name, [model.entry["id"] for model in shown], say))
@@ -50,12 +55,20 @@ def explore(
     with server:
         thread = threading.Thread(target=server.serve_forever, name="nin-explore", daemon=True)
         thread.start()
-        begun(server.url, [_in_words(model) for model in shown])
+        begun(server.url + where, [_in_words(model) for model in shown])
         if not no_open:
-            _open_browser(server.url, server.server_port, say)
+            _open_browser(server.url + where, server.server_port, say)
         with suppress(KeyboardInterrupt):
             server.pages.wait()
         server.shutdown()
+
+
+def _place(lesson: int | None, lang: Language | None) -> str:
+    """The end of the address that opens the page at a chapter, in a language: web/src/app/address.ts."""
+    if lesson is None and lang is None:
+        return ""
+    place = "see/" if lesson is None else f"learn/{lesson}"
+    return f"#{place}" + (f"?lang={lang}" if lang else "")
 
 
 def _shown(name: str, taken: list[str], say: Said) -> PageModel:

@@ -306,7 +306,8 @@ def _maps(report: Report) -> Markup:
         "picture (enlarged for display only), and beside it as the network computed it."
     )
     blocks = [_seen(example, report.classes) for example in examples]
-    return _section("Class maps", _note(explained), _scale_legend(), *blocks)
+    more = (" Pictures to drag over such maps: ", tag("code", "nin explore --lesson 7"), ".")
+    return _section("Class maps", _note(explained, *more), _scale_legend(), *blocks)
 
 
 def _seen(example: Example, classes: Sequence[str]) -> Markup:

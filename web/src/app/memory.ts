@@ -1,6 +1,7 @@
-/** Two choices that are remembered from visit to visit, where the browser allows it. */
+/** What is remembered from visit to visit, where the browser allows it. */
 
-type Choice = "language" | "theme";
+/** `touched`: the numbers of the chapters that the reader has tried. */
+type Choice = "language" | "theme" | "touched";
 
 const PREFIX = "nin.explorer.";
 

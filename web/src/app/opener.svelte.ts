@@ -1,4 +1,5 @@
 /** Opens models and pictures, one at a time; what was begun before and is no longer wanted is dropped. */
+import { getContext, setContext } from "svelte";
 import type { Check, CheckFile, Cover, Model, Picture } from "../net/types";
 import { decode } from "../pictures/decode";
 import type { Address } from "./address";
@@ -260,6 +261,16 @@ export class Opener {
 
 async function exampleOf({ entry, source }: Offer, index: number): Promise<Blob> {
   return new Blob([await source.read(`${entry.folder}/${entry.examples[index].file}`)]);
+}
+
+const KEY = Symbol("opener");
+
+export function setOpener(opener: Opener): Opener {
+  return setContext(KEY, opener);
+}
+
+export function getOpener(): Opener {
+  return getContext<Opener>(KEY);
 }
 
 /** Largest difference of a probability from Python's that is no reason to warn. */

@@ -11,6 +11,7 @@ function now(view: View, opener: Opener): Address {
   const layer = view.layer === null ? undefined : model?.layers[view.layer];
   const { cover, size } = view.asked;
   return {
+    chapter: view.chapter,
     model: opener.offer?.entry.id ?? null,
     example: opener.origin === "example" && opener.example !== null ? opener.example + 1 : null,
     class: chosen === null ? null : (model?.classes[chosen] ?? null),
@@ -24,8 +25,14 @@ function now(view: View, opener: Opener): Address {
   };
 }
 
+export interface Kept {
+  write: (another: boolean) => void;
+  /** The address of what is shown in another place: a chapter of Learn, or See for null. */
+  of: (chapter: number | null) => string;
+}
+
 /** Keeps the address what the page shows. To be called while the page's main component is set up. */
-export function keepAddress(view: View, opener: Opener): { write: (another: boolean) => void } {
+export function keepAddress(view: View, opener: Opener): Kept {
   /** `another`: the Back button leads to what was shown before. */
   function write(another: boolean): void {
     if (!opener.offer) return;
@@ -43,5 +50,5 @@ export function keepAddress(view: View, opener: Opener): { write: (another: bool
     const timer = setTimeout(() => write(false), WRITE_AFTER);
     return () => clearTimeout(timer);
   });
-  return { write };
+  return { write, of: (chapter) => writeAddress({ ...now(view, opener), chapter }) };
 }

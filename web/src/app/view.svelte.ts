@@ -40,6 +40,8 @@ export class View {
   begun = $state.raw<{ block: number; y: number; x: number } | null>(null);
   /** The place pointed at, in shares 0..1 of the picture. */
   hover = $state.raw<{ y: number; x: number } | null>(null);
+  /** The chapter of the lesson that is open; null while the reader is in See. */
+  chapter = $state<number | null>(null);
   theme = $state<Theme>("light");
   /** Order of maps in an opened card. */
   order = $state<"number" | "strength">("number");

@@ -54,15 +54,20 @@ async function png(svg: string): Promise<Blob> {
   }
 }
 
+/** Hands the reader a file, as the browser saves one. */
+export function handOver(blob: Blob, name: string): void {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  // The browser reads the address after this call.
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
 /** Hands the reader a file with what the page shows. Does nothing while there is no answer. */
 export async function saveView(view: View, kind: "png" | "svg"): Promise<void> {
   const svg = await drawn(view);
   if (svg === null || !view.model || !view.answer) return;
   const blob = kind === "svg" ? new Blob([svg], { type: "image/svg+xml" }) : await png(svg);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(blob);
-  link.download = fileName(view.entry?.id ?? view.model.name, view.title(view.answer.top), kind);
-  link.click();
-  // The browser reads the address after this call.
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  handOver(blob, fileName(view.entry?.id ?? view.model.name, view.title(view.answer.top), kind));
 }

@@ -6,8 +6,9 @@
 
 import { unknown } from "./card";
 import { type Pixels, toRgba } from "./channels";
+import { componentsOf } from "./components";
 import { leastSide } from "./config";
-import { type Convolution, folded } from "./fold";
+import { type Convolution, type Shape, folded } from "./fold";
 import { type Digests, type Folder, openFolder } from "./folder";
 import { expectIndex, filterOf, placeOf, productsOf } from "./inside";
 import { Kernel } from "./kernel";
@@ -16,7 +17,9 @@ import { normalised } from "./normalise";
 import { painted } from "./paint";
 import { LARGEST_SIDE, type Size, expectEightBits, meanColour } from "./preprocess";
 import { resized } from "./resize";
+import { slidAt, slidEverywhere } from "./slide";
 import { trailOf } from "./trail";
+import { trial } from "./trial";
 import * as types from "./types";
 
 const { Refusal } = types;
@@ -40,6 +43,9 @@ export class LocalEngine {
   private last: { input: Float32Array; size: Size; fresh: boolean } | null = null;
   /** The last picture at the network's size, so that a cover that moves does not resize it again. */
   private seen: { picture: types.Picture; pixels: Pixels } | null = null;
+
+  /** Runs what is only tried out. */
+  private bench: Kernel | null = null;
 
   constructor(private readonly kernel = new Kernel()) {}
 
@@ -123,6 +129,27 @@ export class LocalEngine {
     return filterOf(network, chain, layer, unit);
   }
 
+  slid(y: number, x: number): types.Slid {
+    const { network, input, size } = this.lastRun();
+    return slidAt(network, this.model().chain, input, size, y, x);
+  }
+
+  slidEverywhere(): types.SlidEverywhere {
+    const { network, input, size } = this.lastRun();
+    return slidEverywhere(network, this.benchKernel(), this.model().chain, input, size);
+  }
+
+  components(layer: number): types.Components {
+    const { chain } = this.model();
+    expectIndex("layer", layer, chain.length);
+    const network = this.withMaps();
+    const maps = network.maps(layer);
+    return componentsOf(
+      Array.from({ length: maps.channels }, (_, unit) => network.map(maps, unit)),
+      maps.sides,
+    );
+  }
+
   /** Largest difference of a probability from Python's for one picture of check.json; the last run's maps stay. */
   check(picture: types.CheckFile["pictures"][number]): number {
     const { folder, model } = this.model();
@@ -132,6 +159,16 @@ export class LocalEngine {
     const { classMaps, features } = this.views(normalised(pixels, folder.preprocess), model.size);
     const { probabilities } = this.answered(classMaps, features);
     return picture.probabilities.reduce((most, value, k) => Math.max(most, Math.abs(value - probabilities[k])), 0);
+  }
+
+  /** What a chain costs, in a memory of its own. */
+  trial(shapes: readonly Shape[], size: Size): types.Trial {
+    return trial(this.benchKernel(), shapes, size);
+  }
+
+  private benchKernel(): Kernel {
+    this.bench ??= new Kernel();
+    return this.bench;
   }
 
   private model(): Opened {
@@ -152,6 +189,13 @@ export class LocalEngine {
       this.last.fresh = true;
     }
     return network;
+  }
+
+  /** The network with its maps, and what it was run on. */
+  private lastRun(): { network: Network; input: Float32Array; size: Size } {
+    const network = this.withMaps();
+    const { input, size } = this.last!;
+    return { network, input, size };
   }
 
   private expectSize(size: Size): Size {

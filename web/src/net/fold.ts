@@ -11,8 +11,8 @@ import { Refusal } from "./types";
 
 const NORM_EPSILON = 1e-5; // of torch's BatchNorm2d
 
-/** One convolution of the chain. weight: (C', C / groups, k, k), bias: (C',). */
-export interface Convolution {
+/** One convolution of the chain, but for its weights. */
+export interface Shape {
   block: number;
   depth: number;
   kernel: number;
@@ -22,46 +22,47 @@ export interface Convolution {
   inputs: number;
   channels: number;
   activation: Activation;
-  weight: Float32Array;
-  bias: Float32Array;
   /** The pooling after it, if it ends its mlpconv layer. */
   pool: Pool | null;
 }
 
+/** weight: (C', C / groups, k, k), bias: (C',). */
+export interface Convolution extends Shape {
+  weight: Float32Array;
+  bias: Float32Array;
+}
+
 type Weights = Pick<Folder, "weights" | "shapes">;
+
+/** The chain that a network is, without weights. */
+export function shapesOf(config: NetworkConfig): Shape[] {
+  let inputs = config.channels;
+  return config.blocks.flatMap((block, number) =>
+    block.channels.map((channels, depth): Shape => {
+      const final = number === config.blocks.length - 1 && depth === block.channels.length - 1;
+      const { kernel, stride, padding, groups } = depth === 0 ? block : { kernel: 1, stride: 1, padding: 0, groups: 1 };
+      const activation = config.lastActivation || !final ? config.activation : "identity";
+      const pool = depth === block.channels.length - 1 ? block.pool : null;
+      const shape = { block: number, depth, kernel, stride, padding, groups, inputs, channels, activation, pool };
+      inputs = channels;
+      return shape;
+    }),
+  );
+}
 
 /** The chain of a network with these weights. Throws Refusal "weights" where one is missing or has another shape. */
 export function folded(config: NetworkConfig, weights: Weights): Convolution[] {
-  const chain: Convolution[] = [];
-  let inputs = config.channels;
-  let factor = 1;
-  config.blocks.forEach((block, number) => {
-    const last = number === config.blocks.length - 1;
-    block.channels.forEach((channels, depth) => {
-      const final = last && depth === block.channels.length - 1;
-      const place = `blocks.${number}.${depth ? `pointwise.${depth - 1}` : "spatial"}`;
-      const norm = config.norm && (config.lastNorm || !final) ? `blocks.${number}.norms.${depth}` : null;
-      const own = depth === 0 ? block : { kernel: 1, stride: 1, padding: 0, groups: 1 };
-      const shape = [channels, inputs / own.groups, own.kernel, own.kernel];
-      chain.push({
-        block: number,
-        depth,
-        kernel: own.kernel,
-        stride: own.stride,
-        padding: own.padding,
-        groups: own.groups,
-        inputs,
-        channels,
-        activation: config.lastActivation || !final ? config.activation : "identity",
-        ...foldedWeights(weights, place, norm, factor, shape),
-        pool: depth === block.channels.length - 1 ? block.pool : null,
-      });
-      inputs = channels;
-      factor = 1;
-    });
-    factor = config.classicDropout ? 1 - block.dropout : 1;
+  const shapes = shapesOf(config);
+  const factors = config.blocks.map((block) => (config.classicDropout ? 1 - block.dropout : 1));
+  return shapes.map((shape, index) => {
+    const { block, depth } = shape;
+    const final = index === shapes.length - 1;
+    const place = `blocks.${block}.${depth ? `pointwise.${depth - 1}` : "spatial"}`;
+    const norm = config.norm && (config.lastNorm || !final) ? `blocks.${block}.norms.${depth}` : null;
+    const factor = depth === 0 && block > 0 ? factors[block - 1] : 1;
+    const size = [shape.channels, shape.inputs / shape.groups, shape.kernel, shape.kernel];
+    return { ...shape, ...foldedWeights(weights, place, norm, factor, size) };
   });
-  return chain;
 }
 
 function named({ weights, shapes }: Weights, name: string, shape: readonly number[]): Float32Array {

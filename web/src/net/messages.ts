@@ -1,6 +1,7 @@
 /** What the page and the worker send each other: one call, one reply, by number. */
 
 import type { LocalEngine } from "./engine";
+import type { Shape } from "./fold";
 import type * as types from "./types";
 
 /** A question as it travels: a picture that has not changed stays where it is. */
@@ -16,7 +17,11 @@ export interface Calls {
   follow: [types.Spot, types.Unit | null];
   products: [number, number, number, number];
   filter: [number, number];
+  slid: [number, number];
+  slidEverywhere: [];
+  components: [number];
   check: [types.CheckFile["pictures"][number]];
+  trial: [readonly Shape[], readonly [number, number]];
 }
 
 export type Name = keyof Calls;

@@ -1,10 +1,12 @@
 /** The engine as the page has it, in another thread: of several runs that wait only the newest is run. */
 
+import type { Shape } from "./fold";
 import type { Call, Calls, Line, Name, Reply, Result } from "./messages";
 import {
   type Answer,
   type Check,
   type CheckFile,
+  type Components,
   type Engine,
   type Model,
   type ModelFiles,
@@ -15,8 +17,11 @@ import {
   type Products,
   type Question,
   Refusal,
+  type Slid,
+  type SlidEverywhere,
   type Spot,
   type Trail,
+  type Trial,
   type Unit,
 } from "./types";
 
@@ -85,6 +90,18 @@ export class RemoteEngine implements Engine {
     return this.call("filter", layer, unit);
   }
 
+  slid(y: number, x: number): Promise<Slid> {
+    return this.call("slid", y, x);
+  }
+
+  slidEverywhere(): Promise<SlidEverywhere> {
+    return this.call("slidEverywhere");
+  }
+
+  components(layer: number): Promise<Components> {
+    return this.call("components", layer);
+  }
+
   /** One picture after the other, so that runs come between. */
   async check(answers: CheckFile): Promise<Check> {
     if (answers.format !== 1 || !Array.isArray(answers.pictures)) {
@@ -95,6 +112,10 @@ export class RemoteEngine implements Engine {
       difference = Math.max(difference, await this.call("check", picture));
     }
     return { difference, pictures: answers.pictures.length };
+  }
+
+  trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial> {
+    return this.call("trial", shapes, size);
   }
 
   close(): void {

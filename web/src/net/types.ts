@@ -5,6 +5,8 @@
  * values of one map lie together, row after row. All numbers are float32 unless it is said otherwise.
  */
 
+import type { Shape } from "./fold";
+
 /** The files of a model folder by their name in it: config.json, model.safetensors, labels.txt, ... */
 export type ModelFiles = ReadonlyMap<string, Uint8Array>;
 
@@ -192,10 +194,46 @@ export interface Trail {
   sums: readonly Products[];
 }
 
+/** The first mlpconv layer at one place, both ways: a perceptron on the window there, and read from the maps. */
+export interface Slid {
+  /** What the window reads: (k, k, C). */
+  window: Float32Array;
+  windowSize: readonly [number, number, number];
+  /** Of each layer of it: what the perceptron says, and what the convolution's maps have there. */
+  layers: readonly { layer: number; slid: Float32Array; convolved: Float32Array }[];
+  /** Largest difference of the two. */
+  difference: number;
+}
+
+/** The same at all places: the largest difference, and milliseconds window by window and as convolutions. */
+export interface SlidEverywhere {
+  places: number;
+  difference: number;
+  slid: number;
+  convolved: number;
+}
+
+/** Principal components of a layer's C maps over the places of the last picture, largest first. */
+export interface Components {
+  size: readonly [number, number];
+  /** Shares of the variance, (C,); their sum is 1. */
+  shares: Float64Array;
+  /** What each component shows: (C, h, w). */
+  maps: Float32Array;
+  /** The effective number of independent maps. */
+  effective: number;
+}
+
 export interface Check {
   /** Largest difference of a probability from Python's, over `pictures` pictures. */
   difference: number;
   pictures: number;
+}
+
+/** A chain of convolutions run with arbitrary weights: the fastest of several runs, and the sides of each layer's maps. */
+export interface Trial {
+  milliseconds: number;
+  sides: readonly (readonly [number, number])[];
 }
 
 /** The engine as the page sees it; each call is answered by the worker. A run replaces the maps of the one before. */
@@ -214,8 +252,14 @@ export interface Engine {
   follow(spot: Spot, wanted: Unit | null): Promise<Trail>;
   /** Weights of one filter: (k, k, C / groups). */
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }>;
+  /** The first mlpconv layer as a network slid over the picture, at one place of its maps, and at all of them. */
+  slid(y: number, x: number): Promise<Slid>;
+  slidEverywhere(): Promise<SlidEverywhere>;
+  components(layer: number): Promise<Components>;
   /** Answers the pictures of check.json and compares with Python's probabilities; the last run's maps stay. */
   check(answers: CheckFile): Promise<Check>;
+  /** Runs a chain on a picture of (H, W), beside the model that is open. Throws Refusal "too-large". */
+  trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial>;
   close(): void;
 }
 

@@ -2,6 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readAddress, writeAddress, type Address } from "../../src/app/address";
 
 const NOTHING: Address = {
+  chapter: null,
   model: null,
   example: null,
   class: null,
@@ -18,6 +19,7 @@ describe("address", () => {
   it("reads every part", () => {
     const hash = "#see/nin-cifar10?e=3&class=horse&minus=dog&layer=3.1&unit=12&at=4,6&cover=20,9,8&size=64&lang=ko";
     expect(readAddress(hash)).toEqual({
+      chapter: null,
       model: "nin-cifar10",
       example: 3,
       class: "horse",
@@ -46,6 +48,17 @@ describe("address", () => {
     const layer = { block: 0, depth: 1 };
     expect(writeAddress({ ...NOTHING, model: "m", layer, at })).toBe("#see/m?layer=1.1&at=3,4,6");
     expect(writeAddress({ ...NOTHING, model: "m", at })).toBe("#see/m?at=3,4,6");
+  });
+
+  it("reads and writes a chapter, whose model is a value among others", () => {
+    const address: Address = { ...NOTHING, chapter: 3, model: "nin-cifar10", example: 2, language: "ko" };
+    expect(writeAddress(address)).toBe("#learn/3?model=nin-cifar10&e=2&lang=ko");
+    expect(readAddress(writeAddress(address))).toEqual(address);
+    expect(writeAddress({ ...NOTHING, chapter: 8 })).toBe("#learn/8");
+    expect(readAddress("#learn/5?lang=ko")).toEqual({ ...NOTHING, chapter: 5, language: "ko" });
+    for (const hash of ["#learn", "#learn/", "#learn/x", "#learn/-2", "#learn/3.5"]) {
+      expect(readAddress(hash), hash).toEqual({ ...NOTHING, chapter: 1 });
+    }
   });
 
   it("ignores what makes no sense", () => {
