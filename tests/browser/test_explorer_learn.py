@@ -225,7 +225,8 @@ def test_chapter_4_counts_as_claim_5_and_knows_the_maps_of_the_picture(page):
             own.press(key)
             assert exact(visit, "kept") == pytest.approx(variances[:n].sum() / variances.sum(), abs=1e-4)
         assert exact(visit, "effective") == pytest.approx(effective_rank(maps), rel=1e-3)
-        assert visit.page.locator("s").first.inner_text().startswith("By the Hebbian principle")
+        visit.page.locator("details.claims summary").click()
+        assert visit.page.locator("details.claims s").inner_text().startswith("By the Hebbian principle")
         assert visit.console == []
 
 
