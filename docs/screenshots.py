@@ -1,7 +1,7 @@
 """Take the pictures of the explorer that the documents show: python docs/screenshots.py
 
-Needs the package playwright and Chromium. The photograph in them is scikit-image's cat Chelsea (CC0), which comes with
-nin-cifar10 as its example.
+Needs the package playwright and Chromium. The photos in them are those of the clothing-dataset-small (CC0) that come
+with nin-clothing.
 """
 
 import io
@@ -18,9 +18,16 @@ DOCS = Path(__file__).parent
 WAIT = 60_000  # milliseconds
 SHOTS = (  # file, width and height of the window, colours, language, and the view
     ("explorer.png", (1440, 1040), "light", "en-GB", ""),
-    ("explorer-layer.png", (1440, 1040), "dark", "en-GB", "#see/nin-cifar10?layer=2.1&unit=3&at=5,9&cover=6,4,8"),
+    (
+        "explorer-layer.png",
+        (1440, 1040),
+        "dark",
+        "en-GB",
+        "#see/nin-clothing?e=2&layer=2.1&unit=3&at=12,12&cover=30,20,24",
+    ),
     ("explorer-phone.png", (390, 1010), "dark", "ko-KR", ""),
     ("explorer-learn.png", (1440, 900), "light", "en-GB", "#learn/3"),
+    ("explorer-board.png", (1440, 900), "light", "en-GB", "#learn/7"),
 )
 
 
@@ -28,7 +35,7 @@ def main() -> None:
     names = (shutil.which(name) for name in ("chromium", "chromium-browser", "google-chrome"))
     program = next((name for name in names if name), None)
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as driver:
-        page = nin.publish("nin-cifar10", Path(folder) / "page.html")
+        page = nin.publish("nin-clothing", Path(folder) / "page.html")
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox"])
         for file, size, scheme, language, view in SHOTS:
             shot = taken(browser, page.as_uri() + view, size, scheme, language)

@@ -226,7 +226,7 @@ def test_chapter_4_counts_as_claim_5_and_knows_the_maps_of_the_picture(page):
             assert exact(visit, "kept") == pytest.approx(variances[:n].sum() / variances.sum(), abs=1e-4)
         assert exact(visit, "effective") == pytest.approx(effective_rank(maps), rel=1e-3)
         visit.page.locator("details.claims summary").click()
-        assert visit.page.locator("details.claims s").inner_text().startswith("By the Hebbian principle")
+        visit.page.locator("details.claims s").filter(has_text=re.compile("^By the Hebbian principle")).wait_for()
         assert visit.console == []
 
 

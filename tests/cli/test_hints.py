@@ -136,7 +136,8 @@ def test_every_option_in_a_message_has_its_name_in_python():
         for kind in ("Train", "Import", "Export", "Serve", "Batch", "Reproduce")
         for field in fields(getattr(choices, f"{kind}Options"))
     }
-    functions = [journey(name) for name in ("evaluate", "push", "bench", "reproduce", "summary", "publish")]
+    with_options = ("evaluate", "push", "bench", "reproduce", "summary", "publish", "explore")
+    functions = [journey(name) for name in with_options]
     named |= {name for function in functions for name in inspect.signature(function).parameters}
     told = [note for text in itertools.chain(*hints().values()) for note in getattr(NinError(text), "__notes__", [])]
     words = {each.split(" is ")[1] for note in told for each in note.removeprefix("In Python: ").split(", ")}

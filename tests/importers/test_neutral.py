@@ -111,7 +111,7 @@ def test_the_author_s_networks_are_recognised_and_others_are_not(author):
         (
             (conv(3, 3), GAP),
             "file makes no network of this package (the last block feeds global average pooling: it ends in a 1x1 "
-            "layer, no pool, no dropout)",
+            "layer, no pool, no dropout; give it one more width before the last)",
         ),
     ],
 )

@@ -139,7 +139,10 @@ def weights(folder: Path) -> dict[str, bytes]:
     return {name: array.tobytes() for name, array in tensors.items()}
 
 
-@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGKILL])
+HEAVY = pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="a minute; set NIN_HEAVY=1")
+
+
+@pytest.mark.parametrize("sent", [pytest.param(signal.SIGINT, marks=HEAVY), signal.SIGKILL])
 def test_interrupted_processes_resume_to_the_same_bits(photos, tmp_path, sent):
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONHASHSEED": "7"}
     subprocess.run(command(photos, tmp_path / "whole"), env=environment, check=True, capture_output=True, timeout=300)

@@ -138,6 +138,7 @@ def test_ranks_equal_one_process_on_the_same_batches(trained, case):
         np.testing.assert_allclose(two[name], values, rtol=1e-5, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="a minute; set NIN_HEAVY=1")
 def test_two_runs_give_the_same_bits_and_rank_0_alone_writes_and_prints(user, tmp_path):
     words = [str(user / "photos"), "--epochs", "2", *QUICK]
     done = run(torchrun(2, "-m", "nin", "train", *words, "--out", "a"), user)
@@ -278,6 +279,7 @@ def test_ranks_that_differ_or_fail_end_together(user):
     assert not (user / "wrong").exists()
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="a minute; set NIN_HEAVY=1")
 def test_ranks_read_one_network_file_or_end_together(user, tmp_path):
     network = (
         "norm: batch\nblocks:\n  - {channels: [8, 8], kernel_size: 5}\n  - {channels: [8, classes], kernel_size: 3}\n"

@@ -84,7 +84,7 @@ def std_of(network, std):
 BROKEN = {
     "torch's init": (Cause.WEIGHTS_SMALL, 50, replace(PLAIN, init="torch"), replace(SGD, lr=0.05), None),
     "N(0, 1)": (Cause.WEIGHTS_LARGE, 0, std_of(author_mnist(), 1.0), SGD, None),
-    "dying last ReLU": (Cause.LAST_RELU, 50, author_mnist(), SGD, None),
+    "dying last ReLU": (Cause.LAST_RELU, 75, author_mnist(), SGD, None),
     "shut last ReLU": (Cause.LAST_RELU, 0, replace(PLAIN, last_activation=True), SGD, shut),
     "rate 10, normed": (Cause.RATE_HIGH, 50, NORMED, replace(SGD, lr=10.0), None),
 }
@@ -117,7 +117,7 @@ def test_pictures_and_labels_without_differences_are_named_before_the_first_step
 HEALTHY = {
     "normed, SGD": (NORMED, replace(SGD, lr=0.1), 100),
     "torch's init, Muon": (replace(PLAIN, init="torch"), MUON, 200),
-    "author's network, Muon, dead for 50 steps": (author_mnist(), MUON, 100),
+    "author's network, Muon, dead for 50 steps": (author_mnist(), MUON, 200),
 }
 
 

@@ -137,6 +137,7 @@ def plan(
             f"{escape_name(target.text)} lies in {escape_name(listing.place.text)}, whose Parquet files are read; "
             "choose a destination outside of it"
         )
+    _held(target)
     if runtime == "auto":
         begun = None if overwrite else _begun_with(target)
         measures = begun is None and address is None
@@ -146,6 +147,16 @@ def plan(
     if choice.runtime != REFERENCE:
         need(choice.runtime, what=f"a batch with --runtime {choice.runtime}")
     return Batch(packed, engine, listing, target, size, scores, choice)
+
+
+def _held(destination: Place) -> frozenset[str]:
+    """What lies at the destination, but for leftovers; UsageError where none of it is ours."""
+    names = destination.names()
+    names = frozenset(n for n in names if n not in MADE_BY_LOCKS and not (n.startswith(".nin-") and n.endswith(".tmp")))
+    if names and MANIFEST not in names:
+        text = f"{escape_name(destination.text)} holds {escape_name(min(names))}, which nin batch did not write"
+        raise UsageError(f"{text}; choose an empty or new destination")
+    return names
 
 
 def _begun_with(destination: Place) -> Runtime | None:
@@ -226,13 +237,9 @@ def _begun(batch: Batch, overwrite: bool) -> dict[str, Any] | None:
     """
     destination = batch.destination
     shown = escape_name(destination.text)
-    names = destination.names()
-    names = frozenset(n for n in names if n not in MADE_BY_LOCKS and not (n.startswith(".nin-") and n.endswith(".tmp")))
+    names = _held(destination)
     if not names:
         return None
-    if MANIFEST not in names:
-        found = escape_name(min(names))
-        raise UsageError(f"{shown} holds {found}, which nin batch did not write; choose an empty or new destination")
     begun = read_manifest(destination)
     strangers = names - {MANIFEST, *begun["parts"]}
     if strangers:
