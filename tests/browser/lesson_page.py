@@ -1,11 +1,20 @@
 """A chapter of the lesson in a real Chromium: opened, and its numbers read as they were computed."""
 
+import os
 from contextlib import AbstractContextManager
 from typing import Any
 
 from explorer_page import SECONDS, Visit, visited
 
 SIZES = ((1440, 900), (768, 1024), (390, 844), (320, 640))
+WAYS = (("en", "light"), ("ko", "dark"))
+# Every width once, the languages in turn; all of both with NIN_HEAVY=1.
+LOOKS = [
+    (*way, size)
+    for number, size in enumerate(SIZES)
+    for at, way in enumerate(WAYS)
+    if os.environ.get("NIN_HEAVY") == "1" or number % 2 == at
+]
 SHIFTS = """
 window.shifted = 0;
 new PerformanceObserver((list) => {

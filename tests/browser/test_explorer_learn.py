@@ -8,7 +8,7 @@ import pytest
 import torch
 from explorer_page import SECONDS, visited
 from fixtures import layer_maps, network_of
-from lesson_page import SHIFTS, SIZES, exact, expect_chapter, lesson, shown
+from lesson_page import LOOKS, SHIFTS, exact, expect_chapter, lesson, shown
 
 import nin
 from nin.bundle.folder import open_bundle
@@ -95,8 +95,7 @@ def test_an_address_that_makes_no_sense_opens_the_first_chapter(page):
             assert visit.console == []
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ko", "dark")])
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("language", "scheme", "size"), LOOKS, ids=str)
 def test_a_chapter_fits_every_width_stands_still_and_axe_finds_nothing(page, language, scheme, size):
     options = {"size": size, "color_scheme": scheme, "bypass_csp": True, "before": SHIFTS, "reduced_motion": "reduce"}
     with lesson(page, 1, language, **options) as visit:

@@ -11,7 +11,7 @@ import torch
 import yaml
 from explorer_page import SECONDS, Visit
 from fixtures import network_of
-from lesson_page import SHIFTS, SIZES, exact, expect_chapter, lesson, shown
+from lesson_page import LOOKS, SHIFTS, exact, expect_chapter, lesson, shown
 from PIL import Image
 
 import nin
@@ -37,8 +37,7 @@ def page(tmp_path_factory) -> str:
     return nin.publish(MODEL, tmp_path_factory.mktemp("published") / "clothes.html").as_uri()
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("en", "light"), ("ko", "dark")])
-@pytest.mark.parametrize("size", SIZES, ids=str)
+@pytest.mark.parametrize(("language", "scheme", "size"), LOOKS, ids=str)
 def test_a_chapter_fits_every_width_stands_still_and_axe_finds_nothing(page, language, scheme, size):
     options = {"size": size, "color_scheme": scheme, "bypass_csp": True, "before": SHIFTS, "reduced_motion": "reduce"}
     with lesson(page, 5, language, **options) as visit:
