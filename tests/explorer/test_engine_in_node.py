@@ -9,7 +9,7 @@ import fixtures
 import node
 
 
-def test_the_engine_of_the_page_says_what_python_says_and_notices_planted_faults(tmp_path):
+def test_the_engine_of_the_page_says_what_python_says(tmp_path):
     node.install()
     fixtures.write(tmp_path)
     some = [] if os.environ.get("NIN_HEAVY") == "1" else ["--exclude", "tests/net/mutants.test.ts"]

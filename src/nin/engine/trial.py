@@ -103,6 +103,7 @@ def _stretched(images: np.ndarray, side: int, axis: int) -> np.ndarray:
 
 def write_trial(result: str, candidate: Runtime, threads: str, batch: str, seconds: str) -> None:
     """The whole process: a packed model from standard input, what `tried` gives to a file; it ends in any case."""
-    signal.alarm(int(seconds))  # what hangs ends, also when nobody waits any more
+    if hasattr(signal, "alarm"):  # not on Windows, where whoever waits ends it
+        signal.alarm(int(seconds))  # what hangs ends, also when nobody waits any more
     packed = sys.stdin.buffer.read()
     write_json(Path(result), tried(packed, candidate, int(threads), int(batch)))

@@ -13,7 +13,7 @@ from nin.artifacts import read_bytes
 from nin.errors import NinError, escape_name
 
 PAGE = Path(__file__).with_name("page.html")
-LARGEST = 4 * 2**20  # bytes of the built page; it is about 250 kB
+LARGEST = 4 * 2**20  # bytes of the built page; it is about 400 kB
 POLICY = (
     "default-src 'none'; script-src 'unsafe-inline' 'wasm-unsafe-eval'; style-src 'unsafe-inline'; "
     "img-src data: blob:; media-src blob:; worker-src blob:; base-uri 'none'; form-action 'none'"

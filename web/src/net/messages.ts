@@ -13,9 +13,7 @@ export interface Calls {
   run: [SentQuestion];
   paint: [readonly types.Mosaic[]];
   map: [number, number];
-  place: [number, number, number];
   follow: [types.Spot, types.Unit | null];
-  products: [number, number, number, number];
   filter: [number, number];
   slid: [number, number];
   slidEverywhere: [];

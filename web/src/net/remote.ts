@@ -13,8 +13,6 @@ import {
   type Mosaic,
   type Painted,
   type Picture,
-  type Place,
-  type Products,
   type Question,
   Refusal,
   type Slid,
@@ -74,16 +72,8 @@ export class RemoteEngine implements Engine {
     return this.call("map", layer, unit);
   }
 
-  place(block: number, y: number, x: number): Promise<Place> {
-    return this.call("place", block, y, x);
-  }
-
   follow(spot: Spot, wanted: Unit | null): Promise<Trail> {
     return this.call("follow", spot, wanted);
-  }
-
-  products(layer: number, unit: number, y: number, x: number): Promise<Products> {
-    return this.call("products", layer, unit, y, x);
   }
 
   filter(layer: number, unit: number): Promise<{ size: readonly [number, number, number]; values: Float32Array }> {

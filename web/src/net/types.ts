@@ -246,8 +246,6 @@ export interface Engine {
   paint(mosaics: readonly Mosaic[]): Promise<Painted[]>;
   /** One map of the last run: (h, w). */
   map(layer: number, unit: number): Promise<{ size: readonly [number, number]; values: Float32Array }>;
-  place(block: number, y: number, x: number): Promise<Place>;
-  products(layer: number, unit: number, y: number, x: number): Promise<Products>;
   /** A place, and the sums behind the unit that is wanted there; its strongest of the last layer if it has no such. */
   follow(spot: Spot, wanted: Unit | null): Promise<Trail>;
   /** Weights of one filter: (k, k, C / groups). */
