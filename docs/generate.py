@@ -7,6 +7,7 @@ The tree's sentences are the modules' own first sentences; the results are those
 models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py.
 web/src/lesson/measured.json is what the explorer's lesson quotes: it is built into the page, and no figure of it is
 typed in.
+A page for each model of the package comes from model_pages.py.
 The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
 """
 
@@ -17,13 +18,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from model_pages import model_pages
+
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
 QUOTED = ROOT / "web" / "src" / "lesson" / "measured.json"
 ROOMS = (
     *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
-    *("server", "bulk", "importers", "claims", "paper", "explorer", "cli"),
+    *("server", "bulk", "importers", "claims", "paper", "explorer", "teaching", "cli"),
 )
 FRONT = (  # how the rows begin that stand on the front page
     "3,068 clothing photos",
@@ -110,12 +113,13 @@ def models() -> str:
     for path in sorted(PACKAGE.glob("weights/*/config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         ours, labels = config["nin"], config["label_names"]
+        name = f"[`{path.parent.name}`](docs/models/{path.parent.name}.md)"
         names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         low, high = ours["metrics"]["interval"]
         foreign = ", ".join(f"{row['unknown']:.0%} of {row['pictures']}" for row in ours["metrics"]["foreign"])
         size = sum(file.stat().st_size for file in path.parent.iterdir())
         rows.append(
-            f"| `{path.parent.name}` | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
+            f"| {name} | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
             f"{' x '.join(map(str, ours['preprocess']['size']))} pixels | {ours['provenance']['parameters']:,} | "
             f"{size / 1e6:.1f} MB | {foreign} |\n"
         )
@@ -191,7 +195,7 @@ def generated() -> dict[Path, str]:
         texts[form] = replaced(texts[form], begin, end, settings(cls))
     texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
     texts[QUOTED] = quoted()
-    return texts
+    return texts | model_pages(PACKAGE / "weights")
 
 
 def main() -> int:
