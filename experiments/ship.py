@@ -3,8 +3,9 @@
     python experiments/ship.py RUN NAME DATA [--note TEXT]
 
 Writes src/nin/weights/NAME (model, labels, card, training log, digests). The accuracy in the card is that of the
-rounded weights on the test split of DATA, measured by what `nin evaluate` calls; temperature and thresholds are fitted
-anew for them, on the pictures that the run held out. What "unknown" does with pictures of something else is measured
+rounded weights on the test split of DATA, or on --split, measured by what `nin evaluate` calls; temperature and
+thresholds are fitted anew for them, on the pictures that the run held out. What "unknown" does with pictures of
+something else is measured
 and put into the card by experiments/2026-11-30-unknown/run.py.
 """
 
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("data", type=Path)
+    parser.add_argument("--split", default="test", help="where it is measured")
     parser.add_argument("--note", help="what one must know of the pictures, for the card")
     parser.add_argument("--mirror", action="store_true", help="answer with the mean of a picture and its mirror image")
     arguments = parser.parse_args()
@@ -73,10 +75,11 @@ def main() -> None:
     write_bundle(folder, metrics={}, **parts)
     parts["calibration"], parts["likeness"] = calibration(folder, Path(arguments.run), arguments.data)
     write_bundle(folder, metrics={}, **parts)
-    measured = evaluate(folder, arguments.data, split="test")
+    measured = evaluate(folder, arguments.data, split=arguments.split)
     found = measured.evaluation.to_dict()
-    write_bundle(folder, metrics={"split": "test", **{name: found[name] for name in KEPT}}, **parts)
-    print(f"{arguments.name}: {100 * found['accuracy']:.2f} % of {found['n']:,} test pictures; {bundle.metrics}")
+    write_bundle(folder, metrics={"split": arguments.split, **{name: found[name] for name in KEPT}}, **parts)
+    measured_on = f"{found['n']:,} {arguments.split} pictures"
+    print(f"{arguments.name}: {100 * found['accuracy']:.2f} % of {measured_on}; {bundle.metrics}")
 
 
 if __name__ == "__main__":
