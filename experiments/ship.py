@@ -5,8 +5,7 @@
 Writes src/nin/weights/NAME (model, labels, card, training log, digests). The accuracy in the card is that of the
 rounded weights on the test split of DATA, or on --split, measured by what `nin evaluate` calls; temperature and
 thresholds are fitted anew for them, on the pictures that the run held out. What "unknown" does with pictures of
-something else is measured
-and put into the card by experiments/2026-11-30-unknown/run.py.
+something else is measured and put into the card by experiments/2026-11-30-unknown/run.py.
 """
 
 import argparse
