@@ -2,9 +2,9 @@
 
     python experiments/ship.py RUN NAME DATA [--note TEXT]
 
-Writes src/nin/weights/NAME (model, labels, card, training log, digests). The accuracy in the card is that of the
-rounded weights on the test split of DATA, or on --split, measured by what `nin evaluate` calls; temperature and
-thresholds are fitted anew for them, on the pictures that the run held out. What "unknown" does with pictures of
+Writes src/nin/weights/NAME, or INTO/NAME (model, labels, card, training log, digests). The accuracy in the card is
+that of the rounded weights on the test split of DATA, or on --split, measured by what `nin evaluate` calls; temperature
+and thresholds are fitted anew for them, on the pictures that the run held out. What "unknown" does with pictures of
 something else is measured and put into the card by experiments/2026-11-30-unknown/run.py.
 """
 
@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("run")
     parser.add_argument("name")
     parser.add_argument("data", type=Path)
+    parser.add_argument("--into", type=Path, default=SHIPPED, help="the folder that the model's own is put into")
     parser.add_argument("--split", default="test", help="where it is measured")
     parser.add_argument("--note", help="what one must know of the pictures, for the card")
     parser.add_argument("--mirror", action="store_true", help="answer with the mean of a picture and its mirror image")
@@ -69,7 +70,7 @@ def main() -> None:
         "log": (bundle.folder / LOG).read_text(encoding="utf-8"),
         "dtype": "float16",
     }
-    folder = SHIPPED / arguments.name
+    folder = arguments.into / arguments.name
     folder.parent.mkdir(exist_ok=True)
     write_bundle(folder, metrics={}, **parts)
     parts["calibration"], parts["likeness"] = calibration(folder, Path(arguments.run), arguments.data)

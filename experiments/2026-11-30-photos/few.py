@@ -24,19 +24,20 @@ from nin.data.sources import open_source
 from nin.report.svg import Curve, side_by_side
 
 HERE = Path(__file__).resolve().parent
+START = str(HERE / "nin-photos")  # the pretrained network: run.py
 CONTESTANTS = {
     "from scratch": [],
     "--from nin-cifar10": ["--from", "nin-cifar10"],
-    "--from nin-photos": ["--from", "nin-photos"],
-    "--from nin-photos --lr 0.01": ["--from", "nin-photos", "--lr", "0.01"],
-    "--from nin-photos --lr 0.005": ["--from", "nin-photos", "--lr", "0.005"],
-    "--from nin-photos --lr 0.002": ["--from", "nin-photos", "--lr", "0.002"],
+    "--from nin-photos": ["--from", START],
+    "--from nin-photos --lr 0.01": ["--from", START, "--lr", "0.01"],
+    "--from nin-photos --lr 0.005": ["--from", START, "--lr", "0.005"],
+    "--from nin-photos --lr 0.002": ["--from", START, "--lr", "0.002"],
     "head first --lr 0.005": ["--from", "HEAD", "--lr", "0.005"],
     "nin teach --trunk nin-cifar10": ["--trunk", "nin-cifar10"],
-    "nin teach --trunk nin-photos": ["--trunk", "nin-photos"],
-    "nin teach --trunk nin-photos --cut 5": ["--trunk", "nin-photos", "--cut", "5"],
-    "nin teach --trunk nin-photos --size 96": ["--trunk", "nin-photos", "--size", "96"],
-    "nin teach --trunk nin-photos --cut 5 --size 96": ["--trunk", "nin-photos", "--cut", "5", "--size", "96"],
+    "nin teach --trunk nin-photos": ["--trunk", START],
+    "nin teach --trunk nin-photos --cut 5": ["--trunk", START, "--cut", "5"],
+    "nin teach --trunk nin-photos --size 96": ["--trunk", START, "--size", "96"],
+    "nin teach --trunk nin-photos --cut 5 --size 96": ["--trunk", START, "--cut", "5", "--size", "96"],
 }
 
 
@@ -73,7 +74,7 @@ def words(name: str, pictures: Path, folder: Path, minutes: float, draw: int) ->
     if name.startswith("nin teach"):
         return [[*teach, str(folder), *given]]
     head = folder.with_name(f"{folder.name}-head")
-    first = [[*teach, str(head), "--trunk", "nin-photos", "--cut", "5"]] if "HEAD" in given else []
+    first = [[*teach, str(head), "--trunk", START, "--cut", "5"]] if "HEAD" in given else []
     given = [str(head) if word == "HEAD" else word for word in given]
     train = [*begin, "train", str(pictures), "--follow-links", "--overwrite", "--out", str(folder), "--seed", str(draw)]
     return [*first, [*train, "--max-time", f"{minutes:g}m", "--threads", "1", *given]]
