@@ -1,5 +1,6 @@
 /** What the page and the worker send each other: one call, one reply, by number. */
 
+import type { Taught } from "../teach/taught";
 import type { LocalEngine } from "./engine";
 import type { Shape } from "./fold";
 import type * as types from "./types";
@@ -20,10 +21,11 @@ export interface Calls {
   components: [number];
   check: [types.CheckFile["pictures"][number]];
   trial: [readonly Shape[], readonly [number, number]];
+  teach: [Float32Array, Int32Array, number];
 }
 
 export type Name = keyof Calls;
-export type Result<Call extends Name> = ReturnType<LocalEngine[Call]>;
+export type Result<Call extends Name> = Call extends "teach" ? Taught : ReturnType<LocalEngine[Exclude<Call, "teach">]>;
 
 export interface Call<Which extends Name = Name> {
   id: number;

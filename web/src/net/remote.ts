@@ -1,5 +1,6 @@
 /** The engine as the page has it, in another thread: of several runs that wait only the newest is run. */
 
+import type { Taught } from "../teach/taught";
 import type { Shape } from "./fold";
 import type { Call, Calls, Line, Name, Reply, Result } from "./messages";
 import {
@@ -106,6 +107,10 @@ export class RemoteEngine implements Engine {
 
   trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial> {
     return this.call("trial", shapes, size);
+  }
+
+  teach(features: Float32Array, labels: Int32Array, classes: number): Promise<Taught> {
+    return this.call("teach", features, labels, classes);
   }
 
   close(): void {

@@ -1,5 +1,6 @@
 /** Answers the calls of a page, one after the other; all arrays of a result change hands without a copy. */
 
+import { teach } from "../teach/taught";
 import { LocalEngine } from "./engine";
 import { digestsOf } from "./folder";
 import type { Call, Line, Name, Reply } from "./messages";
@@ -18,6 +19,9 @@ export function serve(line: Line): void {
   let picture: Picture | null = null;
   let before = Promise.resolve();
   const answered = async ({ name, sent }: Call): Promise<unknown> => {
+    if (name === "teach") {
+      return teach(...(sent as Call<"teach">["sent"]));
+    }
     engine ??= new LocalEngine();
     if (name === "open") {
       const [files] = sent as Call<"open">["sent"];

@@ -5,6 +5,7 @@
  * values of one map lie together, row after row. All numbers are float32 unless it is said otherwise.
  */
 
+import type { Taught } from "../teach/taught";
 import type { Shape } from "./fold";
 
 /** The files of a model folder by their name in it: config.json, model.safetensors, labels.txt, ... */
@@ -258,6 +259,8 @@ export interface Engine {
   check(answers: CheckFile): Promise<Check>;
   /** Runs a chain on a picture of (H, W), beside the model that is open. Throws Refusal "too-large". */
   trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial>;
+  /** New classes learnt from mean features (N, F) with labels (N,), beside the model that is open. */
+  teach(features: Float32Array, labels: Int32Array, classes: number): Promise<Taught>;
   close(): void;
 }
 
