@@ -39,8 +39,9 @@ def explore(
 
     models: model folders, run folders, names of the package's models; by default those of the package. port: 0 takes a
     free one. lesson: the chapter of the lesson that the page opens at; teach: whether it opens where classes of one's
-    own are taught; lang: the language that it opens in, by default the reader's. `begun` hears the address and a line on every model, `say` whatever else is to be known. Raises
-    ModelError, UsageError or NinError in one line before anything is answered.
+    own are taught; lang: the language that it opens in, by default the reader's. `begun` hears the address and a line
+    on every model, `say` whatever else is to be known. Raises ModelError, UsageError or NinError in one line before
+    anything is answered.
     """
     names = chosen("model", models, tuple[str, ...])
     port = chosen("port", port, int, SERVE_RANGES["port"])
