@@ -39,13 +39,31 @@ async function below(entry: FileSystemEntry, found: Found[]): Promise<void> {
   }
 }
 
+/** What newer browsers have besides entries. */
+type Handled = DataTransferItem & { getAsFileSystemHandle?: () => Promise<FileSystemHandle | null> };
+
+/** Everything below what was dropped, of a handle; `folder` ends in a slash. */
+async function beneath(handle: FileSystemHandle, folder: string, found: Found[]): Promise<void> {
+  if (found.length >= MOST_FILES) return;
+  const path = `${folder}${handle.name}`;
+  if (handle.kind === "file") found.push({ path, file: await (handle as FileSystemFileHandle).getFile() });
+  else for await (const one of (handle as FileSystemDirectoryHandle).values()) await beneath(one, `${path}/`, found);
+}
+
 /** The files of a drop or a paste, folders walked through. To be called before anything is awaited. */
 export async function filesIn(data: DataTransfer): Promise<Found[]> {
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry());
+  const items: Handled[] = [...data.items];
+  const entries = items.map((item) => item.webkitGetAsEntry());
   const loose = [...data.files].map((file) => ({ path: file.name, file }));
   if (!entries.some((entry) => entry?.isDirectory)) return loose;
+  // In a page from a disk Chromium reads no folder by its entry, but reads it by its handle.
+  const handles = items.map((item) => item.getAsFileSystemHandle?.().catch(() => null));
   const found: Found[] = [];
-  for (const entry of entries) if (entry) await below(entry, found);
+  for (const [at, entry] of entries.entries()) {
+    const handle = await handles[at];
+    if (handle) await beneath(handle, "", found);
+    else if (entry) await below(entry, found);
+  }
   return found;
 }
 

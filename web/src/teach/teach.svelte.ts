@@ -32,7 +32,7 @@ export class Teach {
   readonly count = $derived(this.groups.reduce((sum, group) => sum + group.kept.length, 0));
   /** What stands in the way of saving, in words; null for nothing. */
   readonly trouble = $derived.by(() => this.troubleNow());
-  /** The taught classes on the trunk; null before there is anything learnt. */
+  /** The classes on the trunk: those that were learnt, or those that are to be. */
   readonly model = $derived.by(() => this.modelNow());
   private features = new WeakMap<Kept, Float32Array>();
   private ids = 2;
@@ -65,9 +65,9 @@ export class Teach {
   private modelNow(): Model | null {
     const { lesson } = this;
     const { model } = this.trunk;
-    if (!lesson || !model) return null;
-    const { unknownBelow, unknownBeyond } = lesson.taught;
-    const classes = lesson.groups.map((group) => this.title(group));
+    if (!model) return null;
+    const classes = (lesson?.groups ?? this.groups).map((group) => this.title(group));
+    const { unknownBelow = 0, unknownBeyond = null } = lesson?.taught ?? {};
     return { ...model, classes, unknownBelow: unknownBelow || null, unknownBeyond };
   }
 
