@@ -5,6 +5,7 @@ brightness of its own, so that something can be learnt. Legend: N pictures, F fe
 """
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,6 @@ import numpy as np
 from fixtures import chain, pooled
 from safetensors.numpy import save_file
 from sklearn.linear_model import LogisticRegression
-from small_models import cuts, make_bundle, preprocess
 
 from nin.bundle.folder import Bundle, read_bundle, write_bundle
 from nin.bundle.shipped import shipped
@@ -21,6 +21,8 @@ from nin.network.config import BlockConfig, NINConfig
 from nin.teaching.estimate import Taught, teach_head
 from nin.teaching.regression import PENALTY, standards
 from nin.teaching.trunk import Trunk, cut_trunk
+from plausible import HOSTILE
+from small_models import cuts, make_bundle, png, preprocess
 
 FEATURES = {  # F, and pictures of each class
     "three of thirty": (40, (30, 30, 30)),
@@ -188,4 +190,10 @@ def write(target: Path) -> None:
     index, tensors = regressions()
     save_file(tensors, target / "regressions.safetensors")
     taught = {name: write_model(target, name, model) for name, model in models(target / "models").items()}
-    (target / "index.json").write_text(json.dumps({"regressions": index, "models": taught}, indent=1), encoding="utf-8")
+    (target / "picture.png").write_bytes(png(np.zeros((9, 9, 3), np.uint8)))
+    about = {"regressions": index, "models": taught, "hostile": HOSTILE}
+    (target / "index.json").write_text(json.dumps(about, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

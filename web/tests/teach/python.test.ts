@@ -3,7 +3,7 @@
  * (tests/explorer/test_taught_in_node.py).
  */
 
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 import { describe, expect, test } from "vitest";
@@ -15,8 +15,8 @@ import { tensorsOf } from "../../src/teach/likeness";
 import { modelFolder } from "../../src/teach/model";
 import { type Head, type Taught, classMaps, logitsOf, teach } from "../../src/teach/taught";
 import { cutTrunk, passing } from "../../src/teach/trunk";
-import { zipOf } from "../../src/teach/zip";
-import { TEACHING, labelsOf, modelCases, numbersOf, regressionCases } from "./python_fixtures";
+import { folderNames, zipOf } from "../../src/teach/zip";
+import { TEACHING, hostileNames, labelsOf, modelCases, numbersOf, regressionCases } from "./python_fixtures";
 
 const WEIGHTS = 1e-3; // of the largest
 const FEATURES = 1e-5; // of the largest
@@ -133,10 +133,23 @@ describe.skipIf(models.length === 0)("a trunk is Python's, and what is taught on
   });
 });
 
-/** The zip of a model folder and the page's answers, for Python. */
-function handOver(name: string, files: ReadonlyMap<string, Uint8Array>, answers: readonly Answer[]): void {
+test.skipIf(models.length === 0)("pictures in folders of hostile names go to Python, too", () => {
+  const picture = new Uint8Array(readFileSync(join(TEACHING, "picture.png")));
+  const folders = folderNames(hostileNames());
+  const zip = zipOf(folders.map((name): [string, Uint8Array] => [`pictures/${name}/001.png`, picture]));
+  writeFileSync(join(handedOver(), "pictures.zip"), zip);
+});
+
+/** The folder of what Python reads afterwards. */
+function handedOver(): string {
   const folder = join(TEACHING, "taught");
   mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
+/** The zip of a model folder and the page's answers, for Python. */
+function handOver(name: string, files: ReadonlyMap<string, Uint8Array>, answers: readonly Answer[]): void {
+  const folder = handedOver();
   const zip = zipOf([...files].map(([file, data]) => [`${name}/${file}`, data]));
   writeFileSync(join(folder, `${name}.zip`), zip);
   const said = answers.map(({ probabilities, unknown, distance }) => ({

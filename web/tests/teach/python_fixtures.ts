@@ -48,6 +48,8 @@ export function labelsOf(tensors: ReadonlyMap<string, Tensor>): Int32Array {
 interface Index {
   regressions: Record<string, Found & { classes: number }>;
   models: Record<string, Omit<ModelCase, "name" | "files" | "tensors" | "pictures"> & { model: string }>;
+  /** Names that people give to classes, or should not. */
+  hostile: string[];
 }
 
 const tensorsIn = (file: string): Map<string, Tensor> => {
@@ -57,9 +59,11 @@ const tensorsIn = (file: string): Map<string, Tensor> => {
 
 function index(): Index {
   const path = join(TEACHING, "index.json");
-  const none = { regressions: {}, models: {} };
+  const none = { regressions: {}, models: {}, hostile: [] };
   return FOLDER && existsSync(path) ? (JSON.parse(readFileSync(path, "utf8")) as Index) : none;
 }
+
+export const hostileNames = (): string[] => index().hostile;
 
 export function regressionCases(): RegressionCase[] {
   const { regressions } = index();
