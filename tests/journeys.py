@@ -7,6 +7,7 @@ from typing import Any
 PLACES = {
     "train": "nin.run.train.train_run",
     "resume": "nin.run.train.resume_run",
+    "teach": "nin.teaching.teach.teach",
     "demo": "nin.commands.demo.demo",
     "load": "nin.commands.classifier.load",
     "predict": "nin.commands.predict.predict",

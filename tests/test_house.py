@@ -29,7 +29,7 @@ CORE = (
     "run",
     "commands",
 )
-SATELLITES = ("server", "bulk", "importers", "claims", "paper", "explorer")
+SATELLITES = ("server", "bulk", "importers", "claims", "paper", "explorer", "teaching")
 ORDER = (*CORE, " ".join(SATELLITES), "cli", " __main__")
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split(" ")}  # "" is nin/__init__.py
 
@@ -41,7 +41,7 @@ TORCH_FREE = (  # which never import torch, not even in a function
     *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
     *("nin.engine.engine", "nin.engine.exporter", "nin.engine.trial", "nin.engine.protobuf", "nin.commands.check_data"),
     *("nin.server.handlers", "nin.server.lifetime", "nin.server.serve", "nin.bulk.job", "nin.bulk.answer"),
-    *("nin.run.recorded", "nin.explorer.explore", "nin.explorer.publish"),
+    *("nin.run.recorded", "nin.explorer.explore", "nin.explorer.publish", "nin.teaching.teach"),
 )
 DOORS = (  # which import torch only in a call that needs it, once it is known that it is installed
     *("nin", "nin.cli", "nin.cli.app", "nin.run.train", "nin.commands.classifier", "nin.commands.predict"),
@@ -73,6 +73,7 @@ THIRD_PARTY = {
     "claims": {"numpy", "torch"},
     "paper": {"numpy", "torch"},
     "explorer": {"numpy", "PIL"},
+    "teaching": {"numpy", "yaml"},
     "cli": {"cyclopts", "rich"},
 }
 

@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from nin.network.named import list_models
     from nin.network.surgery import convolutionize, fully_connect
     from nin.run.options import Listener, TrainOptions
+    from nin.teaching.teach import teach
+    from nin.teaching.teach_options import TeachOptions
 
 __all__ = [
     "NIN",
@@ -56,6 +58,7 @@ __all__ = [
     "MLPConv",
     "NINConfig",
     "NinError",
+    "TeachOptions",
     "TrainOptions",
     "__version__",
     "batch",
@@ -77,6 +80,7 @@ __all__ = [
     "resume",
     "shipped",
     "summary",
+    "teach",
     "train",
 ]
 
@@ -101,6 +105,8 @@ _ELSEWHERE = {
     "list_models": "nin.network.named",
     **dict.fromkeys(("convolutionize", "fully_connect"), "nin.network.surgery"),
     **dict.fromkeys(("Listener", "TrainOptions"), "nin.run.options"),
+    "TeachOptions": "nin.teaching.teach_options",
+    "teach": "nin.teaching.teach",
 }  # name -> its module, imported when the name is first asked for
 
 

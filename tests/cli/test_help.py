@@ -14,6 +14,7 @@ import pytest
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 COMMANDS = (
     "train",
+    "teach",
     "evaluate",
     "predict",
     "explain",

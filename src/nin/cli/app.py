@@ -16,6 +16,7 @@ from nin.cli.questions import BENCH, EVALUATE, EXPLAIN, PREDICT
 from nin.cli.runs import DEMO, TRAIN
 from nin.cli.screen import Screen, safe
 from nin.cli.services import BATCH, SERVE
+from nin.cli.teaching import TEACH
 from nin.errors import ArtifactError, UsageError
 from nin.version import __version__
 
@@ -23,6 +24,7 @@ Shell = Literal["zsh", "bash", "fish", "powershell"]
 HELP_FLAGS = ("-h", "--help", "--help-all")
 COMMANDS = (  # in the order of the help page
     TRAIN,
+    TEACH,
     EVALUATE,
     PREDICT,
     EXPLAIN,

@@ -46,6 +46,7 @@ METAVARS: dict[object, str] = {
     "--divide": "PARTS",
     "--input": "CxHxW",
     "--from": "MODEL",
+    "--trunk": "MODEL",
     "--network": "NAME|FILE",
     "--labels": "FILE",
     "--layout": "NAME",

@@ -98,19 +98,20 @@ def run_lines(result: "RunResult") -> Iterator[str]:
     """The end of a run: accuracy, the weakest classes, the folder, and commands to go on with. Warnings go before."""
     yield accuracy_line(result.evaluation, result.split)
     yield f"weakest classes (recall): {worst_classes(result.evaluation)}"
-    if told := _unknown(result.summary):
-        yield f"unknown: {told}"
+    if told := unknown_line(result.summary):
+        yield told
     yield f"everything is in {safe(result.folder)}; open report.html there first"
     yield "next:"
     yield from (f"  {safe(command)}" for command in result.commands)
     yield "the model:"
 
 
-def _unknown(summary: Mapping[str, Any]) -> str:
+def unknown_line(summary: Mapping[str, Any]) -> str:
     """When an answer is "unknown", in one line; "" where it never is."""
     below = f"under a probability of {summary['unknown_below']:.2g}" if summary["unknown_below"] > 0 else ""
     unlike = "unlike the training pictures" if "unknown_beyond" in summary else ""
-    return ", or ".join(filter(None, (below, unlike)))
+    told = ", or ".join(filter(None, (below, unlike)))
+    return f"unknown: {told}" if told else ""
 
 
 def prediction_line(prediction: "Prediction", top: int) -> str:

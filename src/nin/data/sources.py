@@ -37,6 +37,12 @@ def open_source(
 
 def trainable(source: Source, *, seed: int = 0, holdout: float = 0.15) -> Source:
     """The source with a validation part, ready to be trained on; raises DataError where it cannot be."""
+    expect_trainable(source)
+    return source if "validation" in source.splits else hold_out(source, seed=seed, holdout=holdout)
+
+
+def expect_trainable(source: Source) -> None:
+    """Raise DataError unless there are training pictures, of two classes at least."""
     shown = escape_name(source.path)
     if "train" not in source.splits:
         found = " and ".join(name for name in SPLITS if name in source.splits)
@@ -46,7 +52,6 @@ def trainable(source: Source, *, seed: int = 0, holdout: float = 0.15) -> Source
         raise DataError(
             f"{shown} has one class only ({only}); expected at least two, one folder for each{_deeper(source)}"
         )
-    return source if "validation" in source.splits else hold_out(source, seed=seed, holdout=holdout)
 
 
 def _deeper(source: Source) -> str:

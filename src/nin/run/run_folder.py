@@ -17,11 +17,7 @@ def run_folder(data: Path | None, options: TrainOptions, *, check: bool = True) 
     folder = options.out or Path("runs") / (name or "data")
     if not check:
         return folder
-    place = next(place for place in (folder, *folder.parents) if place.exists())
-    if not place.is_dir():
-        raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")
-    if not os.access(place, os.W_OK | os.X_OK):
-        raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
+    place = expect_place(folder)
     if place == folder and any(each.name != ".lock" for each in folder.iterdir()) and not options.overwrite:
         begun = (folder / "args.yaml").is_file()
         whole = (folder / "summary.json").is_file()
@@ -33,6 +29,16 @@ def run_folder(data: Path | None, options: TrainOptions, *, check: bool = True) 
             ways = f"go on with it: nin train --resume {quote(folder)}; or {ways}"
         raise UsageError(f"{folder} {state}; {ways}")
     return folder
+
+
+def expect_place(folder: Path) -> Path:
+    """The nearest folder at or above `folder` that there is; UsageError where none can be made in it."""
+    place = next(place for place in (folder, *folder.parents) if place.exists())
+    if not place.is_dir():
+        raise UsageError(f"{folder} cannot be a run folder: {place} is a file; choose another --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise UsageError(f"{folder} cannot be a run folder: {place} may not be written to; choose another --out")
+    return place
 
 
 def further(data: Path, folder: Path) -> str:

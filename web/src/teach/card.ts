@@ -2,8 +2,7 @@
 
 import { neutral } from "../app/names";
 import { type Language, sentence } from "../app/sentences";
-import { licenceOf } from "./folder_of";
-import type { Parts } from "./folder_of";
+import { type Parts, licenceOf } from "./folder_of";
 import type { Measured } from "./measured";
 
 const FEW = 200; // rows of a table
@@ -23,7 +22,7 @@ function flat(values: object, before = ""): [string, string][] {
   return Object.entries(values).flatMap(([name, value]: [string, unknown]) =>
     typeof value === "object" && value !== null && !Array.isArray(value)
       ? flat(value, `${before}${name}.`)
-      : [[before + name, String(value)] as [string, string]],
+      : [[before + name, Array.isArray(value) ? value.join(", ") : String(value)] as [string, string]],
   );
 }
 
