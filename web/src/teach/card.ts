@@ -2,7 +2,7 @@
 
 import { neutral } from "../app/names";
 import { type Language, sentence } from "../app/sentences";
-import { type Parts, licenceOf } from "./folder_of";
+import { type Told, licenceOf } from "./folder_of";
 import type { Measured } from "./measured";
 
 const FEW = 200; // rows of a table
@@ -28,14 +28,14 @@ function flat(values: object, before = ""): [string, string][] {
 
 /** `measured`: null where a class has too few pictures. `cut`: of the trunk called `trunk`. */
 export function cardOf(
-  parts: Omit<Parts, "card">,
+  told: Omit<Told, "card">,
   measured: Measured | null,
   trunk: { id: string; cut: number },
   language: Language,
 ): string {
   const say = (key: string, values: Readonly<Record<string, string | number>> = {}): string =>
     sentence(key, language, values);
-  const { classes, network, preprocess, calibration, provenance } = parts;
+  const { classes, network, preprocess, calibration, provenance } = told;
   const [height, width] = preprocess.size as [number, number];
   const kind = { fit: say(`readme.fit.${String(preprocess.fit)}`), colours: say(`readme.colours.${String(preprocess.channels)}`) };
   const count = classes.length;
@@ -100,7 +100,7 @@ function quality({ accuracy, interval, n, guessing, per_class: scores }: Measure
   return `${told}\n\n${table(head, rows)}`;
 }
 
-function unknown(calibration: Parts["calibration"], say: Say): string[] {
+function unknown(calibration: Told["calibration"], say: Say): string[] {
   const below = Number(calibration.unknown_below);
   const beyond = calibration.unknown_beyond;
   return [

@@ -4,10 +4,10 @@ import { pageWith } from "../app/own_page";
 import type { SiteModel } from "../app/site";
 import { reader } from "../app/words.svelte";
 import { handOver, plainName } from "../draw/save";
-import { sha256 } from "../net/sha256";
+import type { Table } from "../net/json";
 import type { ModelFiles } from "../net/types";
 import { clean } from "./given";
-import { modelFolder } from "./model";
+import { toldOf } from "./model";
 import { pngOf } from "./png_file";
 import type { Teach } from "./teach.svelte";
 import { folderNames, zipOf } from "./zip";
@@ -23,8 +23,9 @@ async function made(teach: Teach): Promise<{ name: string; files: ModelFiles; pa
   if (!lesson || !cut || !model || teach.trouble !== null) return null;
   const names = lesson.groups.map((group) => clean(group.name));
   const pictures = lesson.groups.map((group) => group.kept.length);
-  const files = modelFolder(cut, lesson.taught, names, { pictures, language: reader.language });
-  const { classes, width } = lesson.taught;
+  const told = toldOf(cut, lesson.taught, names, { pictures, language: reader.language });
+  const { head, classes, width } = lesson.taught;
+  const files = await teach.trunk.folder(head, told);
   const parameters = model.parameters + (classes - width) * (width + 1); // a head of `width` classes passes maps on
   return { name: plainName(...names.slice(0, NAMED)), files, parameters };
 }
@@ -37,6 +38,12 @@ export async function saveModel(teach: Teach): Promise<void> {
   handOver(new Blob([zipOf(entries) as Uint8Array<ArrayBuffer>], { type: "application/zip" }), `${found.name}.zip`);
 }
 
+/** SHA-256 of the weights, as config.json has it. */
+function digestOf(files: ModelFiles): string {
+  const config = JSON.parse(new TextDecoder().decode(files.get("config.json"))) as { nin: { files: Table } };
+  return String(config.nin.files["model.safetensors"]);
+}
+
 /** This page with the model inside, as one file. version: of nin. */
 export async function savePage(teach: Teach, version: string): Promise<void> {
   const found = await made(teach);
@@ -46,7 +53,7 @@ export async function savePage(teach: Teach, version: string): Promise<void> {
   const entry: SiteModel = {
     ...offerOf(found.name, files).entry,
     folder,
-    sha256: sha256(files.get("model.safetensors") ?? new Uint8Array()),
+    sha256: digestOf(files),
     summary: { parameters: found.parameters, accuracy: null, interval: null },
   };
   const site = { format: 1, nin: version, language: null, models: [entry], goodbye: null };

@@ -3,18 +3,20 @@ import type { Offer } from "../app/opened";
 import { filesOf } from "../app/reading";
 import type { View } from "../app/view.svelte";
 import { connect } from "../net/client";
-import type { Answer, Engine, Model, Picture } from "../net/types";
-import { cutTrunk, passing, type Trunk } from "./trunk";
+import type { Answer, Engine, Model, ModelFiles, Picture } from "../net/types";
+import type { Told } from "./folder_of";
+import type { Head } from "./taught";
+import type { TrunkFacts } from "./trunk";
 
 /** What a trunk makes of a picture: its maps are the answer's class maps, their means its logits. */
 export interface Asked {
   answer: Answer;
-  trunk: Trunk;
+  trunk: TrunkFacts;
 }
 
 export class TrunkInUse {
   offer = $state.raw<Offer | null>(null);
-  cut = $state.raw<Trunk | null>(null);
+  cut = $state.raw<TrunkFacts | null>(null);
   /** The trunk as a model whose classes are its maps. */
   model = $state.raw<Model | null>(null);
   private engine: Engine | null = null;
@@ -36,10 +38,11 @@ export class TrunkInUse {
   async choose(offer: Offer, cut?: number): Promise<void> {
     const turn = ++this.turn;
     try {
-      const trunk = cutTrunk(await filesOf(offer.source, offer.entry), offer.entry.id, cut);
+      const files = await filesOf(offer.source, offer.entry);
       await this.inLine(async (engine) => {
         if (turn !== this.turn) return;
-        this.model = await engine.open(passing(trunk));
+        const { trunk, model } = await engine.openTrunk(files, offer.entry.id, cut);
+        this.model = model;
         this.offer = offer;
         this.cut = trunk;
         this.changed();
@@ -56,6 +59,11 @@ export class TrunkInUse {
       if (!answer || !this.cut) throw new Error("the trunk gave way to another question");
       return { answer, trunk: this.cut };
     });
+  }
+
+  /** The files of the model that a head makes of it. */
+  folder(head: Head, told: Told): Promise<ModelFiles> {
+    return this.inLine((engine) => engine.taughtFolder(head, told));
   }
 
   /** One after the other, so that no question gives way to a newer one. */

@@ -12,9 +12,9 @@ import { LocalEngine } from "../../src/net/engine";
 import { Likeness } from "../../src/net/likeness";
 import { openTensors } from "../../src/net/safetensors";
 import { tensorsOf } from "../../src/teach/likeness";
-import { modelFolder } from "../../src/teach/model";
+import { toldOf } from "../../src/teach/model";
 import { type Head, type Taught, classMaps, logitsOf, teach } from "../../src/teach/taught";
-import { cutTrunk, passing } from "../../src/teach/trunk";
+import { cutTrunk, folderWith, passing } from "../../src/teach/trunk";
 import { folderNames, zipOf } from "../../src/teach/zip";
 import { TEACHING, hostileNames, labelsOf, modelCases, numbersOf, regressionCases } from "./python_fixtures";
 
@@ -101,7 +101,7 @@ describe.skipIf(models.length === 0)("a trunk is Python's, and what is taught on
     expectTold(taught, told);
 
     const names = NAMES.slice(0, told.counts.length);
-    const files = modelFolder(trunk, taught, names, { pictures: told.counts, language: "ko" });
+    const files = folderWith(trunk, taught.head, toldOf(trunk, taught, names, { pictures: told.counts, language: "ko" }));
     const model = engine.open(files);
     expect(model.classes).toEqual(names);
     const own = told.pictures.map((picture) => engine.run({ picture }));
@@ -123,7 +123,7 @@ describe.skipIf(models.length === 0)("a trunk is Python's, and what is taught on
     const told = models.find(({ name }) => name === "mirrored")!;
     const trunk = cutTrunk(told.files, told.name);
     const taught = { ...teach(Float32Array.from({ length: 2 * told.width }, (_, n) => n % 5), Int32Array.of(0, 1), 2) };
-    const files = modelFolder(trunk, taught, ["a", "b"], { pictures: [1, 1], language: "en" });
+    const files = folderWith(trunk, taught.head, toldOf(trunk, taught, ["a", "b"], { pictures: [1, 1], language: "en" }));
     const stored = openTensors(files.get("model.safetensors")!, "model.safetensors");
     const before = openTensors(told.files.get("model.safetensors")!, "model.safetensors");
     const kept = [...stored].filter(([name]) => before.has(name) && !name.startsWith("blocks.3.pointwise.2"));
