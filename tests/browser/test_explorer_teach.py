@@ -60,19 +60,21 @@ def new(tmp_path_factory) -> Path:
 
 @pytest.mark.parametrize("language", ["en", "ko"])
 def test_a_folder_is_taught_tried_saved_and_opened_again(page, folder, new, language, tmp_path):
-    right = "(24 of 24)" if language == "en" else "24장 가운데 24장"
+    words = "of 24)" if language == "en" else "24장 가운데"
     with teaching(page, language, accept_downloads=True) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        assert learnt(visit, right) == 1
+        right = learnt(visit, words)
         names = visit.page.locator("[data-group] input.name")
         assert [names.nth(at).input_value() for at in range(names.count())] == sorted(KINDS)
         assert counts(visit) == [8, 8, 8]
-        assert table(visit) == [[8, 0, 0], [0, 8, 0], [0, 0, 8]]
+        mistakes = np.array(table(visit))
+        assert mistakes.sum(1).tolist() == [8, 8, 8]
+        assert mistakes.trace() / 24 == right > 0.8
         answer = tried(visit, new)
         assert max(answer, key=answer.get) == "rings"
-        mean, logit = visit.page.locator(".try section p strong").all_inner_texts()[1:3]
-        assert mean == logit
+        _, mean, logit = visit.page.locator(".try section:has(> details) p strong").all_inner_texts()
+        assert mean == logit  # each by its own way
         files = {what: saved(visit, SAVE[language][what]) for what in ("model", "page", "pictures")}
         kept = unpacked(files["pictures"], tmp_path)
         assert kept == [f"pictures/{kind}/{n + 1:03}.png" for kind in sorted(KINDS) for n in range(8)]
@@ -80,12 +82,12 @@ def test_a_folder_is_taught_tried_saved_and_opened_again(page, folder, new, lang
         assert {address.split(":")[0] for address in visit.requests} <= {"file", "blob", "data"}
     model = tmp_path / unpacked(files["model"], tmp_path)[0].split("/")[0]
     assert model.name == "bars-rings-steps"
-    python = nin.predict(model, new)
-    assert {each: python.probabilities[each] for each in sorted(KINDS)} == pytest.approx(answer, abs=0.006)
+    python = dict(next(iter(nin.predict(model, new))).scores)
+    assert python == pytest.approx(answer, abs=0.006)  # as the page shows them
     expect_page(files["page"], new, python, tmp_path)
 
 
-def expect_page(html: bytes, new: Path, python, tmp_path: Path) -> None:
+def expect_page(html: bytes, new: Path, python: dict[str, float], tmp_path: Path) -> None:
     """A saved page opens from a disk by itself, and answers as Python does."""
     file = tmp_path / "taught.html"
     file.write_bytes(html)
@@ -93,7 +95,7 @@ def expect_page(html: bytes, new: Path, python, tmp_path: Path) -> None:
         visit.page.get_by_role("button", name="Draw", exact=True).wait_for(timeout=SECONDS)
         visit.page.wait_for_function("() => !document.querySelector('.sources button[disabled]')", timeout=SECONDS)
         probabilities = visit.give(new)
-        assert probabilities == pytest.approx([python.probabilities[each] for each in sorted(KINDS)], abs=1e-5)
+        assert probabilities == pytest.approx([python[each] for each in sorted(KINDS)], abs=1e-5)
         visit.page.locator("header .menu button").first.click()
         assert "no answers of Python" in visit.page.locator("header .panel").inner_text()
         assert visit.console == []
@@ -104,7 +106,7 @@ def test_kept_pictures_are_what_the_network_saw(page, folder, tmp_path):
     with teaching(page, accept_downloads=True) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        learnt(visit, "(24 of 24)")
+        learnt(visit, "of 24)")
         unpacked(saved(visit, "Pictures"), tmp_path)
     bundle = read_bundle(SHIPPED / MODEL)
     for kind in KINDS:
@@ -117,7 +119,7 @@ def test_look_inside_opens_it_in_see_and_teach_keeps_everything(page, folder, ne
     with teaching(page) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        learnt(visit, "(24 of 24)")
+        learnt(visit, "of 24)")
         answer = tried(visit, new)
         visit.page.get_by_role("button", name="Look inside").click()
         visit.page.wait_for_selector(ANSWERED, timeout=SECONDS)
@@ -242,7 +244,7 @@ def test_names_and_empty_classes_are_asked_for_in_one_line(page, folder):
         for number, kind in enumerate(("bars", "steps")):
             drop(visit, f"[data-group]:nth-of-type({number + 1})", *sorted((folder / kind).iterdir()))
             wait_counts(visit, *([8, 0] if number == 0 else [8, 8]))
-        learnt(visit, "(16 of 16)")
+        learnt(visit, "of 16)")
         assert "class 1 needs a name" in trouble.inner_text() and save.is_disabled()
         names.nth(0).fill("Bars ")
         names.nth(1).fill("bars")
@@ -295,7 +297,7 @@ def test_pictures_and_classes_are_removed_by_pointer_and_keyboard(page, folder):
     with teaching(page) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        learnt(visit, "(24 of 24)")
+        learnt(visit, "of 24)")
         thumbs = visit.page.locator("[data-group]").first.locator(".thumbs button")
         thumbs.nth(2).click()
         wait_counts(visit, 7, 8, 8)
@@ -325,7 +327,7 @@ def test_another_trunk_looks_at_the_same_pictures(page, folder, tmp_path):
     with teaching(page) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        learnt(visit, "(24 of 24)")
+        learnt(visit, "of 24)")
         weights = re.compile(r"([\d,]+) weights: one 1×1 layer, (\d+) → 3")
         facts = visit.page.locator(".facts")
         first = weights.search(facts.inner_text()).groups()
@@ -377,9 +379,9 @@ def test_what_is_heard_is_the_training_and_another_answer(page, folder, new):
         visit.page.wait_for_timeout(1200)
         visit.page.evaluate(said)
         drop(visit, ".classes", folder)
-        learnt(visit, "(24 of 24)")
+        learnt(visit, "of 24)")
         visit.page.wait_for_function("() => window.said.some((text) => text.startsWith('Trained in'))", timeout=SECONDS)
-        assert any("100% right when left out" in text for text in visit.page.evaluate("window.said"))
+        assert any("% right when left out" in text for text in visit.page.evaluate("window.said"))
         tried(visit, new)
         visit.page.wait_for_function("() => /rings/.test(window.said.at(-1))", timeout=SECONDS)
 
@@ -388,7 +390,7 @@ def test_the_saved_model_says_what_it_is(page, folder, tmp_path):
     with teaching(page, "ko", accept_downloads=True) as visit:
         ready(visit)
         drop(visit, ".classes", folder)
-        learnt(visit, "24장 가운데 24장")
+        learnt(visit, "24장 가운데")
         unpacked(saved(visit, SAVE["ko"]["model"]), tmp_path)
     config = json.loads((tmp_path / "bars-rings-steps" / "config.json").read_text(encoding="utf-8"))
     assert config["label_names"] == sorted(KINDS)

@@ -30,6 +30,8 @@ export class Teach {
   readonly trunk: TrunkInUse;
   readonly trying: Trying;
   readonly count = $derived(this.groups.reduce((sum, group) => sum + group.kept.length, 0));
+  /** Whether there is anything to tell apart. */
+  readonly isEnough = $derived(this.groups.filter((group) => group.kept.length).length > 1);
   /** What stands in the way of saving, in words; null for nothing. */
   readonly trouble = $derived.by(() => this.troubleNow());
   /** The classes on the trunk: those that were learnt, or those that are to be. */
@@ -45,7 +47,7 @@ export class Teach {
   private trained: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly view: View,
+    readonly view: View,
     private readonly opener: Opener,
     /** Leads to See. */
     private readonly leave: () => void,
@@ -77,7 +79,7 @@ export class Teach {
     const same = twice(used.map((group) => clean(group.name)));
     if (same !== null) return t("teach.same", { class: neutral(same) });
     if (nameless) return t("teach.nameless", { class: this.title(nameless) });
-    return used.length < 2 ? t("teach.begin") : null;
+    return this.isEnough ? null : t("teach.begin");
   }
 
   /** Another class; null where there are as many as can be. */

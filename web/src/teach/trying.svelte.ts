@@ -56,6 +56,12 @@ export class Trying {
     this.owed = null;
   }
 
+  /** Ends what was begun last. */
+  escape(): void {
+    if (this.camera.running) this.rest();
+    else this.stopDrawing();
+  }
+
   async file(file: Blob): Promise<void> {
     this.rest();
     try {
