@@ -339,7 +339,7 @@ def test_another_trunk_looks_at_the_same_pictures(page, folder, tmp_path):
         learnt(visit, "of 24")
         assert int(first[0].replace(",", "")) == 3 * (int(first[1]) + 1)
         visit.page.keyboard.press("Escape")
-        drop(visit, ".try", own)  # a model folder becomes the trunk
+        drop(visit, "[data-group]", own)  # a model folder becomes the trunk, wherever it lands
         visit.page.locator("aside.notice", has_text="kept at 28 × 28 pixels").wait_for(timeout=SECONDS)
         learnt(visit, "of 24")
         assert "nin-cifar10" in menu.inner_text() and counts(visit) == [8, 8, 8]
@@ -378,7 +378,7 @@ def test_what_is_heard_is_the_training_and_another_answer(page, folder, new):
         ready(visit)
         visit.page.wait_for_timeout(1200)
         visit.page.evaluate(said)
-        drop(visit, ".classes", folder)
+        drop(visit, "[data-group]", folder)  # on a class, too, folders are classes
         learnt(visit, "of 24)")
         visit.page.wait_for_function("() => window.said.some((text) => text.startsWith('Trained in'))", timeout=SECONDS)
         assert any("% right when left out" in text for text in visit.page.evaluate("window.said"))

@@ -103,14 +103,15 @@ export class Teach {
     this.changed();
   }
 
-  /** Whatever was dropped or pasted: on a class for it, a folder as classes, one picture elsewhere to be tried. */
+  /** Whatever was dropped or pasted: folders as classes, what lies on a class for it, one picture to be tried. */
   async take(found: readonly Found[], at: EventTarget | null): Promise<void> {
     const id = at instanceof Element ? at.closest("[data-group]")?.getAttribute("data-group") : null;
     const group = this.groups.find((one) => String(one.id) === id);
+    const folders = pilesOf(found).filter(({ name }) => name !== null).length;
     const isModel = found.some(({ path }) => /(^|\/)config\.json$/.test(path));
     try {
-      if (group) this.give(group, found);
-      else if (isModel || found.every(({ path }) => !path.includes("/"))) await this.openLoose(found);
+      if (group && !isModel && folders < 2) this.give(group, found);
+      else if (isModel || !folders) await this.openLoose(found);
       else this.giveAll(found);
     } catch (error) {
       this.view.refuse(error);
