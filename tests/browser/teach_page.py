@@ -68,12 +68,12 @@ def counts(visit: Visit) -> list[int]:
     return [int("".join(letter for letter in text if letter.isdigit())) for text in said]
 
 
-def wait_counts(visit: Visit, *wanted: int) -> None:
+def wait_counts(visit: Visit, *wanted: int, times: int = 1) -> None:
     visit.page.wait_for_function(
         "(wanted) => JSON.stringify([...document.querySelectorAll('[data-group] .count')]"
         ".map((one) => +one.textContent.replace(/\\D/g, ''))) === JSON.stringify(wanted)",
         arg=list(wanted),
-        timeout=SECONDS,
+        timeout=times * SECONDS,
     )
 
 

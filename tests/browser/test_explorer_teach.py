@@ -284,7 +284,7 @@ def test_what_cannot_be_taken_is_one_line_and_the_rest_is_taken(page, folder, ne
         drop(visit, "[data-group]:nth-of-type(2)", many)
         visit.page.wait_for_selector("aside.notice button", timeout=SECONDS)
         assert "200 of 1,000 pictures taken" in (visit.notice() or "")
-        wait_counts(visit, 8, 200)
+        wait_counts(visit, 8, 200, times=4)  # on a machine that does much else
         learnt(visit, "of 208")
         drop(visit, ".classes", kinds)
         visit.page.locator("aside.notice", has_text="at most 10 classes: 4 more").wait_for(timeout=SECONDS)
