@@ -332,7 +332,7 @@ def test_another_trunk_looks_at_the_same_pictures(page, folder, tmp_path):
         facts = visit.page.locator(".facts")
         first = weights.search(facts.inner_text()).groups()
         menu = visit.page.locator("header .menu button").first
-        assert re.search(r"trunk\s+nin-mnist, mlpconv 1 to 2", menu.inner_text())
+        assert re.search(r"trunk\s+nin-mnist, mlpconv 1 to 4", menu.inner_text())
         menu.click()
         visit.page.get_by_role("group", name="Up to mlpconv layer").get_by_role("button").last.click()
         visit.page.wait_for_function("(old) => !document.querySelector('.facts').innerText.includes(old)", arg=first[0])
