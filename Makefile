@@ -66,12 +66,13 @@ web: $(VENV)/installed-dev
 	cp web/dist/index.html src/nin/explorer/page.html
 
 web-test: $(VENV)/installed-dev
-	$(BIN)/python -m pytest tests/explorer/test_engine_in_node.py tests/explorer/test_built_page.py
+	$(BIN)/python -m pytest tests/explorer/test_engine_in_node.py tests/explorer/test_taught_in_node.py tests/explorer/test_built_page.py
 
 TARGET ?= build/web-fixtures
 web-fixtures: $(VENV)/installed-dev
 	rm -rf $(TARGET)
 	PYTHONPATH=tests $(BIN)/python tests/explorer/fixtures.py $(TARGET)
+	PYTHONPATH=tests $(BIN)/python tests/explorer/teaching_fixtures.py $(TARGET)/teaching
 	@echo "compare: NIN_FIXTURES=$(abspath $(TARGET)) npm test (in web/)"
 
 browser:

@@ -1,41 +1,13 @@
-/** The page's words in the reader's language: words/en.json and words/ko.json, equal keys, no markup. */
-import en from "../../words/en.json";
-import ko from "../../words/ko.json";
+/** The page's words in the reader's language. */
+import { type Language, type Values, sentence } from "./sentences";
 
-export const LANGUAGES = ["en", "ko"] as const;
-export type Language = (typeof LANGUAGES)[number];
-
-type Words = { readonly [key: string]: string | Words };
-type Values = Readonly<Record<string, string | number>>;
-
-const WORDS: Readonly<Record<Language, Words>> = { en, ko };
+export { type Language, LANGUAGES, hasWords, isLanguage } from "./sentences";
 
 /** The language of every sentence; a reader has one, so the page has one. */
 export const reader = $state<{ language: Language }>({ language: "en" });
 
-export function isLanguage(value: unknown): value is Language {
-  return LANGUAGES.includes(value as Language);
-}
-
-function found(key: string, language: Language): string | undefined {
-  let at: string | Words | undefined = WORDS[language];
-  for (const name of key.split(".")) {
-    if (typeof at !== "object" || !Object.hasOwn(at, name)) return undefined;
-    at = at[name];
-  }
-  return typeof at === "string" ? at : undefined;
-}
-
-/** Whether there is a sentence of this key: codes of refusals come from elsewhere. */
-export function hasWords(key: string): boolean {
-  return found(key, "en") !== undefined;
-}
-
-/** The sentence of a key such as "river.filters", with {name} replaced by its value; the key itself where none is. */
-export const t = (key: string, values: Values = {}): string => {
-  const sentence = found(key, reader.language) ?? key;
-  return sentence.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
-};
+/** The sentence of a key in the reader's language. */
+export const t = (key: string, values: Values = {}): string => sentence(key, reader.language, values);
 
 /** A sentence as what stands before and after its {it}, which the page sets in another type. */
 export function around(key: string, values: Values = {}): readonly [before: string, after: string] {

@@ -4,10 +4,9 @@
  * Legend: C maps, P places. "Variance" is over the places, each map's mean subtracted, as in claims 15 and 17.
  */
 
+import { eigen } from "./eigen";
 import type { Components } from "./types";
 
-const SWEEPS = 30; // far more than Jacobi's method needs
-const SETTLED = 1e-22; // of the squared sum: what is left beside the diagonal is rounding
 const DEAD = 1e-12; // standard deviation below which a map says nothing anywhere, as in claim 15
 
 /** Values (C, P) with each map's mean subtracted. */
@@ -31,50 +30,6 @@ function covariance(maps: readonly Float64Array[]): Float64Array[] {
     }
   });
   return found;
-}
-
-/** Eigenvalues of a symmetric matrix, largest first, and eigenvectors as rows. Source: Jacobi 1846, cyclic sweeps. */
-export function eigen(symmetric: readonly Float64Array[]): { values: Float64Array; vectors: Float64Array[] } {
-  const n = symmetric.length;
-  const a = symmetric.map((row) => row.slice());
-  const vectors = a.map((_, row) => Float64Array.from({ length: n }, (_, column) => Number(row === column)));
-  const whole = a.reduce((sum, row) => row.reduce((total, value) => total + value * value, sum), 0);
-  for (let sweep = 0; sweep < SWEEPS; sweep++) {
-    let beside = 0;
-    for (let row = 1; row < n; row++) for (let column = 0; column < row; column++) beside += a[row][column] ** 2;
-    if (beside <= SETTLED * whole) break;
-    for (let p = 0; p < n; p++) for (let q = p + 1; q < n; q++) rotate(a, vectors, p, q);
-  }
-  const order = a.map((_, index) => index).sort((one, other) => a[other][other] - a[one][one]);
-  const values = Float64Array.from(order, (index) => a[index][index]);
-  return { values, vectors: order.map((index) => vectors[index]) };
-}
-
-/** Turns two axes so that the entry at (p, q) becomes zero. */
-function rotate(a: readonly Float64Array[], vectors: readonly Float64Array[], p: number, q: number): void {
-  const entry = a[p][q];
-  if (entry === 0) return;
-  const slope = (a[q][q] - a[p][p]) / (2 * entry);
-  const tangent = (slope < 0 ? -1 : 1) / (Math.abs(slope) + Math.sqrt(slope * slope + 1));
-  const cosine = 1 / Math.sqrt(tangent * tangent + 1);
-  const sine = tangent * cosine;
-  for (let k = 0; k < a.length; k++) {
-    const left = a[k][p];
-    const right = a[k][q];
-    a[k][p] = cosine * left - sine * right;
-    a[k][q] = sine * left + cosine * right;
-  }
-  turn(a[p], a[q], cosine, sine);
-  turn(vectors[p], vectors[q], cosine, sine);
-}
-
-function turn(one: Float64Array, other: Float64Array, cosine: number, sine: number): void {
-  for (let k = 0; k < one.length; k++) {
-    const left = one[k];
-    const right = other[k];
-    one[k] = cosine * left - sine * right;
-    other[k] = sine * left + cosine * right;
-  }
 }
 
 /** The effective number of independent maps: the participation ratio of their correlations, as in claim 15. */

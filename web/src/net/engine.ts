@@ -18,6 +18,7 @@ import { painted } from "./paint";
 import { LARGEST_SIDE, type Size, expectEightBits, meanColour } from "./preprocess";
 import { resized } from "./resize";
 import { slidAt, slidEverywhere } from "./slide";
+import { softmax } from "./softmax";
 import { trailOf } from "./trail";
 import { trial } from "./trial";
 import * as types from "./types";
@@ -270,7 +271,7 @@ export class LocalEngine {
     const { folder, model } = this.model();
     const places = classMaps.length / model.classes.length;
     const logits = Float32Array.from(model.classes, (_, k) => meanOf(classMaps.subarray(k * places, (k + 1) * places)));
-    const probabilities = softmax(logits, folder.calibration.temperature);
+    const probabilities = Float32Array.from(softmax(logits, folder.calibration.temperature));
     const distance = folder.likeness?.distance(features) ?? null;
     if (![...logits, ...probabilities, distance ?? 0].every(Number.isFinite)) {
       throw new Refusal("not-finite", { name: "logits" });
@@ -339,13 +340,6 @@ function meanOf(values: Float32Array): number {
     sum += values[n];
   }
   return sum / values.length;
-}
-
-function softmax(logits: Float32Array, temperature: number): Float32Array {
-  const most = logits.reduce((largest, value) => Math.max(largest, value), -Infinity);
-  const powers = Float64Array.from(logits, (value) => Math.exp((value - most) / temperature));
-  const sum = powers.reduce((total, power) => total + power, 0);
-  return Float32Array.from(powers, (power) => power / sum);
 }
 
 /** The picture of one answer of check.json. Throws Refusal "check" for one that makes no sense. */

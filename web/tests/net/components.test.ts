@@ -5,7 +5,8 @@ import { join } from "node:path";
 
 import { expect, test } from "vitest";
 
-import { componentsOf, eigen } from "../../src/net/components";
+import { componentsOf } from "../../src/net/components";
+import { eigen } from "../../src/net/eigen";
 import { LocalEngine } from "../../src/net/engine";
 import type { Picture } from "../../src/net/types";
 

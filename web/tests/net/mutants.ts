@@ -60,7 +60,7 @@ export const MUTANTS: Readonly<Record<string, Mutant>> = {
     from: "network.run(input, size);\n    const maps",
     to: "network.run(turned(input, size, folder.network.channels), size);\n    const maps",
   },
-  "temperature ignored": { file: "engine.ts", from: "(value - most) / temperature", to: "value - most" },
+  "temperature ignored": { file: "softmax.ts", from: "(logits[k] - most) / temperature", to: "logits[k] - most" },
   "sure at any probability": { file: "card.ts", from: "probability < calibration.unknownBelow", to: "false" },
   "known at any distance": { file: "card.ts", from: "!(distance <= calibration.unknownBeyond)", to: "false" },
   "scales across directions": {
