@@ -8,12 +8,12 @@ picture goes through `to_uint8` with it. Ranges that are the full scale of their
 Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA, whose alpha is no value of the scene.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-from nin.data.images import PictureError, read_picture
+from nin.data.images import PictureError, by_bands, read_picture
 from nin.data.splits import Split
 from nin.errors import DataError, amount
 
@@ -246,23 +246,39 @@ def to_uint8(pixels: np.ndarray, value_range: Range | None = None) -> np.ndarray
     if _by_type(pixels.dtype, value_range):
         if pixels.dtype == np.uint8:
             return pixels
-        if (scene(pixels) == pixels[..., :1]).all():
-            return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return (pixels >> 8).astype(np.uint8)
+        gray = all(bool((scene(band) == band[:, :1]).all()) for _, band in by_bands(pixels))
+        if gray:
+            return _changed(pixels, lambda band: (band.astype(np.uint32) + 128) // 257)
+        return _changed(pixels, lambda band: band >> 8)
     if value_range is None:
         raise DataError(f"{kind_of(pixels)} pixels, where the network learned from 8-bit or 16-bit ones")
     if pixels.dtype == np.uint8:
         raise DataError(f"8-bit pixels, where the network learned from values of {in_words(value_range)}")
-    values: np.ndarray = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
-    if not np.isfinite(values).all():
+    if not all(bool(np.isfinite(band).all()) for _, band in by_bands(pixels)):
         raise DataError("values that are no finite numbers (NaN)")
     low, high = value_range
-    scaled: np.ndarray = (values - low) * (255 / (high - low))
-    if pixels.shape[-1] == 4:
-        opaque = next((full[1] for full in FULL if full[1] >= values[..., 3].max(initial=0)), FULL[-1][1])
-        scaled[..., 3] = values[..., 3] * (255 / (FULL[-1][1] if pixels.dtype == np.uint16 else opaque))
-    clipped: np.ndarray = np.rint(scaled).clip(0, 255)
-    return clipped.astype(np.uint8)
+    opaque = FULL[-1][1]
+    if pixels.shape[-1] == 4 and pixels.dtype != np.uint16:
+        most = pixels[..., 3].max(initial=0)
+        opaque = next((full[1] for full in FULL if full[1] >= most), opaque)
+
+    def scaled(band: np.ndarray) -> np.ndarray:
+        values: np.ndarray = band.astype(np.float64 if band.dtype.itemsize > 2 else np.float32)
+        found: np.ndarray = (values - low) * (255 / (high - low))
+        if band.shape[-1] == 4:
+            found[:, 3] = values[:, 3] * (255 / opaque)
+        found = np.rint(found).clip(0, 255)
+        return found
+
+    return _changed(pixels, scaled)
+
+
+def _changed(pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(..., C) uint8: what `change` makes of every pixel, band after band."""
+    out = np.empty((pixels.size // pixels.shape[-1], pixels.shape[-1]), np.uint8)
+    for at, band in by_bands(pixels):
+        out[at] = change(band)
+    return out.reshape(pixels.shape)
 
 
 def misfit(pixels: np.ndarray, value_range: Range | None) -> str:
