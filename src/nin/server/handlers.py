@@ -321,7 +321,7 @@ class Server:
             names = outputs_of(engine.calibration)
             read = oip.read_infer, request, engine.preprocess, self.picture_limits, names
             asked = await self._decoders.aside(*read)
-            with oip.refusing(asked):
+            with oip.refusing_pictures(asked):
                 fitted = await self._decoders.fit(engine.preprocess, asked.pictures)
         answers = await batcher.run(np.stack([pixels for pixels, _ in fitted]))  # (N, H, W, C)
         return await self._decoders.aside(oip.reply, served.name, engine, asked, answers)

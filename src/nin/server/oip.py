@@ -142,7 +142,7 @@ def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
 
 
 @contextmanager
-def refusing(asked: Infer) -> Iterator[None]:
+def refusing_pictures(asked: Infer) -> Iterator[None]:
     """Refused (400) in the place of a PictureError about one of the pictures."""
     try:
         yield
