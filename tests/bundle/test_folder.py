@@ -33,19 +33,24 @@ CLASSES = ("고양이", "dog", "bird")
 
 def network(classes: int = 3, channels: int = 3) -> dict:
     blocks = [{"channels": [8, 6], "kernel_size": 3}, {"channels": [8, 5, classes], "kernel_size": 3}]
-    return {"name": "nin", "blocks": blocks, "num_classes": classes, "in_channels": channels}
+    return {"name": "nin", "blocks": blocks, "num_classes": classes, "in_channels": channels, "norm": "batch"}
 
 
 def weights(classes: int = 3, seed: int = 0) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     shapes = {
         "blocks.0.spatial.weight": (8, 3, 3, 3),
-        "blocks.0.norms.0.running_var": (8,),
+        "blocks.0.pointwise.0.weight": (6, 8, 1, 1),
+        "blocks.1.spatial.weight": (8, 6, 3, 3),
+        "blocks.1.pointwise.0.weight": (5, 8, 1, 1),
         "blocks.1.pointwise.1.weight": (classes, 5, 1, 1),
         "blocks.1.pointwise.1.bias": (classes,),
     }
-    counter = {"blocks.0.norms.0.num_batches_tracked": np.array(123_456_789)}
-    return {**{name: rng.normal(size=shape) for name, shape in shapes.items()}, **counter}
+    counters = {}
+    for norm, width in (("0.norms.0", 8), ("0.norms.1", 6), ("1.norms.0", 8), ("1.norms.1", 5)):
+        shapes |= {f"blocks.{norm}.{part}": (width,) for part in ("weight", "bias", "running_mean", "running_var")}
+        counters[f"blocks.{norm}.num_batches_tracked"] = np.array(123_456_789)
+    return {**{name: rng.normal(size=shape) for name, shape in shapes.items()}, **counters}
 
 
 METRICS = {

@@ -146,7 +146,7 @@ def test_bool_is_black_and_white_and_bytes_are_bytes():
     pixels = np.random.default_rng(0).integers(0, 2, (6, 9, 9, 1))
     (found,), notes = settled(pixels.astype(bool))
     assert (found == pixels * 255).all() and found.dtype == np.uint8 and not notes
-    assert settled(pixels.astype(np.uint8))[0][0].tolist() == pixels.tolist()
+    assert settled((pixels * 2).astype(np.uint8))[0][0].tolist() == (pixels * 2).tolist()
 
 
 def test_arrays_of_no_full_scale_are_kept_for_the_range_of_the_data():
@@ -181,6 +181,57 @@ def test_parts_that_do_not_go_together_are_refused():
     for bad in (np.zeros((1, 2, 2, 1), complex), np.full((1, 2, 2, 1), "a")):
         with pytest.raises(DataError, match="cannot be used; give uint8"):
             settled(bad)
+
+
+@pytest.mark.parametrize("where", [0, 299])  # among the pictures that the scale is found from, and not
+@pytest.mark.parametrize(
+    ("scale", "beyond"), [(1.0, 1.0000001), (1.0, 1.0009766), (255.0, 255.4), (65_535.0, 65_600.0), (1.0, -0.001)]
+)
+def test_a_value_a_hair_beyond_a_scale_is_its_end_and_that_is_said(scale, beyond, where):
+    pixels = np.random.default_rng(0).integers(0, 256, (300, 3, 3, 1)).astype(np.uint8)
+    values = pixels / 255 * scale
+    values[where, 0, 0, 0] = beyond
+    (found,), (note,) = settled(values)
+    expected = pixels.copy()
+    expected[where, 0, 0, 0] = 255 if beyond > 0 else 0
+    assert np.array_equal(to_uint8(found), expected)
+    assert note.endswith(f"0 is black, {scale:,.0f} is white; 1 value a hair beyond became that")
+
+
+def test_values_well_beyond_a_scale_are_refused_in_words_that_make_sense():
+    values = np.random.default_rng(0).random((600, 3, 3, 1))
+    values[1, 0, 0, 0] = 1.01  # of 600 pictures not among the 256 that are looked at first
+    wrong = r"^x0: values of .* to 1.01, where nearly all are on the scale 0 to 1; correct the values that lie outside$"
+    with pytest.raises(DataError, match=wrong):
+        settled(values)
+
+
+@pytest.mark.parametrize(
+    ("kind", "top", "other"),
+    [(np.uint16, 65_535, 255), (np.float32, 255, 1), (np.float32, 65_535, 1), (np.float64, 65_535, 255)],
+)
+def test_a_part_on_a_smaller_scale_would_be_black_and_is_refused(kind, top, other):
+    pixels = np.random.default_rng(0).random((40, 4, 4, 1))
+    both = (pixels * top).astype(kind), (pixels * other).astype(kind)
+    with pytest.raises(DataError, match=r"^x1: values of .*, where those of x0 are on the scale .*; save both alike$"):
+        settled(*both)
+    black = np.zeros((2, 4, 4, 1), kind)
+    (_, found), _ = settled(both[0], black)
+    assert not found.any()
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.int64, np.bool_])
+def test_whole_numbers_of_0_and_1_are_black_and_white(kind):
+    pixels = np.random.default_rng(0).integers(0, 2, (6, 9, 9, 1))
+    (found,), notes = settled(pixels.astype(kind))
+    assert found.dtype == np.uint8 and np.array_equal(found, pixels * 255)
+    assert (
+        kind is np.bool_
+        or notes == [f"x0: {np.dtype(kind)} values of 0 and 1: 0 is black, 1 is white"]
+        or notes == [f"x0: {np.dtype(kind)} values of 0 to 1: 0 is black, 1 is white"]
+    )
+    signs = pixels.astype(np.int8) * 2 - 1
+    assert np.array_equal(to_uint8(settled(signs)[0][0]), pixels * 255)
 
 
 def test_channels_that_may_be_first_or_last_are_asked_for(tmp_path):

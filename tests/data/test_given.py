@@ -212,7 +212,7 @@ def test_a_closed_file_and_several_pictures_are_told(file):
         one_picture([file, file])
 
 
-@pytest.mark.parametrize("scale", [255.0, -1.0, 1.001, float("nan"), float("inf")])
+@pytest.mark.parametrize("scale", [255.0, -1.0, 1.01, float("nan"), float("inf")])
 def test_fractions_outside_of_0_to_1_are_asked_about(scale, pixels):
     with np.errstate(invalid="ignore"):
         values = pixels / 255 * scale
@@ -240,3 +240,17 @@ def test_an_image_that_pillow_cannot_finish_is_told(tmp_path, pixels):
     line = r"is a Pillow image of mode RGB that cannot be read \(image file is truncated"
     with Image.open(path) as image, pytest.raises(PictureError, match=line):
         loaded(image)
+
+
+def test_fractions_a_hair_beyond_black_and_white_are_their_ends(pixels):
+    values = pixels / 255
+    values[0, 0] = 1.0000001, -1e-9, 1.0
+    expected = pixels.copy()
+    expected[0, 0] = 255, 0, 255
+    assert np.array_equal(loaded(values), expected)
+
+
+def test_bytes_in_16_bits_are_not_taken_for_black(pixels):
+    with pytest.raises(UsageError, match=r"^picture 1 has uint16 values of .* to 2.., which are black on the scale"):
+        loaded(pixels.astype(np.uint16))
+    assert not loaded(np.zeros((*SIDES, 3), np.uint16)).any()

@@ -22,6 +22,8 @@ from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
 from nin.errors import ArtifactError, ModelError, UsageError, escape_name
+from nin.network.config import NINConfig, SettingError
+from nin.network.demands import expect_modest, expect_weights
 from nin.sealed import open_sealed_json, open_tensors, seal_json, write_tensors
 
 FORMAT = 1  # raised when an older program could misread what a newer one writes
@@ -311,6 +313,13 @@ def _expect_fit(
                 f"{where}: the weights {escape_name(name)} hold NaN or infinity as {array.dtype}; "
                 "use float32, or train again"
             )
+    try:
+        config = NINConfig.from_dict(network)
+        expect_weights(config, {name: array.shape for name, array in weights.items()})
+        expect_modest(config, preprocess.size)
+    except SettingError as error:
+        fault = f"{where} has a network that cannot be used ({escape_name(error)[:300]})"
+        raise ModelError(f"{fault}; train again or get the model again") from error
 
 
 def _as(array: np.ndarray, dtype: np.dtype[Any] | type[Any]) -> np.ndarray:

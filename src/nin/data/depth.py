@@ -8,14 +8,14 @@ picture goes through `to_uint8` with it. Ranges that are the full scale of their
 Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA, whose alpha is no value of the scene.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
-from nin.data.images import PictureError, read_picture
+from nin.data.images import PictureError, by_bands, read_picture
 from nin.data.splits import Split
-from nin.errors import DataError
+from nin.errors import DataError, amount
 
 Range = tuple[float, float]
 
@@ -29,6 +29,7 @@ QUANTILE_VALUES = 4_096  # of one picture; quantiles are taken of these
 SHALLOW = 4_096  # 16-bit values that stay under it, 12 bits, are at most 16 grey levels of 255
 CLIPPED = 0.95  # ours: share of a picture's values outside of the range from which nothing is left to see
 LEVELS = 64  # different values from which a picture is more than black, or a mask
+HAIR = 1 / 512  # of a scale, half a grey level: fractions that rounding or resampling left so far beyond it are its end
 
 
 def is_full(value_range: Range | None) -> bool:
@@ -97,11 +98,17 @@ def find_range(pictures: Sequence[np.ndarray]) -> Range | None:
 
 
 def _full_scale(low: float, high: float, *, fractions: bool) -> Range | None:
-    """The smallest full scale that holds all values."""
+    """The smallest full scale that holds all values, fractions to half a grey level."""
     for full in FULL if fractions else FULL[2:]:
-        if full[0] <= low and high <= full[1]:
+        if holds(full, low, high, fractions=fractions):
             return full
     return None
+
+
+def holds(full: Range, low: float, high: float, *, fractions: bool) -> bool:
+    """Whether values from `low` to `high` are on a full scale; fractions may lie half a grey level beyond it."""
+    hair = HAIR * (full[1] - full[0]) if fractions else 0.0
+    return full[0] - hair <= low and high <= full[1] + hair
 
 
 def _some(picture: np.ndarray) -> np.ndarray:
@@ -135,22 +142,23 @@ def settle(parts: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list
     """Arrays of pictures (N, H, W, C), the one learned from first, and how they were understood, one line each.
 
     They become uint8 or uint16 where they fill a full scale. DataError, by name, for what has no one scale. Nothing
-    is lost here: values that 8 bits cannot hold are kept in 16, and those of no full scale in their own type.
+    is lost here: values that 8 bits cannot hold are kept in 16, and those of no full scale in their own type. What lies
+    less than half a grey level beyond a full scale is put on its end, and that is said.
     """
-    found = {name: a.astype(np.uint8) * np.uint8(255) if a.dtype == np.bool_ else a for name, a in parts.items()}
-    for name, array in found.items():
-        if array.dtype.kind not in "uif":
+    for name, array in parts.items():
+        if array.dtype.kind not in "buif":
             raise DataError(
                 f"{name}: pixels of type {array.dtype} cannot be used; give uint8, uint16 or fractions in 0 to 1"
             )
+    found, notes = _truth_as_black_and_white(parts)
     deep = {name: array for name, array in found.items() if array.dtype != np.uint8 and array.size}
     if not deep:
-        return found, []
+        return found, notes
     first, learned = next(iter(deep.items()))
-    rows = np.unique(np.linspace(0, len(learned) - 1, min(SAMPLE, len(learned))).astype(int))
     kinds = {array.dtype.kind == "f" for array in deep.values()}
     if len(kinds) > 1:
         raise DataError(f"{' and '.join(deep)}: whole numbers and fractions cannot be told apart; save all alike")
+    rows = np.unique(np.linspace(0, len(learned) - 1, min(SAMPLE, len(learned))).astype(int))
     try:
         value_range = find_range([learned[row] for row in rows])
     except DataError as error:
@@ -159,33 +167,63 @@ def settle(parts: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list
     if not is_full(full) and len(deep) < len(found):
         other = next(name for name in found if name not in deep)
         raise DataError(f"{other} has 8-bit pixels, {first} values of {in_words(full)}; save both alike")
-    notes = []
     for name, array in deep.items():
         low, high = float(array.min()), float(array.max())
         if not np.isfinite(low + high):
             raise DataError(f"{name}: values that are no finite numbers (NaN); replace them")
-        if not is_full(full):
-            counts = array.dtype.kind != "f" and low >= 0 and high <= FULL[-1][1]
-            found[name] = array.astype(np.uint16) if counts else array
-            continue
-        if low < full[0] or high > full[1]:
-            where = f"{name}: values of {in_words((low, high))}"
-            raise DataError(f"{where}, where those of {first} are on the scale {in_words(full)}; save both alike")
-        found[name] = _on_full_scale(array, full)
-        black = f"{full[0]:,.0f} is black"
-        white = f"{full[1]:,.0f} is white"
-        notes.append(f"{name}: {array.dtype} values of {in_words((low, high))}: {black}, {white}")
+        if is_full(full):
+            _expect_on(full, name, first, array)
+            found[name] = _on_full_scale(array, full)
+            notes.append(_full_note(name, array, full))
+        elif array.dtype.kind != "f" and low >= 0 and high <= FULL[-1][1]:
+            found[name] = array.astype(np.uint16)
     return found, notes
+
+
+def _truth_as_black_and_white(parts: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], list[str]]:
+    """The parts with truth values as 0 and 255, and a line where bytes were read as such: nothing in them is over 1."""
+    found = {name: a.astype(np.uint8) * np.uint8(255) if a.dtype == np.bool_ else a for name, a in parts.items()}
+    stored = {name: a for name, a in parts.items() if a.dtype == np.uint8 and a.size}
+    if not stored or max(int(a.max()) for a in stored.values()) != 1:
+        return found, []
+    found |= {name: a * np.uint8(255) for name, a in stored.items()}
+    return found, [f"{name}: uint8 values of 0 and 1: 0 is black, 1 is white" for name in stored]
+
+
+def _expect_on(full: Range, name: str, first: str, array: np.ndarray) -> None:
+    """Raise DataError unless an array is on the full scale of the array `first`, neither beyond it nor on a smaller
+    one, on which all of it would be black."""
+    low, high = float(array.min()), float(array.max())
+    fractions = array.dtype.kind == "f"
+    where = f"{name}: values of {in_words((low, high))}"
+    if not holds(full, low, high, fractions=fractions):
+        if name == first:
+            advice = "correct the values that lie outside"
+            raise DataError(f"{where}, where nearly all are on the scale {in_words(full)}; {advice}")
+        raise DataError(f"{where}, where those of {first} are on the scale {in_words(full)}; save both alike")
+    own = _full_scale(low, high, fractions=fractions)
+    if name != first and own != full and own in FULL[: FULL.index(full)] and not low == high == full[0]:
+        raise DataError(f"{where}, where those of {first} are on the scale {in_words(full)}; save both alike")
+
+
+def _full_note(name: str, array: np.ndarray, full: Range) -> str:
+    """How an array on a full scale was understood."""
+    beyond = int(np.count_nonzero(array < full[0]) + np.count_nonzero(array > full[1]))
+    found = in_words((max(float(array.min()), full[0]), min(float(array.max()), full[1])))
+    note = f"{name}: {array.dtype} values of {found}: {full[0]:,.0f} is black, {full[1]:,.0f} is white"
+    if not beyond:
+        return note
+    return f"{note}; {amount(beyond, 'value')} a hair beyond became {'that' if beyond == 1 else 'these'}"
 
 
 def _on_full_scale(array: np.ndarray, full: Range) -> np.ndarray:
     """Values of a full scale as uint8 where it holds them (to the rounding of float32), else as uint16."""
-    if array.dtype.kind != "f":
+    if array.dtype.kind != "f" and full in FULL[2:]:
         return array.astype(np.uint8 if full[1] <= 255 else np.uint16)
     out = np.empty(array.shape, np.uint16)
     exact = True
     for place, picture in zip(out, array, strict=True):  # one by one: no copy of all in float64
-        scaled = (picture.astype(np.float64) - full[0]) * (65535 / (full[1] - full[0]))
+        scaled = (picture.astype(np.float64).clip(*full) - full[0]) * (65535 / (full[1] - full[0]))
         place[:] = np.rint(scaled)
         exact = exact and bool((np.abs(scaled - np.rint(scaled / 257) * 257) < 1).all())
     return (out // 257).astype(np.uint8) if exact else out
@@ -208,23 +246,39 @@ def to_uint8(pixels: np.ndarray, value_range: Range | None = None) -> np.ndarray
     if _by_type(pixels.dtype, value_range):
         if pixels.dtype == np.uint8:
             return pixels
-        if (scene(pixels) == pixels[..., :1]).all():
-            return ((pixels.astype(np.uint32) + 128) // 257).astype(np.uint8)
-        return (pixels >> 8).astype(np.uint8)
+        gray = all(bool((scene(band) == band[:, :1]).all()) for _, band in by_bands(pixels))
+        if gray:
+            return _changed(pixels, lambda band: (band.astype(np.uint32) + 128) // 257)
+        return _changed(pixels, lambda band: band >> 8)
     if value_range is None:
         raise DataError(f"{kind_of(pixels)} pixels, where the network learned from 8-bit or 16-bit ones")
     if pixels.dtype == np.uint8:
         raise DataError(f"8-bit pixels, where the network learned from values of {in_words(value_range)}")
-    values: np.ndarray = pixels.astype(np.float64 if pixels.dtype.itemsize > 2 else np.float32)
-    if not np.isfinite(values).all():
+    if not all(bool(np.isfinite(band).all()) for _, band in by_bands(pixels)):
         raise DataError("values that are no finite numbers (NaN)")
     low, high = value_range
-    scaled: np.ndarray = (values - low) * (255 / (high - low))
-    if pixels.shape[-1] == 4:
-        opaque = next((full[1] for full in FULL if full[1] >= values[..., 3].max(initial=0)), FULL[-1][1])
-        scaled[..., 3] = values[..., 3] * (255 / (FULL[-1][1] if pixels.dtype == np.uint16 else opaque))
-    clipped: np.ndarray = np.rint(scaled).clip(0, 255)
-    return clipped.astype(np.uint8)
+    opaque = FULL[-1][1]
+    if pixels.shape[-1] == 4 and pixels.dtype != np.uint16:
+        most = pixels[..., 3].max(initial=0)
+        opaque = next((full[1] for full in FULL if full[1] >= most), opaque)
+
+    def scaled(band: np.ndarray) -> np.ndarray:
+        values: np.ndarray = band.astype(np.float64 if band.dtype.itemsize > 2 else np.float32)
+        found: np.ndarray = (values - low) * (255 / (high - low))
+        if band.shape[-1] == 4:
+            found[:, 3] = values[:, 3] * (255 / opaque)
+        found = np.rint(found).clip(0, 255)
+        return found
+
+    return _changed(pixels, scaled)
+
+
+def _changed(pixels: np.ndarray, change: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """(..., C) uint8: what `change` makes of every pixel, band after band."""
+    out = np.empty((pixels.size // pixels.shape[-1], pixels.shape[-1]), np.uint8)
+    for at, band in by_bands(pixels):
+        out[at] = change(band)
+    return out.reshape(pixels.shape)
 
 
 def misfit(pixels: np.ndarray, value_range: Range | None) -> str:

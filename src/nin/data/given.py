@@ -17,6 +17,7 @@ from PIL import Image
 
 from nin.choices import expanded, shown
 from nin.data.codecs.headers import READABLE, RefusedFile
+from nin.data.depth import FULL, holds
 from nin.data.images import LIMITS, TURNS, PictureError, is_picture_name, to_array
 from nin.errors import UsageError, escape_name
 
@@ -197,15 +198,23 @@ def _native(pixels: np.ndarray) -> np.ndarray:
 def on_full_scale(pixels: np.ndarray, name: str) -> np.ndarray:
     """Held pixels where no range was learned: truth values, fractions of 0 to 1, whole numbers of 0 to 255 as uint8.
 
-    uint8 and uint16 are as they are. UsageError for other values: what they mean is asked, not guessed.
+    uint8 is as it is, and uint16 that uses more than the lowest 8 of its bits; fractions may lie half a grey level
+    beyond black and white. UsageError for other values: what they mean is asked, not guessed.
     """
-    if pixels.dtype in (np.uint8, np.uint16):
+    if pixels.dtype == np.uint8:
         return pixels
     if pixels.dtype == np.bool_:
         return pixels.astype(np.uint8) * np.uint8(255)
     fractions = pixels.dtype.kind == "f"
-    low, high = pixels.min(), pixels.max()
-    if not 0 <= low <= high <= (1 if fractions else 255):  # NaN too
+    low = pixels.min()
+    high = pixels.max()
+    if pixels.dtype == np.uint16:
+        if 0 < high <= 255:
+            what = f"has uint16 values of {low} to {high}, which are black on the scale 0 to 65,535"
+            raise UsageError(f"{escape_name(name)} {what}; give them as uint8, or multiply them by 257")
+        return pixels
+    scale = FULL[0] if fractions else FULL[2]
+    if not holds(scale, float(low), float(high), fractions=fractions):  # NaN too
         expected = "fractions from 0 to 1, or 0 to 255 as uint8" if fractions else "0 to 255, or uint16"
         raise UsageError(f"{escape_name(name)} has {pixels.dtype} values from {low:g} to {high:g}; expected {expected}")
-    return np.rint(pixels.astype(np.float64) * (255 if fractions else 1)).astype(np.uint8)
+    return np.rint(pixels.astype(np.float64).clip(*scale) * (255 / scale[1])).astype(np.uint8)

@@ -4,6 +4,8 @@ Order: byte cap, format by its first bytes, container walked and size capped (co
 format, then our own conversion: values as deep as they are stored (depth.py makes 8 bits of them, by one rule for a
 whole data set), EXIF orientation applied, transparency kept.
 ICC profiles and gamma chunks are not applied. Of a phone's multi-picture JPEG (MPO) the first picture is read.
+Reading a picture and resizing it takes at most 32 bytes of memory and some 400 ns for every pixel that `Limits` allow,
+whatever its shape and format (tests/faults/test_picture_cost.py measures it).
 
 Legend: H, W height and width in pixels; C channels: 1 gray, 3 RGB, 4 RGBA.
 """
@@ -65,12 +67,14 @@ class Limits:
 LIMITS = Limits()
 MAX_PIXELS = "NIN_MAX_PIXELS"  # the environment variable for scans larger than LIMITS
 MOST_PIXELS = 1_000_000_000
+MIDDLE = 25_000_000  # pixels between the two steps of resizing, as high as the picture and as wide as the network's
+BAND = 2**16  # pixels converted at a time: what is needed on the way does not grow with the picture
 
 
 def limits_here() -> Limits:
     """LIMITS, with as many pixels as the environment variable NIN_MAX_PIXELS allows; UsageError where it is no number.
 
-    Every thread that decodes needs up to 4 bytes a pixel for it, 12 for a progressive JPEG.
+    Every thread that decodes needs up to 32 bytes a pixel for it.
     """
     text = os.environ.get(MAX_PIXELS)
     if text is None:
@@ -140,6 +144,9 @@ def read_picture(
         if len(data) > limits.max_bytes:
             raise RefusedFile(f"more than the {limits.max_bytes:,} bytes allowed")
         header = inspect(data)
+        height, width = (header.width, header.height) if header.orientation >= 5 else (header.height, header.width)
+        if near is not None and (reason := too_tall(height, width, near, near)):
+            raise RefusedFile(reason)
         header, mode, values = _decoded(header, near, limits)
         pixels = TURNS[header.orientation](values)
     except RefusedFile as error:
@@ -150,6 +157,32 @@ def read_picture(
     rotated = header.orientation != 1
     notes = () if header.ended else (NO_END,)
     return Picture(np.ascontiguousarray(pixels), header.format, mode, (width, height), rotated, notes)
+
+
+def too_tall(height: int, width: int, target: int, near: int) -> str:
+    """Why a picture is not resized to `target` pixels of width, in words; empty where it is. near: the longer side of
+    what is wanted. Resizing goes across and then down: a very high and narrow picture would grow to many times its
+    size."""
+    if height * target <= max(MIDDLE, 2 * height * width, 8 * near * near):
+        return ""
+    return f"{width:,} x {height:,} pixels, too high for its width; cut it into shorter pieces"
+
+
+def decoded_pixels(data: bytes, near: int) -> int:
+    """Pixels that decoding keeps in memory, from the header alone; 0 for what is no picture."""
+    try:
+        header = inspect(data)
+    except RefusedFile:
+        return 0
+    shrinks = header.format == "JPEG" and not header.buffered and header.ended
+    scale = min(header.width, header.height) // (2 * near) if shrinks else 1
+    return header.width * header.height // max(s * s for s in (1, 2, 4, 8) if s <= max(scale, 1))
+
+
+def by_bands(pixels: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """The pixels (..., C), one after the other, in bands of BAND: where they are in (N, C), and they themselves."""
+    flat = pixels.reshape(-1, pixels.shape[-1])
+    return ((slice(at, at + BAND), flat[at : at + BAND]) for at in range(0, len(flat), BAND))
 
 
 def _read_file(path: Path, limits: Limits) -> bytes:
@@ -215,12 +248,17 @@ def _deep_colour(image: ImageFile, header: Header, limits: Limits) -> np.ndarray
         image = _load(replace(header, data=_as_bytes(header.data)), None, limits)
         gray, alpha = np.moveaxis(np.asarray(image).view(">u2"), -1, 0).astype(np.uint16)
         return np.stack([gray, gray, gray, alpha], axis=-1)
-    low = np.asarray(_load(header, None, limits, low=True))
-    values: np.ndarray = np.asarray(image).astype(np.uint16) << 8 | low
-    if isinstance(key := image.info.get("transparency"), tuple):
-        opaque = np.where((values == key).all(-1, keepdims=True), np.uint16(0), np.uint16(65535))
-        values = np.concatenate([values, opaque], axis=-1)
-    return values
+    low = np.asarray(_load(header, None, limits, low=True))  # (H, W, 3 or 4)
+    high = np.asarray(image)
+    key = image.info.get("transparency")
+    channels = high.shape[2]
+    values = np.empty((high.shape[0] * high.shape[1], channels + isinstance(key, tuple)), np.uint16)
+    for (at, above), (_, below) in zip(by_bands(high), by_bands(low), strict=True):
+        values[at, :channels] = above.astype(np.uint16) << 8 | below
+        if isinstance(key, tuple):
+            clear = (values[at, :channels] == key).all(-1)
+            values[at, channels] = np.where(clear, np.uint16(0), np.uint16(65535))
+    return values.reshape(*high.shape[:2], -1)
 
 
 def _expect_whole(header: Header, limits: Limits) -> None:
@@ -326,9 +364,11 @@ def to_channels(pixels: np.ndarray, channels: int) -> np.ndarray:
         opaque = np.full((*pixels.shape[:2], 1), 255, np.uint8)
         return np.concatenate([to_channels(pixels, 3), opaque], axis=-1)
     if found == 4:
-        alpha = pixels[..., 3:].astype(np.uint16)
-        over_white = (pixels[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
-        return to_channels(over_white.astype(np.uint8), channels)
+        over_white = np.empty((pixels.shape[0] * pixels.shape[1], 3), np.uint8)
+        for at, band in by_bands(pixels):
+            alpha = band[:, 3:].astype(np.uint16)
+            over_white[at] = (band[:, :3] * alpha + 255 * (255 - alpha) + 127) // 255
+        return to_channels(over_white.reshape(*pixels.shape[:2], 3), channels)
     if found == 1:
         return np.repeat(pixels, 3, axis=-1)
     return np.asarray(Image.fromarray(np.ascontiguousarray(pixels)).convert("L"))[..., None]

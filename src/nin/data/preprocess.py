@@ -16,7 +16,7 @@ from PIL import Image
 from nin.choices import Fit, Normalisation
 from nin.data.depth import Range, in_words, misfit, shallow, to_uint8
 from nin.data.given import Source, held_pixels, on_full_scale
-from nin.data.images import Limits, PictureError, read_picture, to_channels
+from nin.data.images import Limits, PictureError, read_picture, to_channels, too_tall
 from nin.data.whiten import SVHN, Zca, expect_whitenable, global_contrast, local_contrast, read_zca
 from nin.errors import DataError, ModelError, UsageError
 
@@ -69,8 +69,18 @@ class Preprocess:
             raise UsageError(f"preprocess has a ZCA for {self.zca.mean.size:,} values; pictures are {shape}")
 
     def resize(self, pixels: np.ndarray) -> np.ndarray:
-        """(H0, W0, C0) uint8, on the scale of the network -> (H, W, channels) uint8."""
-        pixels = to_channels(pixels, self.channels)
+        """(H0, W0, C0) uint8, on the scale of the network -> (H, W, channels) uint8; DataError where it is far too
+        high for its width."""
+        height, width = pixels.shape[:2]
+        if reason := too_tall(height, width, self.size[1], max(self.size)):
+            raise DataError(reason)
+        if pixels.shape[2] != 1 or self.channels == 4:  # gray becomes RGB when it is small
+            pixels = to_channels(pixels, self.channels)
+        resized = self._resized(pixels)
+        return resized if resized.shape[2] == self.channels else to_channels(resized, self.channels)
+
+    def _resized(self, pixels: np.ndarray) -> np.ndarray:
+        """(H0, W0, C) uint8 -> (H, W, C) uint8; padded, with `channels`."""
         height, width = pixels.shape[:2]
         if (height, width) == self.size:
             return pixels

@@ -23,6 +23,7 @@ from nin.data.machine import usable_cores
 from nin.data.preprocess import Preprocess
 from nin.engine.fastest import Choice, fastest
 from nin.engine.graph import OUTPUTS, PICTURES, RESIZED, core, outputs_of
+from nin.engine.needs import needs_of
 from nin.engine.onnx_file import OPSET, Graph, from_bytes, to_bytes
 from nin.engine.runtimes import REFERENCE, open_session, reason_of
 from nin.errors import ArtifactError, ModelError, UsageError, escape_name
@@ -30,7 +31,10 @@ from nin.version import __version__
 
 FACTS = "nin"  # the metadata entry that says what a file is
 FORMAT = 1  # raised when an older program could misread what a newer one writes
-CHUNK = 16  # pictures that a thread computes at a time: they stay in the caches (docs/log.md)
+CHUNK = (
+    16  # pictures that a thread computes at a time, or fewer of a large network: they stay in the caches (docs/log.md)
+)
+HELD = 2**27  # values of the largest tensor that a thread's pictures may have together: 512 MB in float32
 LARGEST = 2**30  # bytes of a file
 THREADS = (1, 1024)  # as the command line takes them
 BATCH = (1, 1_000_000)  # pictures of a call
@@ -126,6 +130,8 @@ class Engine:
         self.runtime = runtime
         self.choice = Choice(runtime)
         self._made_of = facts, graph
+        needs = needs_of(graph, escape_name(facts.name))
+        self._chunk = max(1, min(CHUNK, HELD // max(1, needs.largest)))
         data = to_bytes(graph, __version__)
         self.digest = hashlib.sha256(data).hexdigest()
         self._session = open_session(runtime, data, self.threads, facts.name)
@@ -155,7 +161,7 @@ class Engine:
             )
         if self._process != os.getpid():
             self._begin_again()
-        size = min(CHUNK, -(-len(images) // self.threads))
+        size = min(self._chunk, -(-len(images) // self.threads))
         chunks = [images[start : start + size] for start in range(0, len(images), size)]
         parts = list((map if self._pool is None or len(chunks) == 1 else self._pool.map)(self._run, chunks))
         answers = Answers(*(part[0] if len(part) == 1 else np.concatenate(part) for part in zip(*parts, strict=True)))

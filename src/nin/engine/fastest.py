@@ -90,8 +90,23 @@ def _understood(found: Any) -> dict[str, Any] | None:
     return found if fits and set(found) <= {"times", "fault"} else None
 
 
+def end_of(packed: bytes, runtime: Runtime, threads: int) -> str:
+    """How a process ends that answers once with a packed model; "" where it goes on, and where none could be started.
+
+    For a model that takes over in a process which must not end.
+    """
+    fault = _in_a_process(packed, runtime, threads, 1)[0].get("fault", "")
+    ended = fault.startswith(("ends its process", "did not end")) and "exit code 1)" not in fault
+    return str(fault) if ended else ""
+
+
 def _trial(packed: bytes, other: Runtime, threads: int, batch: int) -> tuple[dict[str, Any], bool]:
-    """What a process of its own finds (nin.engine.trial), and whether another trial would find the same."""
+    """How another runtime does beside ONNX Runtime, and whether another trial would find the same."""
+    return _in_a_process(packed, other, threads, batch)
+
+
+def _in_a_process(packed: bytes, other: Runtime, threads: int, batch: int) -> tuple[dict[str, Any], bool]:
+    """What a process of its own finds (nin.engine.trial), and whether another one would find the same."""
     program = sys.executable or ""
     if not Path(program).name.lower().startswith(("python", "pypy")):  # a frozen or embedding one would start again
         return {"fault": "could not be tried, as no Python interpreter is known"}, False

@@ -31,12 +31,11 @@ from nin.importers.torch_file import read_safetensors, read_torch
 from nin.importers.torch_layouts import Said
 from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN
+from nin.network.demands import MOST_BYTES, MOST_MACS
 from nin.network.named import list_models
 from nin.run.options import ImportOptions
 from nin.version import __version__
 
-MOST_BYTES = 2**30  # of maps for one picture: the author's ImageNet network has 7 MB
-MOST_MACS = 10**12  # for one picture: the author's ImageNet network has 10**9
 LABELS = {"cifar10": "airplane automobile bird cat deer dog frog horse ship truck"}  # in the order of CIFAR's numbers
 UNTOLD_MEAN = 0.5  # where nothing tells how pictures were normalised
 UNTOLD_STD = 0.25  # likewise

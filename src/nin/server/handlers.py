@@ -4,18 +4,15 @@ One event loop reads and writes (wire.py); a few threads decode, draw and read J
 own for its engine (microbatch.py). At most `queue` requests are admitted at a time; the others hear 503 at once.
 """
 
-import asyncio
 import base64
 import hashlib
 import logging
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import resources
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,6 +23,7 @@ from nin.engine.graph import outputs_of
 from nin.errors import NinError, escape_name
 from nin.server import metrics, oip, routes
 from nin.server.cors import permission, preflight
+from nin.server.decoding import Decoders
 from nin.server.forms import expect_plain, maps_of, read_picture_body, read_query, top_of, unreadable
 from nin.server.hot_models import Served
 from nin.server.messages import Checked, ClientLimits, Refused, Request, Response, error, json_body
@@ -39,7 +37,6 @@ ACCESS = logging.getLogger("nin.access")
 Headers = tuple[tuple[str, str], ...]
 AtOnce = Mapping[Operation, Callable[["Match"], Response]]
 Queued = Mapping[Operation, Callable[["Match", Request], Awaitable[Response]]]
-T = TypeVar("T")
 PIXELS = 16 * 2**20  # of one picture as decoded; ours: a phone's 12 MP and some more
 JPEG_PIXELS = 64_000_000  # of a JPEG that is decoded smaller
 UNKNOWN_MODEL = "there is no model of this name; GET /models lists them"
@@ -61,7 +58,7 @@ class Capacity:
 
     queue: int = 256
     most: int = 32
-    decoders: int = 0  # threads that decode; 0 for as many as there are cores, at most 4
+    decoders: int = 0  # threads that decode ordinary pictures; 0 for as many as there are cores, at most 4
     limits: ClientLimits = field(default_factory=ClientLimits)
     origins: tuple[str, ...] = ()  # whose pages may read the answers; * for all
 
@@ -87,7 +84,7 @@ class Server:
         self.ready = False
         self.admitted = 0
         self.connections: Callable[[], int] = lambda: 0
-        self._pool = ThreadPoolExecutor(capacity.decoders or min(4, usable_cores()), thread_name_prefix="nin-decode")
+        self._decoders = Decoders(capacity.decoders or min(4, usable_cores()), self.picture_limits)
         self._openapi = json_body(200, openapi(tuple(self.models), capacity.limits.body_bytes))
         self._docs = docs_page(resources.files("nin.server").joinpath("docs.html").read_text(encoding="utf-8"))
         self._full = error(503, "the queue is full; try again", "queue")
@@ -203,10 +200,6 @@ class Server:
         finally:
             self.admitted -= 1
 
-    async def _aside(self, work: Callable[..., T], *arguments: Any) -> T:
-        """Let a thread do it, so that the others are still heard."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, partial(work, *arguments))
-
     # The simple interface
 
     async def predict(self, match: Match, request: Request) -> Response:
@@ -224,7 +217,7 @@ class Server:
         if maps:
             limit = float(np.abs(answers.maps[0, best]).max()) or 1.0  # one scale for all maps (top, h, w) shown
             for entry, index in zip(found, best, strict=True):
-                png = await self._aside(self._drawing.overlay, pixels, answers.maps[0, index], limit)
+                png = await self._decoders.aside(self._drawing.overlay, pixels, answers.maps[0, index], limit)
                 entry["map"] = base64.b64encode(png).decode("ascii")
         return json_body(200, found, headers=said)
 
@@ -235,7 +228,7 @@ class Server:
         if "maps" in query:
             raise Refused(400, "the query has maps; an explanation has them always")
         engine, pixels, said, answers = await self._see(served, picture)
-        sheet = await self._aside(self._drawing.sheet, pixels, answers, engine.classes, top)
+        sheet = await self._decoders.aside(self._drawing.sheet, pixels, answers, engine.classes, top)
         return Response(200, sheet, "image/png", said)
 
     def _asked(self, match: Match, request: Request) -> tuple[bytes, dict[str, str], Served]:
@@ -251,8 +244,7 @@ class Server:
         """The engine that answered, the picture (H, W, C) as it saw it, what is to be said of that, and the answer."""
         batcher = served.current
         with batcher.expecting():
-            read = partial(batcher.engine.preprocess.open_picture, limits=self.picture_limits)
-            pixels, notes = await self._aside(read, picture)
+            ((pixels, notes),) = await self._decoders.fit(batcher.engine.preprocess, [picture])
         said = tuple(("Nin-Note", escape_name(note)) for note in notes)
         return batcher.engine, pixels, said, await batcher.run(pixels[None])  # (1, H, W, C)
 
@@ -327,9 +319,12 @@ class Server:
         with batcher.expecting():
             engine = batcher.engine
             names = outputs_of(engine.calibration)
-            asked = await self._aside(oip.read_infer, request, engine.preprocess, self.picture_limits, names)
-        answers = await batcher.run(asked.images)
-        return await self._aside(oip.reply, served.name, engine, asked, answers)
+            read = oip.read_infer, request, engine.preprocess, self.picture_limits, names
+            asked = await self._decoders.aside(*read)
+            with oip.refusing_pictures(asked):
+                fitted = await self._decoders.fit(engine.preprocess, asked.pictures)
+        answers = await batcher.run(np.stack([pixels for pixels, _ in fitted]))  # (N, H, W, C)
+        return await self._decoders.aside(oip.reply, served.name, engine, asked, answers)
 
 
 def _expect_handlers(at_once: AtOnce, queued: Queued) -> None:

@@ -7,14 +7,15 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import numpy as np
 
 from nin.data.depth import is_full
-from nin.data.images import Limits, PictureError, read_picture
+from nin.data.images import Limits, PictureError
 from nin.data.preprocess import Preprocess
 from nin.engine.engine import Answers, Engine
 from nin.engine.graph import DISTANCE, OUTPUTS, outputs_of
@@ -39,9 +40,9 @@ class Output:
 
 @dataclass(frozen=True, eq=False)
 class Infer:
-    """A request understood. images: (N, H, W, C) uint8 of the network's own size."""
+    """A request understood. pictures: a file's bytes each, or pixels (H0, W0, C), every one of its own size."""
 
-    images: np.ndarray
+    pictures: tuple[bytes | np.ndarray, ...]
     outputs: tuple[Output, ...]
     id: str | None
 
@@ -93,7 +94,7 @@ def _map_size(engine: Engine) -> tuple[int, ...]:
 
 
 def read_infer(request: Request, preprocess: Preprocess, limits: Limits, names: tuple[str, ...] = OUTPUTS) -> Infer:
-    """Parse, check, decode and resize; Refused (400) for what the protocol or the model does not have.
+    """Parse and check; Refused (400) for what the protocol or the model does not have.
 
     names: the outputs that the model has.
     """
@@ -108,7 +109,7 @@ def read_infer(request: Request, preprocess: Preprocess, limits: Limits, names: 
         _no("parameters is not an object")
     binary = document.get("parameters", {}).get("binary_data_output", False)
     outputs = _outputs(document.get("outputs"), binary, names)
-    return Infer(_images(inputs[0], binary_part(inputs[0], rest), preprocess, limits), outputs, name)
+    return Infer(tuple(_pictures(inputs[0], binary_part(inputs[0], rest), preprocess, limits)), outputs, name)
 
 
 def _outputs(wanted: object, binary: object, names: tuple[str, ...]) -> tuple[Output, ...]:
@@ -140,9 +141,19 @@ def _output(name: str, parameters: Mapping[str, Any], binary: object) -> Output:
     return Output(name, binary, classes)
 
 
-def _images(
+@contextmanager
+def refusing_pictures(asked: Infer) -> Iterator[None]:
+    """Refused (400) in the place of a PictureError about one of the pictures."""
+    try:
+        yield
+    except PictureError as error:
+        of_files = isinstance(asked.pictures[0], bytes)
+        _no(f"a picture {'in files cannot be read' if of_files else 'cannot be used'}: {error.reason}")
+
+
+def _pictures(
     tensor: Mapping[str, Any], binary: bytes | bytearray | None, preprocess: Preprocess, limits: Limits
-) -> np.ndarray:
+) -> Sequence[bytes | np.ndarray]:
     kind = (tensor.get("name"), tensor.get("datatype"))
     shape = tensor.get("shape")
     data = tensor.get("data")
@@ -155,23 +166,15 @@ def _images(
     wanted = pixel_type(preprocess)
     if kind == ("files", "BYTES"):
         items = data if binary is None else strings_in(binary)
-        pictures = _decoded(shape, items, tensor.get("parameters", {}), preprocess, limits)
-    elif kind == ("pictures", wanted):
-        pictures = list(_pixels(shape, data if binary is None else binary, limits, wanted))
-    elif kind[0] == "pictures":
+        return _files(shape, items, tensor.get("parameters", {}))
+    if kind == ("pictures", wanted):
+        return list(_pixels(shape, data if binary is None else binary, limits, wanted))
+    if kind[0] == "pictures":
         _no(f"pictures for this model are {wanted}; convert them, other datatypes are not read")
-    else:
-        _no(f"the input is neither pictures ({wanted}) nor files (BYTES)")
-    try:
-        # each (height, width, C) of its own size -> (N, H, W, C) of the network's
-        return np.stack([preprocess.fit_pixels(pixels, "the picture")[0] for pixels in pictures])
-    except PictureError as error:
-        _no(f"a picture cannot be used: {error.reason}")
+    raise Refused(400, f"the input is neither pictures ({wanted}) nor files (BYTES)")
 
 
-def _decoded(
-    shape: Sequence[int], data: object, parameters: Mapping[str, Any], preprocess: Preprocess, limits: Limits
-) -> list[np.ndarray]:
+def _files(shape: Sequence[int], data: object, parameters: Mapping[str, Any]) -> list[bytes]:
     if isinstance(data, list) and list(shape) == [len(data), 1]:  # as MLServer's codecs write N strings
         data = [row[0] if isinstance(row, list) and len(row) == 1 else row for row in data]
         shape = shape[:1]
@@ -180,13 +183,9 @@ def _decoded(
     if parameters.get("content_type", "base64") not in ("base64", "str"):
         _no("the content_type of files is not base64")
     try:
-        files = [_file(item) for item in data]
+        return [_file(item) for item in data]
     except (binascii.Error, ValueError):
         _no("data of files is not base64")
-    try:
-        return [read_picture(file, near=max(preprocess.size), limits=limits).pixels for file in files]
-    except PictureError as error:
-        _no(f"a picture in files cannot be read: {error.reason}")
 
 
 def _file(item: str | bytes) -> bytes:

@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from nin.choices import Runtime, chosen, expanded, with_choices
+from nin.data.machine import usable_cores
 from nin.engine.engine import Answers, Engine, engine_from_bytes, open_engine, pack_engine
+from nin.engine.fastest import end_of
 from nin.engine.runtimes import REFERENCE, reason_of
 from nin.engine.trial import fault_of
-from nin.errors import NinError, UsageError, escape_name
+from nin.errors import ModelError, NinError, UsageError, escape_name
 from nin.report.heat import overlay
 from nin.report.page import Example
 from nin.report.plots import explain_png, picture_png
@@ -85,22 +87,24 @@ def _open(models: Sequence[str], options: ServeOptions) -> list[Served]:
         name = name or engine.name
         if name in found:
             raise UsageError(f"two models are named {escape_name(name)}; name one of them: NAME={escape_name(place)}")
-        opener = (
-            partial(_open_again, name, threads=options.threads, runtime=engine.runtime)
-            if options.runtime == "auto"
-            else partial(open_engine, threads=options.threads, runtime=options.runtime)
-        )
+        chosen_here = options.runtime == "auto"
+        opener = partial(_open_again, name, threads=options.threads, runtime=engine.runtime, leave=chosen_here)
         found[name] = Served(name, place, engine, seen, opener)
     return list(found.values())
 
 
-def _open_again(name: str, place: str | Path, *, threads: int | None, runtime: Runtime) -> Engine:
-    """A model that takes over while requests are answered: with the runtime that was chosen for the one before it.
+def _open_again(name: str, place: str | Path, *, threads: int | None, runtime: Runtime, leave: bool) -> Engine:
+    """A model that takes over while requests are answered: with the runtime of the one before it.
 
-    Measuring would keep them waiting for half a second. Its answers are compared all the same, and a runtime that gives
-    others, or does not take the model, is left for ONNX Runtime.
+    It answers once in a process of its own first: what ends a process is not to end the server. leave: the runtime was
+    chosen here. Measuring again would keep requests waiting for half a second; the answers are compared all the same,
+    and a runtime that gives others, or does not take the model, is left for ONNX Runtime.
     """
     packed = pack_engine(place)
+    if fault := end_of(packed, runtime, threads or usable_cores()):
+        raise ModelError(f"{escape_name(place)} was tried aside and {fault}; get the model again")
+    if not leave:
+        return engine_from_bytes(packed, threads=threads, runtime=runtime)
     reference = engine_from_bytes(packed, threads=threads)
     if runtime == REFERENCE:
         return reference

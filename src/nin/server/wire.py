@@ -30,7 +30,7 @@ LOG = logging.getLogger("nin.serve")
 UNWELL = "something is wrong with this server; its log says what"
 SWEEP = 0.25  # seconds between looks at the deadlines
 LINGER = 2.0  # seconds in which the other side may read a last answer
-LISTS = ("connection", "transfer-encoding")  # fields whose lines count together, RFC 9110, 5.3
+LISTS = ("connection", "transfer-encoding", "host")  # whose lines count together, RFC 9110, 5.3; of Host to be refused
 DISCARDED = 64 * 2**10  # bytes of body that are read and thrown away to keep a connection whose request is refused
 
 
@@ -218,8 +218,8 @@ class Connection(asyncio.Protocol, Generic[M]):
             raise self._stop(505, "only HTTP/1.0 and HTTP/1.1 are supported")
         if len(draft.target) + sum(len(n) + len(v) + 4 for n, v in draft.headers.items()) > limits.head_bytes:
             raise self._stop(431, f"the head is longer than {limits.head_bytes:,} bytes")
-        if version == "1.1" and "host" not in draft.headers:
-            raise self._stop(400, "the request names no host")
+        if "," in draft.headers.get("host", "," if version == "1.1" else ""):  # RFC 9112, 3.2
+            raise self._stop(400, "the request names no host, or more than one")
         if draft.headers.get("transfer-encoding", "chunked").lower() != "chunked":
             raise self._stop(501, "of transfer encodings only chunked is known")
         if draft.old and "transfer-encoding" in draft.headers:

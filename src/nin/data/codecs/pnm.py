@@ -75,4 +75,6 @@ def _scaled(values: np.ndarray, top: int) -> np.ndarray:
     full, dtype = (255, np.uint8) if top <= 255 else (65_535, np.uint16)
     if top == full:
         return values.astype(dtype)
-    return ((values.astype(np.uint64) * (2 * full) + top) // (2 * top)).astype(dtype)
+    scale = (np.arange(top + 1) * (2 * full) + top) // (2 * top)
+    scaled: np.ndarray = scale.astype(dtype)[values]
+    return scaled
