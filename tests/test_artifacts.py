@@ -751,6 +751,28 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, nam
         assert lock.note == ""
 
 
+def test_a_lock_leaves_nothing_of_its_own(tmp_path):
+    with RunLock(tmp_path / "a" / "b") as lock:
+        assert (lock.folder / ".lock").exists()
+    assert list(tmp_path.iterdir()) == []
+    with RunLock(tmp_path / "a" / "b") as lock:
+        (lock.folder / "kept").touch()
+    assert [path.name for path in lock.folder.iterdir()] == ["kept"]
+
+
+def test_locks_that_come_and_go_are_never_held_twice(tmp_path):
+    """Each holder takes the file, or the whole folder, away when it leaves, while others are about to lock it."""
+    processes = [script("turns", tmp_path / "run", tmp_path / "mark") for _ in range(4)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [found["twice"] for found in answers] == [0] * 4
+    assert all(found["held"] > 0 for found in answers) and sum(found["lost"] for found in answers) > 0
+    assert not (tmp_path / "run").exists()
+
+
 def test_of_many_processes_exactly_one_holds_the_lock(tmp_path):
     processes = [script("lock", tmp_path) for _ in range(4)]
     states = sorted(process.stdout.readline().strip()[:4] for process in processes)
@@ -761,7 +783,9 @@ def test_of_many_processes_exactly_one_holds_the_lock(tmp_path):
 
 def main(task: str, *arguments: str) -> None:
     """The other side of the tests above; results go to standard output as JSON."""
-    {"kill": kill_loop, "full": full_disk, "rights": no_rights, "lock": hold_lock}[task](*arguments)
+    {"kill": kill_loop, "full": full_disk, "rights": no_rights, "lock": hold_lock, "turns": take_turns}[task](
+        *arguments
+    )
 
 
 def save_step(kind: str, folder: Path, step: int) -> None:
@@ -874,6 +898,28 @@ def no_rights(folder: str) -> None:
         except ArtifactError as error:
             said[name] = str(error)
     print(json.dumps(said))
+
+
+def take_turns(folder: str, mark: str) -> None:
+    """Lock and let go for a second; count how often somebody else held the lock at the same time."""
+    counts = {"held": 0, "lost": 0, "twice": 0}
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end = time.monotonic() + 1
+    artifacts.time = type("NoSleep", (), {"sleep": staticmethod(lambda _: None), "time": time.time})
+    while time.monotonic() < end:
+        try:
+            with RunLock(folder):
+                counts["held"] += 1
+                try:
+                    os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    counts["twice"] += 1
+                time.sleep(0.001)
+                Path(mark).unlink(missing_ok=True)
+        except ArtifactError as error:
+            counts["lost"] += "is in use" in str(error)
+    print(json.dumps(counts))
 
 
 def hold_lock(folder: str) -> None:

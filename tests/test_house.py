@@ -36,7 +36,7 @@ RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms.split("
 TORCH_FREE = (  # which never import torch, not even in a function
     *("nin.errors", "nin.version", "nin.extras", "nin.artifacts", "nin.choices", "nin.bundle", "nin.bundle.hub"),
     *("nin.network.config", "nin.training.evaluation", "nin.report", "nin.report.page", "nin.report.plots"),
-    *("nin.network.form", "nin.network.named", "nin.run.network_file", "nin.run.which_network"),
+    *("nin.network.form", "nin.network.named", "nin.run.network_file", "nin.run.which_network", "nin.training.slots"),
     *("nin.data.images", "nin.data.sources", "nin.data.preprocess", "nin.data.cache", "nin.data.check"),
     *("nin.data.whiten", "nin.data.given", "nin.run.options", "nin.run.run_folder", "nin.run.seen"),
     *("nin.engine.engine", "nin.engine.exporter", "nin.engine.trial", "nin.engine.protobuf", "nin.commands.check_data"),

@@ -25,6 +25,8 @@ from typing import Any, Self
 from nin.errors import ArtifactError, escape_name
 
 AnyPath = str | os.PathLike[str]
+TRIES = 100  # to lock a folder that others let go and take away meanwhile
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)  # of file systems without flock
 _OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
 _ADVICE = {
     **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
@@ -195,7 +197,7 @@ def make_folder(path: AnyPath) -> Path:
         for folder in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
             folder.mkdir(exist_ok=True)
             _sync_folder(folder.parent)
-        if not path.is_dir():
+        if not stat.S_ISDIR(path.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "a file is in its place")
     return path
 
@@ -279,34 +281,73 @@ def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
 
 
 class RunLock:
-    """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder."""
+    """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder.
 
-    def __init__(self, folder: AnyPath) -> None:
+    The folder is made where there is none, and is gone again afterwards if nothing was put into it.
+    """
+
+    def __init__(self, folder: AnyPath, advice: str = "wait for its end or choose another one") -> None:
         self.folder = Path(folder)
+        self.advice = advice
         self.note = ""
+        self._file = self.folder / ".lock"
         self._descriptor = -1
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
-        shown = escape_name(self.folder)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with _refusing(self.folder, "locked"):
-            self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
-                owner = escape_name(os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "a process")
-                os.close(self._descriptor)
-                raise ArtifactError(f"{shown} is in use by {owner}; wait for its end or choose another one") from error
-            except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
-                    raise
-                self.note = f"{shown} cannot be locked ({error.strerror}): let nothing else write there meanwhile"
+        self._made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
+        if not any(self._take() for _ in range(TRIES)):
+            make_folder(self.folder)  # says why there can be none
+            raise ArtifactError(f"{escape_name(self.folder)} cannot be locked (it comes and goes); {self.advice}")
         with suppress(OSError):  # the name is a courtesy: on a full disk the lock holds all the same
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.ftruncate(self._descriptor, 0)  # free: nobody's name, and no data to whoever reads all files of a folder
-        os.close(self._descriptor)  # the file stays: removing it would let two processes hold "the" lock
+        with suppress(OSError):
+            if self._is_there():
+                self._file.unlink()
+            for place in self._made:
+                place.rmdir()  # fails where anything was put into it
+        os.close(self._descriptor)  # last: who has opened the file meanwhile finds it locked, or gone
+
+    def _take(self) -> bool:
+        """Lock the folder's file; False where whoever had the lock took the file or the folder away meanwhile."""
+        try:
+            make_folder(self.folder)
+            with _refusing(self.folder, "locked"):
+                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except ArtifactError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        with _refusing(self.folder, "locked"):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ArtifactError(self._in_use()) from error
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    os.close(self._descriptor)
+                    raise
+                shown = escape_name(self.folder)
+                self.note = f"{shown} cannot be locked ({error.strerror}): let nothing else write there meanwhile"
+            there = self._is_there()
+        if not there:
+            os.close(self._descriptor)
+        return there
+
+    def _in_use(self) -> str:
+        """Who holds the lock, and what to do."""
+        time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
+        owner = escape_name(os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "a process")
+        os.close(self._descriptor)
+        return f"{escape_name(self.folder)} is in use by {owner}; {self.advice}"
+
+    def _is_there(self) -> bool:
+        """Whether the file that is open is the one that others find: only then is its lock the folder's."""
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), self._file.lstat())
+        except FileNotFoundError:
+            return False

@@ -50,7 +50,7 @@ SAID_BY = {
     "run/plan.py": "train",
     "paper/rows.py": "reproduce",
     "run/restart.py": "train",
-    "run/run_folder.py": "train, demo",
+    "run/run_folder.py": "train, demo, teach",
     "run/train.py": "train",
     "importers/import_model.py": "import",
     "server/serve.py": "serve",

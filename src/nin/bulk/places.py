@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from nin.artifacts import RunLock, make_folder, read_bytes, remove, sweep, write_bytes
+from nin.artifacts import RunLock, read_bytes, remove, sweep, write_bytes
 from nin.data.formats.folders import IGNORED, MAX_DEPTH
 from nin.data.images import LIMITS, PictureError
 from nin.data.splits import natural
@@ -158,7 +158,6 @@ class Folder:
         remove(self.path / name)
 
     def claimed(self) -> AbstractContextManager[object]:
-        make_folder(self.path)
         return RunLock(self.path)
 
     def tidy(self) -> None:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import torch
 
-from nin.artifacts import RunLock, make_folder
 from nin.bundle.folder import Bundle
 from nin.choices import option
 from nin.data.augment import Augmentation
@@ -51,7 +49,7 @@ def start(
 ) -> RunResult:
     """Plan, decode and train from the first step, with the weights of `begin` and the network that is given, if any.
 
-    `folder` is made when everything is ready.
+    `folder` is the caller's to hold: nobody else writes there. Nothing is written before everything is ready.
     """
     for note in source.notes:
         listener.note(note)
@@ -90,21 +88,12 @@ def _begin(
     run = within_budget(run, listener)
     if begin is not None:
         listener.note(take_weights(run.trainer.model, begin, source.classes))
-    with ExitStack() as stack:
-        if team.first:
-            _lock(stack, make_folder(folder), listener)
-            record.clear(folder)
-            record.begin(run, first_batch(run), listener)
-            if team.world > 1:
-                checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
-        return _advance(run, listener)
-
-
-def _lock(stack: ExitStack, folder: Path, listener: Listener) -> None:
-    """Hold the folder's lock until the stack unwinds; note where its file system has none."""
-    lock = stack.enter_context(RunLock(folder))
-    if lock.note:
-        listener.note(lock.note)
+    if team.first:
+        record.clear(folder)
+        record.begin(run, first_batch(run), listener)
+        if team.world > 1:
+            checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
+    return _advance(run, listener)
 
 
 def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
@@ -121,7 +110,7 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
 
 
 def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | None = None) -> RunResult:
-    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have.
+    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have, and its caller holds.
 
     moved: where the pictures lie now, if not where they lay when the run began; the run records it.
     """
@@ -153,18 +142,15 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
 
 def _go_on(run: Run, listener: Listener, *, changed: bool) -> RunResult:
     """`go_on`, once the run stands where it stood. changed: whether its record must be written anew."""
-    with ExitStack() as stack:
-        if run.trainer.team.first:
-            _lock(stack, run.folder, listener)
-            if changed:
-                record.arguments(run)
-                checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
-        listener.begin(record.about(run))
-        if run.trainer.finished:
-            more = record.train_on(run)
-            more = f"; to train more, begin with its weights: {more}" if more else ""
-            listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
-        return _advance(run, listener)
+    if run.trainer.team.first and changed:
+        record.arguments(run)
+        checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
+    listener.begin(record.about(run))
+    if run.trainer.finished:
+        more = record.train_on(run)
+        more = f"; to train more, begin with its weights: {more}" if more else ""
+        listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
+    return _advance(run, listener)
 
 
 def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:

@@ -28,8 +28,9 @@ from nin.run.recorded import DEMO_PICTURES
 from nin.run.run import Run, batch_in_words
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
-from nin.training import checkpoint, hardware
+from nin.training import hardware
 from nin.training.evaluation import Evaluation, result_warnings
+from nin.training.slots import SLOTS
 from nin.training.state import Epoch, Pictures
 from nin.training.tensors import to_tensor
 from nin.version import __version__
@@ -84,7 +85,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
 LEFT = (
     *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html", SEEN),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
-    *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
+    *("train_batch0.jpg", "val_batch0_pred.jpg", *SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
     *("model/preprocess.safetensors", "model/likeness.safetensors"),
 )
