@@ -146,7 +146,7 @@ def test_a_run_on_other_pictures_of_the_same_name_is_never_replaced_unknowingly(
             nin.train(others, progress=False, **choices, **QUICK)
     assert content(folder) == before
     with pytest.raises(Interrupted):
-        nin.train(photos, overwrite=True, listener=Told(1), **QUICK)  # its own pictures
+        nin.train(photos, overwrite=True, listener=Told(1), **{**QUICK, "epochs": 3})  # its own pictures
     with pytest.raises(UsageError, match=f"(?m)^runs/photos holds an unfinished run on {photos}; {ways}"):
         nin.train(others, overwrite=True, progress=False, **QUICK)
     nin.train(others, out="runs/photos", overwrite=True, progress=False, **QUICK)

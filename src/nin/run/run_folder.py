@@ -11,6 +11,7 @@ import yaml
 
 from nin.artifacts import RunLock
 from nin.errors import UsageError, escape_name
+from nin.orphans import sweep
 from nin.run.options import Listener, TrainOptions
 from nin.training.slots import has_checkpoint
 
@@ -39,6 +40,7 @@ def held(
     with RunLock(folder, advice) as lock:
         if lock.note:
             listener.note(lock.note)
+        sweep(folder)
         expect(folder)
         yield
 
