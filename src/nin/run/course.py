@@ -30,6 +30,7 @@ from nin.run.run import Run, RunResult, first_batch
 from nin.run.run_folder import quote
 from nin.run.seen import digests
 from nin.run.transfer import take_weights
+from nin.run.unchanged import expect_unchanged
 from nin.training import checkpoint, hardware
 from nin.training.distributed import ALONE, Team
 from nin.training.loop import Trainer
@@ -136,6 +137,7 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
         listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
     with hardware.applied(machine):
         run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)
+        expect_unchanged(run, about.get("pictures", {}), listener, moved)
         checkpoint.restore(run.trainer, tensors, position)
         return _go_on(run, listener, changed=moved is not None or earlier)
 

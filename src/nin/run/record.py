@@ -28,6 +28,7 @@ from nin.run.recorded import DEMO_PICTURES
 from nin.run.run import Run, batch_in_words
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
+from nin.run.unchanged import picture_state
 from nin.training import hardware
 from nin.training.evaluation import Evaluation, result_warnings
 from nin.training.slots import SLOTS
@@ -78,6 +79,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
         "fingerprint": run.source.fingerprint,
         "numerics": hardware.numerics(run.trainer.hardware),
         "options": chosen_options(run.options),
+        "pictures": picture_state(run),
         **{name: words[name] for name in ("recipe", "preprocess", "network")},
     }
 
