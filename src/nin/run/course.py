@@ -28,6 +28,7 @@ from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.run.restart import StartAgain, react, start_again
 from nin.run.run import Run, RunResult, first_batch
 from nin.run.run_folder import quote
+from nin.run.saves import Saves
 from nin.run.seen import digests
 from nin.run.transfer import take_weights
 from nin.run.unchanged import expect_unchanged
@@ -36,7 +37,7 @@ from nin.training.distributed import ALONE, Team
 from nin.training.loop import Trainer
 from nin.training.micro_batches import micro_batch_count
 from nin.training.recipes import Recipe
-from nin.training.state import Pictures
+from nin.training.state import Pictures, Progress
 
 
 def start(
@@ -91,9 +92,8 @@ def _begin(
         listener.note(take_weights(run.trainer.model, begin, source.classes))
     if team.first:
         record.clear(folder)
+        checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # from here on the run can be resumed
         record.begin(run, first_batch(run), listener)
-        if team.world > 1:
-            checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
     return _advance(run, listener)
 
 
@@ -147,7 +147,10 @@ def _go_on(run: Run, listener: Listener, *, changed: bool) -> RunResult:
     if run.trainer.team.first and changed:
         record.arguments(run)
         checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
-    listener.begin(record.about(run))
+    if run.trainer.team.first and not (run.folder / record.FIRST_BATCH).is_file():  # killed right after the first save
+        record.begin(run, first_batch(run), listener)
+    else:
+        listener.begin(record.about(run))
     if run.trainer.finished:
         more = record.train_on(run)
         more = f"; to train more, begin with its weights: {more}" if more else ""
@@ -242,22 +245,29 @@ def _advance(run: Run, listener: Listener) -> RunResult:
 
 
 def _train(run: Run, listener: Listener) -> RunResult:
-    """Train to the end, or to the user's wish to stop; save after every epoch."""
+    """Train to the end, or to the user's wish to stop; save after every epoch, and within long ones."""
     trainer = run.trainer
     first = run.trainer.team.first
     replaced = 0  # unreadable streamed pictures noted so far
     about = record.checkpoint_about(run)
     on_finding = partial(react, run, listener=listener)
-    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=on_finding):
+    saves = Saves(run.folder, trainer, about)
+
+    def on_step(progress: Progress) -> None:
+        listener.step(progress)
+        if first and progress.step < progress.steps:  # after the last one the epoch is measured and saved
+            saves.save_if_due()
+
+    for epoch in trainer.epochs(on_step=on_step, should_stop=listener.should_stop, on_finding=on_finding):
         if first:
-            checkpoint.save(run.folder, trainer, about)
+            saves.save()
             record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
         replaced = _note_replaced(run, replaced, listener)
     if not trainer.finished:
         trainer.team.close()  # no rank leaves while another still waits for the answer that all stop
         if first:
-            checkpoint.save(run.folder, trainer, about)
+            saves.save()
         at = trainer.position
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
         raise Interrupted(f"stopped in {where}; continue with: nin train --resume {quote(run.folder)}")

@@ -37,6 +37,7 @@ from nin.training.tensors import to_tensor
 from nin.version import __version__
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
+FIRST_BATCH = "train_batch0.jpg"
 MISTAKES = 12  # wrong answers shown in the report
 EXAMPLES = 10  # pictures whose class maps are shown, one a class
 
@@ -87,7 +88,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
 LEFT = (
     *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html", SEEN),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
-    *("train_batch0.jpg", "val_batch0_pred.jpg", *SLOTS),
+    *(FIRST_BATCH, "val_batch0_pred.jpg", *SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
     *("model/preprocess.safetensors", "model/likeness.safetensors"),
 )
@@ -122,7 +123,7 @@ def begin(run: Run, first_batch: Pictures, listener: Listener) -> None:
     }
     write_json(folder / "data.json", data)
     names = [source.classes[label] for label in first_batch.labels]
-    write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch.images), names))
+    write_bytes(folder / FIRST_BATCH, grid_jpg(list(first_batch.images), names))  # last: where it is, all is
 
 
 def arguments(run: Run) -> dict[str, Any]:

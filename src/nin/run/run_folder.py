@@ -58,7 +58,7 @@ def expect_free(folder: Path, data: Path | None, options: TrainOptions) -> None:
     if recorded and (folder / "summary.json").is_file():
         state = "holds a finished run"
         ways = f"train its network further: {further(data, folder)}; or {ways}" if data else ways
-    elif recorded and has_checkpoint(folder) and not other:
+    elif has_checkpoint(folder) and not other:
         ways = f"go on with it: nin train --resume {quote(folder)}; or {ways}"
     elif recorded:
         state = "holds an unfinished run"
@@ -88,8 +88,10 @@ def other_pictures(folder: Path, data: Path | None) -> str:
     before = _recorded(folder).get("data", "")
     if before == "" or not isinstance(before, str | None):
         return ""
-    if before is None or data is None:
-        return "" if before is data else escape_name(before or "the digits of nin demo")
+    if before is None:
+        return "" if data is None else "the digits of nin demo"
+    if data is None:
+        return escape_name(before)
     return "" if Path(before).resolve() == data.resolve() else escape_name(before)
 
 
