@@ -18,7 +18,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.sources import open_source
 from nin.errors import Interrupted
 
-QUICK = {"epochs": 1, "width": 0.05, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
+QUICK = {"epochs": 2, "width": 0.05, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}
 ORPHANS = (".nin-0123456789abcdef.tmp", ".nin-fedcba9876543210.tmp")  # a file and a folder
 DECODE = """
 import sys, time

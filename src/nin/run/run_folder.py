@@ -35,12 +35,12 @@ def held(
     else can write any more. Where nothing comes of it, nothing is left.
     """
     expect_place(folder)
+    sweep(folder)
     if folder.exists() and not (folder / ".lock").exists():  # one with a lock is perhaps in use, which says more
         expect(folder)
     with RunLock(folder, advice) as lock:
         if lock.note:
             listener.note(lock.note)
-        sweep(folder)
         expect(folder)
         yield
 
