@@ -75,6 +75,6 @@ def test_streamed_files_that_were_written_anew_are_said(tmp_path):
     os.utime(path, (1, 1))
     told = Told()
     nin.resume(folder, told)
-    assert [note for note in told.notes if "anew" in note] == [
+    assert [note for note in told.notes if "written anew" in note] == [
         f"files of train in {photos} were written anew since the run began; if they are other pictures, start a new run"
     ]
