@@ -131,9 +131,7 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
     if machine.ranks != team.world:
         threads = options.threads or hardware.default_threads(team)
         machine = hardware.choose(machine.device, threads, machine.precision, team)
-    now = hardware.numerics(machine)
-    changed = [key for key, value in before.items() if now.get(key) != value]
-    if changed:
+    if changed := hardware.changes(before, hardware.numerics(machine)):
         listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
     with hardware.applied(machine):
         run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)

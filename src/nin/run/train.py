@@ -49,11 +49,11 @@ def train_run(
     from nin.data.images import skippable
     from nin.data.sources import expect_there, open_source
 
-    expect_there(path)
     heard = listener or Listener()
     folder = run_folder(path, options)
     expect = partial(expect_free, data=path, options=options)
     with _team() as team, skippable(), ExitStack() as stack:
+        expect_there(path)
         restarted = bool(team and team.place.restarts)
         first = not (team and team.rank)
         if first:
