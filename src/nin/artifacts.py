@@ -26,9 +26,10 @@ from nin.orphans import FOLDER, TRIES, claim, is_named, sweep, temporary_names
 
 AnyPath = str | os.PathLike[str]
 NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)  # of file systems without flock
+ELSEWHERE = " or choose another folder"  # at the end of an error's text, for who can
 _ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "check the permissions or choose another folder"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"free some space{ELSEWHERE}"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), f"check the permissions{ELSEWHERE}"),
     errno.ENOENT: "check the path; its folder must exist",
     errno.ENOTDIR: "choose a path whose parents are folders",
     errno.EISDIR: "it is a folder; choose another name",

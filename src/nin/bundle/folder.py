@@ -21,6 +21,7 @@ from nin.bundle.card import Calibration, licence, model_card
 from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
+from nin.data.spelling import as_text
 from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.sealed import open_sealed_json, open_tensors, seal_json, write_tensors
 
@@ -188,7 +189,7 @@ def bundle_of(files: Mapping[str, bytes], folder: Path) -> Bundle:
     return Bundle(
         folder=folder,
         network=network,
-        classes=tuple(classes),
+        classes=tuple(map(as_text, classes)),
         preprocess=preprocess,
         calibration=calibration,
         metrics=metrics,

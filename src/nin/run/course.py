@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from nin.artifacts import ELSEWHERE
 from nin.bundle.folder import Bundle
 from nin.choices import option
 from nin.data.augment import Augmentation
@@ -240,6 +241,9 @@ def _advance(run: Run, listener: Listener) -> RunResult:
             return _train(run, listener)
         except StartAgain as again:
             run = start_again(run, again, listener)
+        except ArtifactError as error:  # a full disk, mostly: the checkpoint before is whole
+            found = str(error).removesuffix(ELSEWHERE)
+            raise ArtifactError(f"{found}, then continue with: nin train --resume {quote(run.folder)}") from error
 
 
 def _train(run: Run, listener: Listener) -> RunResult:
