@@ -107,7 +107,7 @@ def test_saving_takes_under_one_percent_and_loses_little(cost, monkeypatch):
     writer = saves.Saves(Path("run"), None, {})
     while clock[0] < 36_000:
         clock[0] += 1
-        writer.save_if_due()
+        writer.if_due()
     assert cost * len(saved) < 0.01 * clock[0]
     gaps = np.diff([0.0, *saved])
     assert gaps.max() <= max(300, 250 * cost)  # every few minutes, where a save takes a second

@@ -258,18 +258,18 @@ def _train(run: Run, listener: Listener) -> RunResult:
     def on_step(progress: Progress) -> None:
         listener.step(progress)
         if first and progress.step < progress.steps:  # after the last one the epoch is measured and saved
-            saves.save_if_due()
+            saves.if_due()
 
     for epoch in trainer.epochs(on_step=on_step, should_stop=listener.should_stop, on_finding=on_finding):
         if first:
-            saves.save()
+            saves.now()
             record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
         replaced = _note_replaced(run, replaced, listener)
     if not trainer.finished:
         trainer.team.close()  # no rank leaves while another still waits for the answer that all stop
         if first:
-            saves.save()
+            saves.now()
         at = trainer.position
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
         raise Interrupted(f"stopped in {where}; continue with: nin train --resume {quote(run.folder)}")

@@ -20,14 +20,14 @@ class Saves:
         self.about = about
         self._due = time.monotonic() + EVERY
 
-    def save(self) -> None:
+    def now(self) -> None:
         """Save now; the next one is due later the longer this one takes."""
         start = time.monotonic()
         checkpoint.save(self.folder, self.trainer, self.about)
         end = time.monotonic()
         self._due = end + max(EVERY, (end - start) / SHARE)
 
-    def save_if_due(self) -> None:
+    def if_due(self) -> None:
         """Save if the last one was long ago."""
         if time.monotonic() >= self._due:
-            self.save()
+            self.now()
