@@ -26,8 +26,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nin import artifacts, sealed
-from nin.artifacts import RunLock, open_new, read_bytes, replace_folder, sweep, write_bytes
+from nin.artifacts import RunLock, open_new, read_bytes, replace_folder, write_bytes
 from nin.errors import ArtifactError
+from nin.orphans import sweep
 from nin.sealed import read_tensors, write_tensors
 
 HEAVY = os.environ.get("NIN_HEAVY") == "1"
@@ -431,7 +432,7 @@ def test_a_fault_at_every_call_is_named_and_loses_nothing(tmp_path, monkeypatch)
         system = System(patch)
         new = save(path, 3000)
     points = [(name, index) for name, count in system.counts.items() for index in range(count)]
-    assert len(points) >= 11  # open 2, fchmod 1, write 4, fsync 2, close 2, replace 1
+    assert len(points) >= 11  # open 2, fchmod 1, write 4, fsync 2, close 3, replace 1
     for name, index in points:
         for number in ERRORS:
             path.write_bytes(old)
@@ -448,7 +449,8 @@ def test_a_fault_at_every_call_is_named_and_loses_nothing(tmp_path, monkeypatch)
                 ("open", 1),
                 ("fsync", 1),
                 ("close", 1),
-            )  # those of the folder, after the rename
+                ("close", 2),
+            )  # those of the folder after the rename, and the last of the file's own
             assert path.read_bytes() == (new if renamed else old)
             assert [entry.name for entry in tmp_path.iterdir()] == ["model"]
 
@@ -556,7 +558,6 @@ def test_wrong_places_are_named(tmp_path):
         (lambda: read_bytes(tmp_path / "link", follow=False), "symbolic link"),
         (lambda: read_bytes(tmp_path / "new\nline"), r"new\\nline cannot be read"),
         (lambda: artifacts.remove(tmp_path), "cannot be removed"),
-        (lambda: sweep(tmp_path / "none"), "cannot be tidied"),
         (lambda: replace_folder(tmp_path / "file").__enter__(), "is not a folder"),
     ]
     for call, text in cases:
@@ -621,10 +622,59 @@ def test_sweep_removes_orphans_of_ours_and_nothing_else(tmp_path):
     for name in (folder, aside, stale):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a").write_text("x")
-    assert sweep(tmp_path, older_than=3600) == ()
     assert sorted(sweep(tmp_path)) == sorted([orphan, folder, aside, stale])
     assert {entry.name for entry in tmp_path.iterdir()} == kept | {"model"}  # a swap cut in two was put right
     assert (tmp_path / "model" / "a").exists()
+
+
+def test_sweep_spares_what_another_process_is_writing_and_takes_it_when_that_is_killed(tmp_path):
+    with script("writes", tmp_path) as process:
+        try:
+            file, folder = process.stdout.readline().split()
+            assert sweep(tmp_path) == ()
+            assert sweep(tmp_path / folder) == ()
+        finally:
+            process.kill()
+    assert sorted(sweep(tmp_path)) == sorted([file, folder])
+    assert list(tmp_path.iterdir()) == []
+    assert sweep(tmp_path / "nothing") == ()
+
+
+def test_without_locks_sweep_goes_by_age(tmp_path, monkeypatch):
+    new, old = tmp_path / ".nin-0123456789abcdef.tmp", tmp_path / ".nin-fedcba9876543210.tmp"
+    for path in (new, old):
+        path.write_text("half")
+    os.utime(old, (time.time() - 100_000,) * 2)
+
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    assert sweep(tmp_path) == (old.name,)
+    write_bytes(tmp_path / "file", b"whole")
+    with replace_folder(tmp_path / "folder"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([new.name, "file", "folder"])
+
+
+def test_a_name_that_somebody_sweeps_at_once_is_given_up_for_another(tmp_path, monkeypatch):
+    """Between the making of a temporary file and its lock another process may take it for an orphan."""
+    swept = []
+
+    def late(descriptor, operation, lock=fcntl.flock):
+        if not swept:
+            swept.append("")  # sweep locks, too
+            swept.extend(sweep(tmp_path))
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    write_bytes(tmp_path / "file", b"whole")
+    assert len(swept) == 2 and (tmp_path / "file").read_bytes() == b"whole"
+    swept.clear()
+    with replace_folder(tmp_path / "folder") as new:
+        write_bytes(new / "a", b"whole")
+    assert len(swept) == 2 and (tmp_path / "folder" / "a").read_bytes() == b"whole"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
 def test_names_stay_on_one_line():
@@ -751,6 +801,28 @@ def test_a_file_system_without_locks_is_said_and_used(tmp_path, monkeypatch, nam
         assert lock.note == ""
 
 
+def test_a_lock_leaves_nothing_of_its_own(tmp_path):
+    with RunLock(tmp_path / "a" / "b") as lock:
+        assert (lock.folder / ".lock").exists()
+    assert list(tmp_path.iterdir()) == []
+    with RunLock(tmp_path / "a" / "b") as lock:
+        (lock.folder / "kept").touch()
+    assert [path.name for path in lock.folder.iterdir()] == ["kept"]
+
+
+def test_locks_that_come_and_go_are_never_held_twice(tmp_path):
+    """Each holder takes the file, or the whole folder, away when it leaves, while others are about to lock it."""
+    processes = [script("turns", tmp_path / "run", tmp_path / "mark") for _ in range(4)]
+    assert [process.stdout.readline() for process in processes] == ["ready\n"] * 4
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    answers = [json.loads(process.communicate(timeout=60)[0]) for process in processes]
+    assert [found["twice"] for found in answers] == [0] * 4
+    assert all(found["held"] > 0 for found in answers) and sum(found["lost"] for found in answers) > 0
+    assert not (tmp_path / "run" / ".lock").exists()
+
+
 def test_of_many_processes_exactly_one_holds_the_lock(tmp_path):
     processes = [script("lock", tmp_path) for _ in range(4)]
     states = sorted(process.stdout.readline().strip()[:4] for process in processes)
@@ -761,7 +833,14 @@ def test_of_many_processes_exactly_one_holds_the_lock(tmp_path):
 
 def main(task: str, *arguments: str) -> None:
     """The other side of the tests above; results go to standard output as JSON."""
-    {"kill": kill_loop, "full": full_disk, "rights": no_rights, "lock": hold_lock}[task](*arguments)
+    {
+        "kill": kill_loop,
+        "full": full_disk,
+        "rights": no_rights,
+        "lock": hold_lock,
+        "turns": take_turns,
+        "writes": write_for_ever,
+    }[task](*arguments)
 
 
 def save_step(kind: str, folder: Path, step: int) -> None:
@@ -874,6 +953,37 @@ def no_rights(folder: str) -> None:
         except ArtifactError as error:
             said[name] = str(error)
     print(json.dumps(said))
+
+
+def write_for_ever(folder: str) -> None:
+    """Begin a file and a folder, tell their names, and never finish."""
+    with open_new(Path(folder) / "file") as file, replace_folder(Path(folder) / "folder") as new:
+        file.write(b"half")
+        (held,) = (path.name for path in Path(folder).iterdir() if path.is_file())
+        print(held, new.name, flush=True)
+        sys.stdin.readline()
+
+
+def take_turns(folder: str, mark: str) -> None:
+    """Lock and let go for a second; count how often somebody else held the lock at the same time."""
+    counts = {"held": 0, "lost": 0, "twice": 0}
+    print("ready", flush=True)
+    sys.stdin.readline()
+    end = time.monotonic() + 1
+    artifacts.time = type("NoSleep", (), {"sleep": staticmethod(lambda _: None), "time": time.time})
+    while time.monotonic() < end:
+        try:
+            with RunLock(folder):
+                counts["held"] += 1
+                try:
+                    os.close(os.open(mark, os.O_CREAT | os.O_EXCL))
+                except FileExistsError:
+                    counts["twice"] += 1
+                time.sleep(0.001)
+                Path(mark).unlink(missing_ok=True)
+        except ArtifactError as error:
+            counts["lost"] += "is in use" in str(error)
+    print(json.dumps(counts))
 
 
 def hold_lock(folder: str) -> None:

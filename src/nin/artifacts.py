@@ -1,7 +1,8 @@
 """The only code that opens a file for writing: complete, on the disk and verified, or not there at all (torch-free).
 
-One order for every file: new temporary file beside the target -> write -> fsync -> close -> re-read and compare
-SHA-256 -> rename -> fsync of the folder. A crash, a full disk or a pulled plug leaves the old file or the new one.
+One order for every file: new temporary file beside the target, locked -> write -> fsync -> close -> re-read and compare
+SHA-256 -> rename -> fsync of the folder. A crash, a full disk or a pulled plug leaves the old file or the new one, and
+perhaps a temporary one that nobody holds the lock of: `nin.orphans.sweep` removes it.
 A digest shows damage; it is no proof of who wrote the file. POSIX only (flock, folder fsync).
 """
 
@@ -11,8 +12,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
-import secrets
 import shutil
 import stat
 import tempfile
@@ -23,12 +22,14 @@ from pathlib import Path
 from typing import Any, Self
 
 from nin.errors import ArtifactError, escape_name
+from nin.orphans import FOLDER, TRIES, claim, is_named, sweep, temporary_names
 
 AnyPath = str | os.PathLike[str]
-_OURS = re.compile(r"\.nin-[0-9a-f]{16}\.(?:tmp|old-(.+))", re.DOTALL)
+NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL)  # of file systems without flock
+ELSEWHERE = " or choose another folder"  # at the end of an error's text, for who can
 _ADVICE = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), "free some space or choose another folder"),
-    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), "check the permissions or choose another folder"),
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT), f"free some space{ELSEWHERE}"),
+    **dict.fromkeys((errno.EROFS, errno.EACCES, errno.EPERM), f"check the permissions{ELSEWHERE}"),
     errno.ENOENT: "check the path; its folder must exist",
     errno.ENOTDIR: "choose a path whose parents are folders",
     errno.EISDIR: "it is a folder; choose another name",
@@ -55,7 +56,7 @@ def _refusing(path: Path, verb: str, file: "NewFile | None" = None) -> Iterator[
 
 def _sync_folder(folder: Path) -> None:
     """Make the names in `folder` durable; file systems that cannot fsync a folder answer EINVAL."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(folder, FOLDER)
     try:
         os.fsync(descriptor)
     except OSError as error:
@@ -74,13 +75,17 @@ class NewFile:
         self._count = 0
         self._hash = hashlib.sha256()
         self._descriptor = -1
-        self._temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
+        self._temporary = path
         with _refusing(path, "written", self):
             if path.is_dir() and not path.is_symlink():
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             mode = stat.S_IMODE(path.stat().st_mode) if path.is_file() and not path.is_symlink() else None
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._descriptor = os.open(self._temporary, flags, 0o666 if mode is None else mode)  # the umask applies
+            for self._temporary in temporary_names(path):
+                self._descriptor = os.open(self._temporary, flags, 0o666 if mode is None else mode)  # the umask applies
+                if claim(self._descriptor, self._temporary):
+                    break
+                self._close()
             if mode is not None:
                 os.fchmod(self._descriptor, mode)  # a file keeps the permissions it had
 
@@ -111,19 +116,21 @@ class NewFile:
         """Bring the content to the disk, verify it and give it its name."""
         with _refusing(self.path, "written", self):
             os.fsync(self._descriptor)  # failing once means failing: a second fsync would report success for lost pages
-            self._close()
+            os.close(os.dup(self._descriptor))  # some file systems tell of a fault only then; the lock stays
             with self._temporary.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").digest() != self._hash.digest():
                     raise OSError(errno.EIO, "what was read back differs from what was written")
             self._temporary.replace(self.path)
             _sync_folder(self.path.parent)
+            self._close()
 
     def discard(self) -> None:
         """Remove the temporary file; the target is as it was. After `commit` there is nothing to remove."""
+        if self._temporary != self.path:
+            with suppress(OSError):
+                self._temporary.unlink()
         with suppress(OSError):
             self._close()
-        with suppress(OSError):
-            self._temporary.unlink()
 
     def _close(self) -> None:
         descriptor, self._descriptor = self._descriptor, -1
@@ -195,7 +202,7 @@ def make_folder(path: AnyPath) -> Path:
         for folder in reversed([folder for folder in (path, *path.parents) if not folder.exists()]):
             folder.mkdir(exist_ok=True)
             _sync_folder(folder.parent)
-        if not path.is_dir():
+        if not stat.S_ISDIR(path.stat().st_mode):
             raise NotADirectoryError(errno.ENOTDIR, "a file is in its place")
     return path
 
@@ -214,11 +221,11 @@ def replace_folder(path: AnyPath, *, may_hold: Collection[str] = ()) -> Iterator
     """
     path = Path(path)
     make_folder(path.parent)
+    sweep(path.parent)
     _refuse_strangers(path, may_hold)
-    temporary = path.parent / f".nin-{secrets.token_hex(8)}.tmp"
+    with _refusing(path, "written"):
+        temporary, descriptor = _claimed_folder(path)
     try:
-        with _refusing(path, "written"):
-            temporary.mkdir()
         yield temporary
         _refuse_strangers(path, may_hold)
         with _refusing(path, "written"):
@@ -227,6 +234,19 @@ def replace_folder(path: AnyPath, *, may_hold: Collection[str] = ()) -> Iterator
             _sync_folder(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)  # by now the old folder, or the new one that failed
+        os.close(descriptor)
+
+
+def _claimed_folder(path: Path) -> tuple[Path, int]:
+    """A new temporary folder beside `path`, and the descriptor that holds its lock."""
+    for temporary in temporary_names(path):
+        temporary.mkdir()
+        with suppress(FileNotFoundError):  # taken for an orphan at once
+            descriptor = os.open(temporary, FOLDER)
+            if claim(descriptor, temporary):
+                return temporary, descriptor
+            os.close(descriptor)
+    raise FileNotFoundError(errno.ENOENT, "another process removes what is written there")
 
 
 def _refuse_strangers(path: Path, may_hold: Collection[str]) -> None:
@@ -248,65 +268,81 @@ def _swap(new: Path, path: Path) -> None:
     if exchange and exchange(-100, os.fsencode(new), -100, os.fsencode(path), 2) == 0:  # AT_FDCWD, RENAME_EXCHANGE
         return
     aside = path.parent / f"{new.name.removesuffix('.tmp')}.old-{path.name}"  # not every file system can exchange
-    path.rename(aside)
+    descriptor = os.open(path, FOLDER)
     try:
-        new.rename(path)
-    except OSError:
-        aside.rename(path)
-        raise
-    aside.rename(new)
-
-
-def sweep(folder: AnyPath, *, older_than: float = 0.0) -> tuple[str, ...]:
-    """Remove what a killed process left half-written in `folder`; returns the names. Hold the folder's RunLock.
-
-    Only names of our own pattern are touched; `older_than` (seconds) spares the files of a process that is writing now.
-    """
-    swept = []
-    with _refusing(Path(folder), "tidied"):
-        for entry in sorted(Path(folder).iterdir()):
-            ours = _OURS.fullmatch(entry.name)
-            if not ours or time.time() - entry.lstat().st_mtime < older_than:
-                continue
-            if ours[1] and not entry.with_name(ours[1]).exists():  # killed between two renames of `_swap`
-                entry.rename(entry.with_name(ours[1]))
-            elif entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
-            swept.append(entry.name)
-    return tuple(swept)
+        claim(descriptor, path)
+        path.rename(aside)
+        try:
+            new.rename(path)
+        except OSError:
+            aside.rename(path)
+            raise
+        aside.rename(new)
+    finally:
+        os.close(descriptor)
 
 
 class RunLock:
-    """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder."""
+    """One process at a time in a folder, or a `note` where it cannot be locked; a lock dies with its holder.
 
-    def __init__(self, folder: AnyPath) -> None:
+    The folder is made where there is none, and is gone again afterwards if nothing was put into it.
+    """
+
+    def __init__(self, folder: AnyPath, advice: str = "wait for its end or choose another one") -> None:
         self.folder = Path(folder)
+        self.advice = advice
         self.note = ""
+        self._file = self.folder / ".lock"
         self._descriptor = -1
+        self._made: list[Path] = []
 
     def __enter__(self) -> Self:
-        shown = escape_name(self.folder)
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        with _refusing(self.folder, "locked"):
-            self._descriptor = os.open(self.folder / ".lock", flags, 0o666)
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
-                owner = escape_name(os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "a process")
-                os.close(self._descriptor)
-                raise ArtifactError(f"{shown} is in use by {owner}; wait for its end or choose another one") from error
-            except OSError as error:
-                if error.errno not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL):
-                    raise
-                self.note = f"{shown} cannot be locked ({error.strerror}): let nothing else write there meanwhile"
+        self._made = [place for place in (self.folder, *self.folder.parents) if not place.exists()]
+        if not any(self._take() for _ in range(TRIES)):
+            make_folder(self.folder)  # says why there can be none
+            raise ArtifactError(f"{escape_name(self.folder)} cannot be locked (it comes and goes); {self.advice}")
         with suppress(OSError):  # the name is a courtesy: on a full disk the lock holds all the same
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"process {os.getpid()} on {os.uname().nodename}\n".encode(), 0)
         return self
 
     def __exit__(self, *_: object) -> None:
-        os.ftruncate(self._descriptor, 0)  # free: nobody's name, and no data to whoever reads all files of a folder
-        os.close(self._descriptor)  # the file stays: removing it would let two processes hold "the" lock
+        with suppress(OSError):
+            if is_named(self._descriptor, self._file):
+                self._file.unlink()
+            for place in self._made:
+                place.rmdir()  # fails where anything was put into it
+        os.close(self._descriptor)  # last: who has opened the file meanwhile finds it locked, or gone
+
+    def _take(self) -> bool:
+        """Lock the folder's file; False where whoever had the lock took the file or the folder away meanwhile."""
+        try:
+            make_folder(self.folder)
+            with _refusing(self.folder, "locked"):
+                self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+        except ArtifactError as error:
+            if isinstance(error.__cause__, FileNotFoundError):
+                return False
+            raise
+        with _refusing(self.folder, "locked"):
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise ArtifactError(self._in_use()) from error
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    os.close(self._descriptor)
+                    raise
+                shown = escape_name(self.folder)
+                self.note = f"{shown} cannot be locked ({error.strerror}): let nothing else write there meanwhile"
+            there = is_named(self._descriptor, self._file)  # else others lock another file
+        if not there:
+            os.close(self._descriptor)
+        return there
+
+    def _in_use(self) -> str:
+        """Who holds the lock, and what to do."""
+        time.sleep(0.1)  # a winner that has only just won writes its name meanwhile
+        owner = escape_name(os.pread(self._descriptor, 200, 0).decode(errors="replace").strip() or "a process")
+        os.close(self._descriptor)
+        return f"{escape_name(self.folder)} is in use by {owner}; {self.advice}"

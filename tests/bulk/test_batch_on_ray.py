@@ -162,7 +162,7 @@ def test_a_worker_is_killed_and_every_picture_is_answered_once(default_bundle, p
     assert read_manifest(Folder(out))["state"] == "complete"
     assert not scratch.exists()
     assert list((tmp_path / "home").iterdir()) == []
-    assert {path.name[:5] for path in out.iterdir()} == {"part-", "_mani", ".lock"}
+    assert {path.name[:5] for path in out.iterdir()} == {"part-", "_mani"}
 
 
 @pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="two minutes; set NIN_HEAVY=1")

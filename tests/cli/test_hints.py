@@ -21,6 +21,7 @@ from journeys import journey
 from nin.errors import NinError
 from nin.run import options as choices
 from nin.run.run_folder import quote
+from nin.teaching.teach_options import TeachOptions
 
 SOURCE = Path(nin.__file__).parent
 READ = "train, evaluate, data check"  # where Reading.offered is set
@@ -50,8 +51,10 @@ SAID_BY = {
     "run/plan.py": "train",
     "paper/rows.py": "reproduce",
     "run/restart.py": "train",
-    "run/run_folder.py": "train, demo",
+    "run/run_folder.py": "train, demo, teach",
     "run/train.py": "train",
+    "teaching/teach.py": "teach",
+    "teaching/trunk.py": "teach",
     "importers/import_model.py": "import",
     "server/serve.py": "serve",
     "run/course.py": "train",
@@ -136,6 +139,7 @@ def test_every_option_in_a_message_has_its_name_in_python():
         for kind in ("Train", "Import", "Export", "Serve", "Batch", "Reproduce")
         for field in fields(getattr(choices, f"{kind}Options"))
     }
+    named |= {field.name for field in fields(TeachOptions)}
     with_options = ("evaluate", "push", "bench", "reproduce", "summary", "publish", "explore")
     functions = [journey(name) for name in with_options]
     named |= {name for function in functions for name in inspect.signature(function).parameters}

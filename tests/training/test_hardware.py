@@ -125,3 +125,41 @@ def test_the_record_holds_all_that_decides_bits():
     assert recorded["threads"] == 1 and recorded["torch"] == torch.__version__ and recorded["cpu"]
     other = hardware.numerics(hardware.Hardware("cpu", 2, "float32"))
     assert [key for key in recorded if recorded[key] != other[key]] == ["threads"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "told"),
+    [
+        ("ONEDNN_MAX_CPU_ISA", "AVX2", "ONEDNN_MAX_CPU_ISA"),
+        ("DNNL_DEFAULT_FPMATH_MODE", "BF16", "ONEDNN_DEFAULT_FPMATH_MODE"),
+        ("MKL_CBWR", "COMPATIBLE", "MKL_CBWR"),
+        ("ATEN_CPU_CAPABILITY", "default", "ATEN_CPU_CAPABILITY"),
+    ],
+)
+def test_what_environment_variables_choose_is_part_of_the_numerics(name, value, told, monkeypatch):
+    for each in hardware.CHOOSING:
+        monkeypatch.delenv(each, raising=False)
+        monkeypatch.delenv(each.replace("ONEDNN", "DNNL"), raising=False)
+    machine = hardware.Hardware("cpu", 1, "float32")
+    before = hardware.numerics(machine)
+    assert hardware.changes(before, hardware.numerics(machine)) == []
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MKL_VERBOSE", "1")  # chooses no arithmetic
+    now = hardware.numerics(machine)
+    assert hardware.changes(before, now) == hardware.changes(now, before) == [told]
+    assert hardware.environment(machine)["variables"] == {told: value}
+    monkeypatch.setenv(name, "")  # as good as not set
+    assert hardware.changes(before, hardware.numerics(machine)) == []
+    earlier = {key: found for key, found in before.items() if key not in ("variables", "matmul_precision")}
+    assert hardware.changes(earlier, now) == []  # an earlier version did not write them down
+
+
+def test_what_a_program_told_torch_of_its_products_is_part_of_the_numerics():
+    machine = hardware.Hardware("cpu", 1, "float32")
+    before = hardware.numerics(machine)
+    usual = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        assert hardware.changes(before, hardware.numerics(machine)) == ["matmul_precision"]
+    finally:
+        torch.set_float32_matmul_precision(usual)

@@ -16,6 +16,7 @@ from nin.training.hardware import Hardware
 from nin.training.loop import train_epochs
 from nin.training.optimizers import class_weights, weighted_targets
 from nin.training.recipes import Recipe, default_recipe
+from nin.training.slots import SLOTS
 from nin.training.tensors import to_tensor
 from reference import slow_loss
 
@@ -128,7 +129,7 @@ def test_a_damaged_checkpoint_is_named_and_the_other_one_used(make_trainer, tmp_
     trainer = make_trainer()
     for _ in trainer.epochs():
         checkpoint.save(tmp_path, trainer, {})
-    newest = tmp_path / checkpoint.SLOTS[trainer.position.saves % 2]
+    newest = tmp_path / SLOTS[trainer.position.saves % 2]
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
     newest.write_bytes(data)

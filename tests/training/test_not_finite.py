@@ -13,6 +13,7 @@ import torch
 from nin.errors import NinError
 from nin.sealed import read_tensors
 from nin.training import checkpoint
+from nin.training.slots import SLOTS
 
 COUNT = 500 if os.environ.get("NIN_HEAVY") == "1" else 50
 PLACES = ("weight", "gradient", "momentum", "statistic", "picture", "loss")
@@ -91,7 +92,7 @@ def test_it_is_seen_in_the_same_step_and_never_written(seed, make_trainer, tmp_p
     if not all(tensor.isfinite().all() for tensor in trainer.model.state_dict().values()):
         with pytest.raises(NinError, match=r"^model/\S+ is not finite; it was not saved"):
             checkpoint.save(tmp_path, trainer, {})
-    written = [read_tensors(tmp_path / name)[0] for name in checkpoint.SLOTS if (tmp_path / name).exists()]
+    written = [read_tensors(tmp_path / name)[0] for name in SLOTS if (tmp_path / name).exists()]
     assert len(written) == min(2, when)
     for tensors in written:
         assert all(torch.from_numpy(array.copy()).isfinite().all() for array in tensors.values())

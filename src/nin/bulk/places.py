@@ -15,11 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
-from nin.artifacts import RunLock, make_folder, read_bytes, remove, sweep, write_bytes
+from nin.artifacts import RunLock, read_bytes, remove, write_bytes
 from nin.data.formats.folders import IGNORED, MAX_DEPTH
 from nin.data.images import LIMITS, PictureError
 from nin.data.splits import natural
 from nin.errors import ArtifactError, DataError, NinError, UsageError, escape_name
+from nin.orphans import sweep
 
 ATOMIC = {"s3", "gcs", "abfs"}  # pyarrow's names of the file systems in which an object appears as a whole
 FORBIDDEN = ("ACCESS_DENIED", "AccessDenied", "Forbidden", "403")  # in an error: trying again will not help
@@ -158,7 +159,6 @@ class Folder:
         remove(self.path / name)
 
     def claimed(self) -> AbstractContextManager[object]:
-        make_folder(self.path)
         return RunLock(self.path)
 
     def tidy(self) -> None:

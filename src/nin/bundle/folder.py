@@ -21,6 +21,7 @@ from nin.bundle.card import Calibration, licence, model_card
 from nin.bundle.likeness import Likeness
 from nin.bundle.shipped import CONFIG, find_model
 from nin.data.preprocess import Preprocess
+from nin.data.spelling import as_text
 from nin.errors import ArtifactError, ModelError, UsageError, escape_name
 from nin.network.config import NINConfig, SettingError
 from nin.network.demands import expect_modest, expect_weights
@@ -190,7 +191,7 @@ def bundle_of(files: Mapping[str, bytes], folder: Path) -> Bundle:
     return Bundle(
         folder=folder,
         network=network,
-        classes=tuple(classes),
+        classes=tuple(map(as_text, classes)),
         preprocess=preprocess,
         calibration=calibration,
         metrics=metrics,

@@ -9,6 +9,7 @@ from nin.artifacts import write_bytes
 from nin.choices import chosen, path_of, shown
 from nin.errors import UsageError
 from nin.extras import need
+from nin.orphans import sweep
 from nin.run.options import CLAIM_SEEDS, SEEDS, Lang
 
 if TYPE_CHECKING:
@@ -60,4 +61,5 @@ def claims_page(answers: Sequence["Answer"], path: Path, lang: Lang = "en", *, s
     languages: tuple[Language, ...] = ("en", "ko") if lang == "both" else (lang,)
     counts = {split: len(placed(split).labels) for split in ("train", "test")}
     about = {"machine": cpu_name(), "cores": usable_cores(), "seeds": seeds, **counts}
+    sweep(path.parent)
     write_bytes(path, page_html(answers, languages, about).encode())

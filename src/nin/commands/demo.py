@@ -2,7 +2,6 @@
 
 import os
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nin.choices import with_choices
@@ -10,7 +9,7 @@ from nin.commands.explain import explain
 from nin.errors import UsageError
 from nin.extras import need
 from nin.run.options import Listener, TrainOptions
-from nin.run.run_folder import run_folder
+from nin.run.run_folder import expect_free, held, run_folder
 
 if TYPE_CHECKING:
     from nin.run.run import RunResult
@@ -25,19 +24,16 @@ def demo(options: TrainOptions | None = None, listener: Listener | None = None) 
     Trains, reports, and explains one held-out digit of every class (explained/ in the run folder).
     """
     options = with_choices(options, {}, TrainOptions)
-    options = replace(
-        options,
-        out=options.out or Path("runs/demo"),
-        size=options.size or DEMO_SIDE,
-        epochs=options.epochs or DEMO_EPOCHS,
-    )
+    options = replace(options, size=options.size or DEMO_SIDE, epochs=options.epochs or DEMO_EPOCHS)
+    heard = listener or Listener()
     folder = run_folder(None, options)
     if {"RANK", "WORLD_SIZE"} & set(os.environ):
         raise UsageError("the demo runs in one process; start it without torchrun")
-    need("torch", "resvg_py", "sklearn")
-    from nin.data.formats.digits import open_digits
-    from nin.run.course import start
+    with held(folder, heard, lambda place: expect_free(place, None, options)):
+        need("torch", "resvg_py", "sklearn")
+        from nin.data.formats.digits import open_digits
+        from nin.run.course import start
 
-    result = start(folder, open_digits(options.seed), options, listener or Listener())
-    explain(folder, folder / "pictures", out=folder / "explained", device=options.device)
+        result = start(folder, open_digits(options.seed), options, heard)
+        explain(folder, folder / "pictures", out=folder / "explained", device=options.device)
     return result

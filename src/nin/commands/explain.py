@@ -13,6 +13,7 @@ from nin.commands.classifier import AtWork, Classifier, classifier
 from nin.data.given import Named, named_pictures
 from nin.data.images import PictureError
 from nin.errors import DataError, NinError
+from nin.orphans import sweep
 from nin.run.options import TOP, Device
 
 IDENTITY_LIMIT = 1e-6  # of max(1, |logit|): float32 rounding of a mean; more means the maps are not the logits
@@ -53,6 +54,7 @@ def explaining(
     top = chosen("top", top, int, TOP)
     device = chosen("device", device, Device)
     named = named_pictures(pictures)
+    sweep(folder)
     at_work = classifier(model, device)
     say(at_work.runner.in_words())
     return explanations(at_work, named, folder, top)

@@ -23,6 +23,7 @@ from nin.engine.engine import facts_of_bundle
 from nin.engine.exporter import Exported, Exporter
 from nin.errors import DataError, UsageError, escape_name
 from nin.network.config import NINConfig
+from nin.orphans import sweep
 from nin.run.options import ExportOptions
 from nin.run.recorded import recorded_source
 from nin.sealed import seal_json
@@ -84,6 +85,7 @@ def export_bundle(bundle: Bundle, options: ExportOptions) -> Export:
     if own != bundle.preprocess.size:
         trained, now = (" x ".join(map(str, size)) for size in (own, bundle.preprocess.size))
         facts["note"] = f"the model was trained on {trained} pixels; how good it is at {now} is not known"
+    sweep(path.parent)
     write_bytes(path, made.data)
     try:
         write_bytes(certificate, seal_json(facts))

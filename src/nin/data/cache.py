@@ -25,6 +25,7 @@ from nin.data.preprocess import Preprocess
 from nin.data.splits import Arrays, Split
 from nin.data.stream import Images, StreamedImages, load_picture
 from nin.errors import ArtifactError, amount, escape_name
+from nin.orphans import sweep
 from nin.sealed import open_sealed_json, seal_json
 
 BLOCK = 256  # pictures decoded before they are handed on: 3 MB at 64 x 64
@@ -78,6 +79,7 @@ def decode_split(
     limit = available_memory() // 2 if memory_limit is None else memory_limit
     size = int(np.prod(shape, dtype=np.int64))
     folder = cache_dir or Path(platformdirs.user_cache_dir("nin"))
+    sweep(folder)  # a killed run's half a data set
     path = _cache_file(split, preprocess, folder, key) if size > limit and not stream else None
     if stream or (path and stream is None and not path.exists() and size > _free(folder) // 2):
         streamed = StreamedImages(split, preprocess, skip_unreadable=skip_unreadable)

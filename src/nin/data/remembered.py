@@ -12,6 +12,7 @@ from typing import Any
 from nin.artifacts import make_folder, read_bytes, remove, write_bytes
 from nin.data.machine import cache_folder
 from nin.errors import ArtifactError
+from nin.orphans import sweep
 from nin.sealed import open_sealed_json, seal_json
 
 MOST = 64  # memories of a kind: those written last stay
@@ -36,6 +37,7 @@ def remember(kind: str, key: object, found: object) -> None:
     if place is None:
         return
     with suppress(ArtifactError, OSError):
+        sweep(place.parent)
         write_bytes(make_folder(place.parent) / place.name, seal_json({"found": found, "of": key}))
         kept = sorted(place.parent.glob(f"{kind}-*.json"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         for old in kept[MOST:]:

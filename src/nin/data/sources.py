@@ -30,7 +30,7 @@ def open_source(
     more than one way and `reading` does not say in which.
     """
     path = Path(path)
-    source = _read(path, reading)
+    source = _read(path, expect_there(path), reading)
     check_classes(source)
     return trainable(source, seed=seed, holdout=holdout) if split else source
 
@@ -65,14 +65,19 @@ def _deeper(source: Source) -> str:
     return f"; if {some(below)} are the classes, give {escape_name(source.path / inner)}" if len(below) > 1 else ""
 
 
-def _read(path: Path, reading: Reading) -> Source:
-    """The source at `path` as it is, by the reader that understands it."""
-    shown = escape_name(path)
+def expect_there(path: Path) -> int:
+    """The mode of what lies at `path`; UsageError where there is nothing."""
     try:
-        mode = path.stat().st_mode
+        return path.stat().st_mode
     except (OSError, ValueError) as error:
         reason = (getattr(error, "strerror", None) or "not a possible name").lower()
+        shown = escape_name(path)
         raise UsageError(f"{shown} cannot be opened ({reason}); give a folder or a file of data") from error
+
+
+def _read(path: Path, mode: int, reading: Reading) -> Source:
+    """The source at `path` as it is, by the reader that understands it."""
+    shown = escape_name(path)
     suffix = path.suffix.lower()
     if stat.S_ISDIR(mode):
         return _read_folder(path, reading)

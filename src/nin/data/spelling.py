@@ -18,11 +18,26 @@ from nin.errors import escape_name
 
 _JOINERS = "\u200c\u200d"  # they shape Persian, Indic scripts and emoji, and mean nothing at an end or beside ASCII
 _NO_WIDTH = re.compile("[\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufeff]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LOOSE_JOINER = re.compile(f"(?:^|(?<=[\\x00-\\x7f]))[{_JOINERS}]+|[{_JOINERS}]+(?=[\\x00-\\x7f]|$)")
 
 
+def as_text(name: str) -> str:
+    r"""A name that every file format and program takes: bytes that are no UTF-8 as `\xe9`, lone surrogates as `\ud800`.
+
+    Python reads such bytes of a file's name as surrogates (PEP 383), which nothing else can write.
+    """
+    return _SURROGATE.sub(_escaped, name)
+
+
+def _escaped(found: re.Match[str]) -> str:
+    code = ord(found[0])
+    return f"\\x{code - 0xDC00:02x}" if 0xDC80 <= code <= 0xDCFF else f"\\u{code:04x}"
+
+
 def clean(name: str) -> str:
-    """A name as labels bear it: composed (NFC), plain single blanks, none at the ends, nothing without width."""
+    """A name as labels bear it: text, composed (NFC), plain single blanks, none at the ends, nothing without width."""
+    name = as_text(name)
     if name.isascii() and "  " not in name:
         return name.strip(" ")
     text = _LOOSE_JOINER.sub("", _NO_WIDTH.sub("", name))

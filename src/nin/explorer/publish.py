@@ -11,6 +11,7 @@ from nin.errors import ArtifactError, UsageError, escape_name
 from nin.explorer.built_page import folder_page, one_file_page
 from nin.explorer.pictures import folder_pictures, package_pictures
 from nin.explorer.site import CHECK, FORMAT, SITE, Language, open_model, page_json, page_model
+from nin.orphans import sweep
 
 MOST_IN_ONE = 8_000_000  # bytes of a model in one file; ours: a larger page is slow to open, and no mail takes it
 INDEX = "index.html"
@@ -76,6 +77,7 @@ def publish_page(
     files = {SITE: page_json([shown], language), **shown.files}
     if in_one:
         files = {place.name: one_file_page(files)}
+        sweep(place.parent)
         write_bytes(place, files[place.name])
     else:
         files = {INDEX: folder_page(), **files}

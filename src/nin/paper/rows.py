@@ -87,7 +87,7 @@ def reproduce_parts(
     sets = data_sets(data, {ROWS[key].data for key in keys})
     machine = hardware.choose()
     lab = Lab(plan, options.strict, folder, machine, listener)
-    with RunLock(make_folder(folder)) as lock:
+    with RunLock(folder) as lock:
         if lock.note:
             listener.note(lock.note)
         benches: dict[str, Prepared] = {}

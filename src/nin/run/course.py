@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-from contextlib import ExitStack
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import torch
 
-from nin.artifacts import RunLock, make_folder
+from nin.artifacts import ELSEWHERE
 from nin.bundle.folder import Bundle
 from nin.choices import option
 from nin.data.augment import Augmentation
@@ -30,14 +29,16 @@ from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.run.restart import StartAgain, react, start_again
 from nin.run.run import Run, RunResult, first_batch
 from nin.run.run_folder import quote
+from nin.run.saves import Saves
 from nin.run.seen import digests
 from nin.run.transfer import take_weights
+from nin.run.unchanged import expect_unchanged
 from nin.training import checkpoint, hardware
 from nin.training.distributed import ALONE, Team
 from nin.training.loop import Trainer
 from nin.training.micro_batches import micro_batch_count
 from nin.training.recipes import Recipe
-from nin.training.state import Pictures
+from nin.training.state import Pictures, Progress
 
 
 def start(
@@ -51,7 +52,7 @@ def start(
 ) -> RunResult:
     """Plan, decode and train from the first step, with the weights of `begin` and the network that is given, if any.
 
-    `folder` is made when everything is ready.
+    `folder` is the caller's to hold: nobody else writes there. Nothing is written before everything is ready.
     """
     for note in source.notes:
         listener.note(note)
@@ -90,21 +91,11 @@ def _begin(
     run = within_budget(run, listener)
     if begin is not None:
         listener.note(take_weights(run.trainer.model, begin, source.classes))
-    with ExitStack() as stack:
-        if team.first:
-            _lock(stack, make_folder(folder), listener)
-            record.clear(folder)
-            record.begin(run, first_batch(run), listener)
-            if team.world > 1:
-                checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # to be started again from
-        return _advance(run, listener)
-
-
-def _lock(stack: ExitStack, folder: Path, listener: Listener) -> None:
-    """Hold the folder's lock until the stack unwinds; note where its file system has none."""
-    lock = stack.enter_context(RunLock(folder))
-    if lock.note:
-        listener.note(lock.note)
+    if team.first:
+        record.clear(folder)
+        checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # from here on the run can be resumed
+        record.begin(run, first_batch(run), listener)
+    return _advance(run, listener)
 
 
 def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
@@ -121,7 +112,7 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
 
 
 def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | None = None) -> RunResult:
-    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have.
+    """Continue from the newest intact checkpoint of `folder`, which rank 0 alone needs to have, and its caller holds.
 
     moved: where the pictures lie now, if not where they lay when the run began; the run records it.
     """
@@ -141,30 +132,29 @@ def go_on(folder: Path, listener: Listener, team: Team = ALONE, moved: Path | No
     if machine.ranks != team.world:
         threads = options.threads or hardware.default_threads(team)
         machine = hardware.choose(machine.device, threads, machine.precision, team)
-    now = hardware.numerics(machine)
-    changed = [key for key, value in before.items() if now.get(key) != value]
-    if changed:
+    if changed := hardware.changes(before, hardware.numerics(machine)):
         listener.note(f"{', '.join(changed)} changed since the run began: it goes on, but not bit for bit the same")
     with hardware.applied(machine):
         run = _prepare(folder, source, options, plan, machine, listener, options.stream, team)
+        expect_unchanged(run, about.get("pictures", {}), listener, moved)
         checkpoint.restore(run.trainer, tensors, position)
         return _go_on(run, listener, changed=moved is not None or earlier)
 
 
 def _go_on(run: Run, listener: Listener, *, changed: bool) -> RunResult:
     """`go_on`, once the run stands where it stood. changed: whether its record must be written anew."""
-    with ExitStack() as stack:
-        if run.trainer.team.first:
-            _lock(stack, run.folder, listener)
-            if changed:
-                record.arguments(run)
-                checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
+    if run.trainer.team.first and changed:
+        record.arguments(run)
+        checkpoint.save(run.folder, run.trainer, record.checkpoint_about(run))
+    if run.trainer.team.first and not (run.folder / record.FIRST_BATCH).is_file():  # killed right after the first save
+        record.begin(run, first_batch(run), listener)
+    else:
         listener.begin(record.about(run))
-        if run.trainer.finished:
-            more = record.train_on(run)
-            more = f"; to train more, begin with its weights: {more}" if more else ""
-            listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
-        return _advance(run, listener)
+    if run.trainer.finished:
+        more = record.train_on(run)
+        more = f"; to train more, begin with its weights: {more}" if more else ""
+        listener.note(f"this run is finished ({run.trainer.position.epoch} epochs): it is measured again{more}")
+    return _advance(run, listener)
 
 
 def _reopen(folder: Path, about: dict[str, Any], options: TrainOptions, moved: Path | None) -> Source:
@@ -251,25 +241,35 @@ def _advance(run: Run, listener: Listener) -> RunResult:
             return _train(run, listener)
         except StartAgain as again:
             run = start_again(run, again, listener)
+        except ArtifactError as error:  # a full disk, mostly: the checkpoint before is whole
+            found = str(error).removesuffix(ELSEWHERE)
+            raise ArtifactError(f"{found}, then continue with: nin train --resume {quote(run.folder)}") from error
 
 
 def _train(run: Run, listener: Listener) -> RunResult:
-    """Train to the end, or to the user's wish to stop; save after every epoch."""
+    """Train to the end, or to the user's wish to stop; save after every epoch, and within long ones."""
     trainer = run.trainer
     first = run.trainer.team.first
     replaced = 0  # unreadable streamed pictures noted so far
     about = record.checkpoint_about(run)
     on_finding = partial(react, run, listener=listener)
-    for epoch in trainer.epochs(on_step=listener.step, should_stop=listener.should_stop, on_finding=on_finding):
+    saves = Saves(run.folder, trainer, about)
+
+    def on_step(progress: Progress) -> None:
+        listener.step(progress)
+        if first and progress.step < progress.steps:  # after the last one the epoch is measured and saved
+            saves.if_due()
+
+    for epoch in trainer.epochs(on_step=on_step, should_stop=listener.should_stop, on_finding=on_finding):
         if first:
-            checkpoint.save(run.folder, trainer, about)
+            saves.now()
             record.epoch(run)
         listener.epoch(epoch, run.plan.recipe.epochs)
         replaced = _note_replaced(run, replaced, listener)
     if not trainer.finished:
         trainer.team.close()  # no rank leaves while another still waits for the answer that all stop
         if first:
-            checkpoint.save(run.folder, trainer, about)
+            saves.now()
         at = trainer.position
         where = f"epoch {at.epoch + 1} of {run.plan.recipe.epochs}"
         raise Interrupted(f"stopped in {where}; continue with: nin train --resume {quote(run.folder)}")

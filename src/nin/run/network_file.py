@@ -21,6 +21,7 @@ from nin.bundle.shipped import CONFIG
 from nin.errors import UsageError, escape_name
 from nin.network.config import MIN_SIDE, NINConfig, SettingError, expect_known
 from nin.network.form import from_form
+from nin.orphans import sweep
 from nin.run.options import RANGES
 
 ENDINGS = (".yaml", ".yml", ".json")
@@ -146,6 +147,7 @@ def write_network(form: Mapping[str, Any], path: Path) -> None:
         raise UsageError(f"--out is {escape_name(path)}; expected a name that ends in .yaml or .json")
     if path.exists():
         raise UsageError(f"{escape_name(path)} exists; remove it, or choose another --out")
+    sweep(path.parent)
     write_text(path, network_text({name: value for name, value in form.items() if name != "name"}, path))
 
 

@@ -28,13 +28,16 @@ from nin.run.recorded import DEMO_PICTURES
 from nin.run.run import Run, batch_in_words
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
-from nin.training import checkpoint, hardware
+from nin.run.unchanged import picture_state
+from nin.training import hardware
 from nin.training.evaluation import Evaluation, result_warnings
+from nin.training.slots import SLOTS
 from nin.training.state import Epoch, Pictures
 from nin.training.tensors import to_tensor
 from nin.version import __version__
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
+FIRST_BATCH = "train_batch0.jpg"
 MISTAKES = 12  # wrong answers shown in the report
 EXAMPLES = 10  # pictures whose class maps are shown, one a class
 
@@ -77,6 +80,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
         "fingerprint": run.source.fingerprint,
         "numerics": hardware.numerics(run.trainer.hardware),
         "options": chosen_options(run.options),
+        "pictures": picture_state(run),
         **{name: words[name] for name in ("recipe", "preprocess", "network")},
     }
 
@@ -84,7 +88,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
 LEFT = (
     *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html", SEEN),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
-    *("train_batch0.jpg", "val_batch0_pred.jpg", *checkpoint.SLOTS),
+    *(FIRST_BATCH, "val_batch0_pred.jpg", *SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
     *("model/preprocess.safetensors", "model/likeness.safetensors"),
 )
@@ -119,7 +123,7 @@ def begin(run: Run, first_batch: Pictures, listener: Listener) -> None:
     }
     write_json(folder / "data.json", data)
     names = [source.classes[label] for label in first_batch.labels]
-    write_bytes(folder / "train_batch0.jpg", grid_jpg(list(first_batch.images), names))
+    write_bytes(folder / FIRST_BATCH, grid_jpg(list(first_batch.images), names))  # last: where it is, all is
 
 
 def arguments(run: Run) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from nin.extras import need
 from nin.network.config import NINConfig
 from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions
-from nin.run.run_folder import run_folder
+from nin.run.run_folder import END, expect_free, held, run_folder
 from nin.run.which_network import find_network
 
 if TYPE_CHECKING:
@@ -46,24 +47,33 @@ def train_run(
         if isinstance(found, NetworkFile):
             options = replace(options, size=options.size or found.size)
     from nin.data.images import skippable
-    from nin.data.sources import open_source
+    from nin.data.sources import expect_there, open_source
 
-    with _team() as team, skippable():
+    heard = listener or Listener()
+    folder = run_folder(path, options)
+    expect = partial(expect_free, data=path, options=options)
+    with _team() as team, skippable(), ExitStack() as stack:
+        expect_there(path)
+        restarted = bool(team and team.place.restarts)
+        first = not (team and team.rank)
+        if first:
+            stack.enter_context(held(folder, heard) if restarted else held(folder, heard, expect))
         source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
         begin = open_bundle(options.from_) if options.from_ else None
-        again = team and team.place.restarts and _go_on(source, options, team)
-        folder = run_folder(source.path, options, check=not (again or (team and team.rank)))
+        again = team and restarted and _go_on(folder, source, options, team)
+        if restarted and first and not again:
+            expect(folder)
         need("torch", "resvg_py")
         from nin.run.course import go_on, start
         from nin.training.distributed import ALONE
 
         if again:
-            return go_on(folder, listener or Listener(), team or ALONE)
+            return go_on(folder, heard, team or ALONE)
         return start(
             folder,
             source,
             options,
-            listener or Listener(),
+            heard,
             team or ALONE,
             begin,
             None if isinstance(found, str) else found,
@@ -83,11 +93,10 @@ def _team() -> Iterator["Team | None"]:
         yield team
 
 
-def _go_on(source: "Source", options: TrainOptions, team: "Team") -> bool:
+def _go_on(folder: Path, source: "Source", options: TrainOptions, team: "Team") -> bool:
     """Whether torchrun has started a run again that has left a checkpoint: rank 0 decides for all."""
     from nin.run.course import begun
 
-    folder = run_folder(source.path, options, check=False)
     return bool(team.broadcast_text("yes" if team.first and begun(folder, source, options) else ""))
 
 
@@ -98,11 +107,14 @@ def resume_run(folder: str | Path, listener: Listener | None = None, *, data: st
     """
     folder = path_of("folder", folder)
     moved = None if data is None else path_of("data", data)
-    with _team() as team:
-        if not (team and team.rank) and not folder.is_dir():
-            raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+    heard = listener or Listener()
+    with _team() as team, ExitStack() as stack:
+        if not (team and team.rank):
+            if not folder.is_dir():
+                raise UsageError(f"{folder} is not a run folder; expected the folder of an interrupted nin train")
+            stack.enter_context(held(folder, heard, advice=END))
         need("torch", "resvg_py")
         from nin.run.course import go_on
         from nin.training.distributed import ALONE
 
-        return go_on(folder, listener or Listener(), team or ALONE, moved)
+        return go_on(folder, heard, team or ALONE, moved)

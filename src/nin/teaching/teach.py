@@ -10,11 +10,11 @@ from nin.choices import path_of, with_choices
 from nin.data import depth
 from nin.data.cache import Decoded, decode_split, noted_in_words
 from nin.data.images import skippable
-from nin.data.sources import expect_trainable, open_source
+from nin.data.sources import expect_there, expect_trainable, open_source
 from nin.data.splits import Source, expect_every_class
 from nin.errors import DataError, UsageError, escape_name
 from nin.run.options import Listener
-from nin.run.run_folder import expect_place
+from nin.run.run_folder import held, missing_leave, other_pictures
 from nin.teaching.estimate import teach_head
 from nin.teaching.lesson import Lesson
 from nin.teaching.taught_folder import LEFT, TeachResult, write_taught
@@ -35,32 +35,39 @@ def teach(
     options = with_choices(options, choices, TeachOptions)
     heard = listener or Listener()
     start = time.perf_counter()
-    with skippable():
-        source = open_source(path_of("path", path), split=False, reading=options.reading)
+    path = path_of("path", path)
+    expect_there(path)
+    folder = _folder(path, options)
+    with skippable(), held(folder, heard, lambda place: _expect_free(place, path, options)):
+        source = open_source(path, split=False, reading=options.reading)
         expect_trainable(source)
-        folder = _folder(source, options)
         trunk = _with_range(cut_trunk(open_bundle(options.trunk), options.cut, options.size), source)
         decoded = {name: _decode(source, name, trunk, options, heard) for name in source.splits}
-    train = decoded["train"]
-    heard.note(f"{len(train.labels):,} pictures through mlpconv layers 1 to {trunk.cut} of {trunk.name}")
-    features = trunk.features(train.images)
-    begun = time.perf_counter()
-    taught = teach_head(features, train.labels, len(source.classes))
-    now = time.perf_counter()
-    return write_taught(Lesson(folder, source, options, trunk, decoded, taught, now - start, now - begun))
+        train = decoded["train"]
+        heard.note(f"{len(train.labels):,} pictures through mlpconv layers 1 to {trunk.cut} of {trunk.name}")
+        features = trunk.features(train.images)
+        begun = time.perf_counter()
+        taught = teach_head(features, train.labels, len(source.classes))
+        now = time.perf_counter()
+        return write_taught(Lesson(folder, source, options, trunk, decoded, taught, now - start, now - begun))
 
 
-def _folder(source: Source, options: TeachOptions) -> Path:
-    """Where the model will lie; UsageError where it cannot, or where something else would be replaced."""
-    name = source.path.resolve().name.split(".")[0] or "pictures"
-    folder = options.out or Path("runs") / f"{name}-taught"
-    expect_place(folder)
-    found = {each.name for each in folder.iterdir()} if folder.is_dir() else set()
+def _folder(path: Path, options: TeachOptions) -> Path:
+    """Where the model will lie."""
+    name = path.resolve().name.split(".")[0] or "pictures"
+    return options.out or Path("runs") / f"{name}-taught"
+
+
+def _expect_free(folder: Path, path: Path, options: TeachOptions) -> None:
+    """Raise UsageError where something would be replaced unasked, or is not ours to replace."""
+    found = {each.name for each in folder.iterdir()} - {".lock"}
     if found - LEFT:
         raise UsageError(f"{folder} holds something else than a model that nin teach left; choose another --out")
-    if found and not options.overwrite:
-        raise UsageError(f"{folder} is not empty; choose another --out, or replace it with --overwrite")
-    return folder
+    other = other_pictures(folder, path)
+    missing = missing_leave(folder, other, options.out, overwrite=options.overwrite)
+    if found and missing:
+        state = f"holds what was taught on {other}" if other else "is not empty"
+        raise UsageError(f"{folder} {state}; choose another --out, or replace it with {missing}")
 
 
 def _with_range(trunk: Trunk, source: Source) -> Trunk:

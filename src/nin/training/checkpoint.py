@@ -13,9 +13,9 @@ from nin.errors import ArtifactError, ModelError, NotFinite
 from nin.sealed import read_tensors, write_tensors
 from nin.training.distributed import Team
 from nin.training.loop import Trainer
+from nin.training.slots import SLOTS
 from nin.training.state import Epoch, Position
 
-SLOTS = ("checkpoint-0.safetensors", "checkpoint-1.safetensors")  # written in turn: one good one always stays
 FORMAT = 1
 FITTED = "preprocess/"  # before the names of what the preprocessing was fitted to: a resumed run never fits again
 Saved = tuple[dict[str, np.ndarray], Position, dict[str, Any]]

@@ -4,7 +4,7 @@ import ctypes
 import os
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -24,12 +24,22 @@ OMP_PAUSE_SOFT = 1  # omp.h
 GLIBC_BYTES = 1 << 17  # what glibc begins with, for both: mallopt(3)
 KEEP_BYTES = 1 << 30  # freed blocks up to 1 GiB stay with the process: no page faults for every large temporary
 PROBE_SECONDS = 0.5  # one bfloat16 product takes 0.7 s on a CPU with AVX2 only: 20 of them kept every run waiting 14 s
+# What chooses how sums are computed, and with it the last bits. Sources: oneDNN's guide ("CPU Dispatcher Control",
+# "Primitive Attributes: floating-point math mode"), MKL's ("Conditional Numerical Reproducibility"), ATen's
+# native/DispatchStub.cpp, OpenBLAS' README, cuBLAS' guide ("Results Reproducibility"), NumPy's ("CPU build options"),
+# glibc's manual ("Hardware Capability Tunables")
+CHOOSING = (
+    *("ONEDNN_MAX_CPU_ISA", "ONEDNN_CPU_ISA_HINTS", "ONEDNN_DEFAULT_FPMATH_MODE"),
+    *("MKL_CBWR", "MKL_ENABLE_INSTRUCTIONS", "MKL_DYNAMIC", "ATEN_CPU_CAPABILITY", "OPENBLAS_CORETYPE"),
+    *("CUBLAS_WORKSPACE_CONFIG", "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE", "NVIDIA_TF32_OVERRIDE"),
+    *("NPY_DISABLE_CPU_FEATURES", "NPY_ENABLE_CPU_FEATURES", "GLIBC_TUNABLES"),
+)
 WORTH_BF16 = 1.3  # bfloat16 must beat float32 by this factor in a matrix product; some CPUs run it at half speed
 
 
 @dataclass(frozen=True)
 class Hardware:
-    """What a run computes with. On a CPU two runs give the same bits when these fields and the torch version agree."""
+    """What a run computes with. On a CPU two runs give the same bits when their `numerics` agree."""
 
     device: str  # "cpu", "cuda", "mps"
     threads: int
@@ -206,11 +216,38 @@ def environment(hardware: Hardware) -> dict[str, Any]:
         "instructions": torch.backends.cpu.get_cpu_capability(),
         "memory_format": "channels_last",
         **({"gpu": torch.cuda.get_device_name()} if hardware.device == "cuda" else {}),
+        **({"variables": found} if (found := variables()) else {}),
     }
 
 
+def variables() -> dict[str, str]:
+    """The environment variables of CHOOSING that are set, oneDNN's by their newer names."""
+    set_ = {name: value for name, value in os.environ.items() if value}
+    named = {name.replace("DNNL_", "ONEDNN_", 1) if name.startswith("DNNL_") else name: set_[name] for name in set_}
+    return {name: value for name in CHOOSING if (value := set_.get(name) or named.get(name))}
+
+
 def numerics(hardware: Hardware) -> dict[str, Any]:
-    """The part of `environment` on which the bits of a training run depend."""
+    """The part of `environment` on which the bits of a training run depend, and what torch was told of its products."""
     keys = ("device", "threads", "precision", "ranks", "torch", "system", "cpu", "instructions", "memory_format")
     everything = environment(hardware)
-    return {key: everything[key] for key in keys}
+    return {
+        **{key: everything[key] for key in keys},
+        "matmul_precision": _matmul_precision(),
+        "variables": variables(),
+    }
+
+
+def _matmul_precision() -> str:
+    """What torch was told of float32 products: "highest" unless a program chose otherwise."""
+    try:
+        return torch.get_float32_matmul_precision()
+    except RuntimeError:  # its backends were told different things
+        return "by backend"
+
+
+def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """Names of what differs between two `numerics`, environment variables by their own; of `before` what it has."""
+    then = before.get("variables", now["variables"])
+    chosen = [name for name in CHOOSING if then.get(name) != now["variables"].get(name)]
+    return [name for name, value in before.items() if name != "variables" and now.get(name) != value] + chosen
