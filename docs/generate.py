@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
 QUOTED = ROOT / "web" / "src" / "lesson" / "measured.json"
 ROOMS = (
-    *("errors.py", "version.py", "extras.py", "artifacts.py", "sealed.py", "choices.py"),
+    *("errors.py", "version.py", "extras.py", "orphans.py", "artifacts.py", "sealed.py", "choices.py"),
     *("network", "data", "bundle", "weights", "training", "engine", "report", "run", "commands"),
     *("server", "bulk", "importers", "claims", "paper", "explorer", "teaching", "cli"),
 )
