@@ -176,6 +176,7 @@ def test_a_finished_run_is_not_gone_on_with(nin, photos):
     run = nin.folder / "runs" / "photos"
     run.mkdir(parents=True)
     (run / "args.yaml").write_text("data: photos\n")
+    (run / "checkpoint-1.safetensors").touch()
     begun = nin("train", "photos").err.splitlines()[0]
     (run / "summary.json").write_text("{}")
     finished = nin("train", "photos").err.splitlines()[0]

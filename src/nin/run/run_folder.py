@@ -71,7 +71,7 @@ def _recorded(folder: Path) -> dict[str, Any]:
         found = yaml.safe_load((folder / "args.yaml").read_text(encoding="utf-8"))
     except (OSError, ValueError, yaml.YAMLError):
         return {}
-    return found if isinstance(found, dict) and "nin" in found else {}
+    return found if isinstance(found, dict) else {}
 
 
 def missing_leave(folder: Path, other: str, out: Path | None, *, overwrite: bool) -> str:
