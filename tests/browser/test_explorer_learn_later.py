@@ -418,5 +418,6 @@ def test_chapter_8_its_file_is_trained_by_its_command_and_opened_in_see(page, tm
     with visited(seen) as visit:
         layers = sum(len(block.channels) for block in config.blocks)
         assert visit.page.locator("main [data-layer]").count() == layers - 1  # the last one's maps are the answers
-        assert {name.split()[0] for name in visit.names()} == {"bars", "rings", "steps"}
+        said = " ".join(visit.names())
+        assert all(name in said for name in ("bars", "rings", "steps"))
         assert visit.console == []
