@@ -112,7 +112,7 @@ def drawing(rows: list[dict]) -> str:
         if own:
             label = name.replace("--trunk nin-photos", "").replace("--from nin-photos", "--from").strip()
             curves.append(Curve(label, [x for x, _ in own], [y for _, y in own], colour))
-    return str(side_by_side("Accuracy over pictures a class", [("Accuracy", curves, True)]))
+    return str(side_by_side("Accuracy over pictures a class", [("Accuracy", curves, True)], "pictures a class"))
 
 
 def main() -> None:

@@ -101,7 +101,7 @@ def drawing(rows: list[dict]) -> str:
             if points:
                 curves.append(Curve(name, [x for x, _ in points], [y for _, y in points], colour))
         charts.append((f"{classes} classes", curves, True))
-    return str(side_by_side("Accuracy over pictures a class", charts))
+    return str(side_by_side("Accuracy over pictures a class", charts, "pictures a class"))
 
 
 def main() -> None:

@@ -2,17 +2,21 @@
 
 import base64
 import io
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from explorer_page import SECONDS, Visit
+from explorer_page import SECONDS, Visit, visited
 from fixtures import network_of
 from lesson_page import LOOKS, SHIFTS, exact, expect_chapter, lesson, shown
 from PIL import Image
+from teach_page import folder_of
 
 import nin
 from nin.bundle.folder import open_bundle
@@ -385,4 +389,35 @@ def test_chapter_8_the_budget_is_the_authors_and_what_cannot_be_is_said(page):
         visit.page.mouse.move(0, 0)
         visit.page.locator("[data-block='0'] [data-choice=kernel]").focus()
         assert "7 × 7" in visit.page.locator("figcaption").inner_text()  # what mlpconv 1 sees, pooling and all
+        assert visit.console == []
+
+
+def test_chapter_8_its_file_is_trained_by_its_command_and_opened_in_see(page, tmp_path):
+    """A network designed there, downloaded, trained by the line that stands below it, and seen through."""
+    folder_of(tmp_path / "photos", {"rings": 10, "bars": 10, "steps": 10})
+    with lesson(page, 8) as visit:
+        choose(visit, 0, kernel=5, maps=16, pointwise=1, pool="max")
+        choose(visit, 1, maps=24, pointwise=0)
+        visit.page.locator("[data-choice=size]").select_option("32")
+        visit.page.locator("[data-choice=classes]").select_option("10")
+        with visit.page.expect_download() as saving:
+            visit.page.get_by_role("button", name="Save my-network.yaml").click()
+        saving.value.save_as(tmp_path / saving.value.suggested_filename)
+        config = config_of(visit.page.locator("[data-live=file]").inner_text(), 3)
+        line = visit.page.locator("[data-live=command]").inner_text()
+    words = line.split()
+    assert words[0] == "nin"
+    settings = os.environ | {"OMP_NUM_THREADS": "1", "NIN_TRAIN_EPOCHS": "2", "NIN_TRAIN_DEVICE": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-m", *words], cwd=tmp_path, env=settings, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    run = tmp_path / done.stdout.strip()
+    assert NINConfig.from_dict(open_bundle(run).network).blocks == config.blocks
+    seen = nin.publish(run, tmp_path / "mine.html", examples=tmp_path / "photos").as_uri()
+    with visited(seen) as visit:
+        layers = sum(len(block.channels) for block in config.blocks)
+        assert visit.page.locator("main [data-layer]").count() == layers - 1  # the last one's maps are the answers
+        said = " ".join(visit.names())
+        assert all(name in said for name in ("bars", "rings", "steps"))
         assert visit.console == []

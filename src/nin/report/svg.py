@@ -154,8 +154,9 @@ def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...],
     return pair("loss"), pair("accuracy"), (curve("lr", "learning rate", "ink"),)
 
 
-def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]) -> Markup:
-    """Charts in a row, each with its title and, where it has several curves, their names; (title, curves, shares)."""
+def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]], axis: str = "epoch") -> Markup:
+    """Charts in a row, each with its title and, where it has several curves, their names; (title, curves, shares).
+    axis: what x is in all of them."""
     width, height = 320.0, 200.0  # of one chart
     head = 34.0  # for the titles
     gap = 16.0
@@ -165,7 +166,7 @@ def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]
         drawn.append(text(left + 8, 20, title, "start", "ink", 14))
         for number, line in enumerate(reversed(lines) if len(lines) > 1 else ()):
             drawn.append(text(left + width - 8 - 72 * number, 20, line.label, "end", line.colour, 12))
-        chart = line_chart(title, lines, share=share)
+        chart = line_chart(title, lines, share=share, axis=axis)
         drawn.append(tag("g", chart, transform=f"translate({left:g} {head:g})"))
     return svg(len(charts) * (width + gap) + gap, height + head + gap, label, *drawn)
 

@@ -13,7 +13,7 @@ from nin.teaching.regression import PENALTY, Floats, LinearHead, fit_head
 from nin.training.evaluation import fit_temperature, fit_unknown_threshold, fit_unlike_threshold, softmax
 
 FOLDS = 5
-LOST = 0.05  # share of the right answers that "unknown" may cost, each for probability and distance; experiments/
+LOST = 0.05  # share of the right answers that "unknown" may cost, each for probability and distance; ours (docs/log.md)
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-PENALTY = 0.1  # times half the squared weights of standardised features, beside the mean loss; experiments/
+PENALTY = 0.1  # times half the squared weights of standardised features; 0.03 to 0.3 are alike (docs/log.md)
 SMALLEST = 1e-3  # of the features' root mean square: a standard deviation below it is taken for this; ours
 PRECISION = 1e-7  # largest slope at the end: weights are then exact to 1e-4 and better
 MOST_STEPS = 2000

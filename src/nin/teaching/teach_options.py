@@ -6,7 +6,7 @@ from pathlib import Path
 from nin.choices import Range, check_fields
 from nin.data.reading import Reading
 
-TRUNK = "nin-cifar10"  # whose maps serve best: experiments/
+TRUNK = "nin-cifar10"  # whose maps serve best: experiments/2026-11-30-teach
 RANGES: dict[str, Range] = {"cut": (1, 100), "size": (8, 512)}
 
 
