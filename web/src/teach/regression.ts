@@ -29,7 +29,7 @@ interface Standardised {
 }
 
 /**
- * The inverse of the triangular root of the Hessian at zero, (F, F): in its directions the loss bends alike, so that the
+ * The inverse of the triangular root of the Hessian at zero, (F, F): in its directions the loss bends alike, and the
  * search takes few steps. It changes the way, not the minimum.
  */
 type Basis = Float64Array;

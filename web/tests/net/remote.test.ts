@@ -119,6 +119,17 @@ test("check asks for one picture after the other and gives the largest differenc
   await expect(engine.check({ format: 2, pictures } as never)).rejects.toThrow("check");
 });
 
+test("classes are taught beside the model that is open, and the page keeps its features", async () => {
+  const { engine } = connected();
+  const features = Float32Array.from({ length: 24 }, (_, n) => (n < 12 ? n % 3 : 5 + (n % 5)));
+  const labels = Int32Array.of(0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1);
+  const taught = await engine.teach(features, labels, 2);
+  expect([features.length, labels.length]).toEqual([24, 12]);
+  expect([taught.classes, taught.width, taught.head.weight.length, taught.estimate?.right]).toEqual([2, 2, 4, 12]);
+  await expect(engine.teach(features, labels, 3)).rejects.toThrow(/^RangeError/);
+  await expect(engine.run({ picture: picture(9, 1) })).rejects.toThrow("no-model");
+});
+
 test("once it is closed, everything that waits is refused, and so is what comes later", async () => {
   const { engine } = connected();
   const waits = engine.open(smallModel());
