@@ -52,7 +52,7 @@ OPTIONS = {
     "evaluate": "split fail-under skip-unreadable divide follow-links json help help-all",
     "predict": "json jsonl csv top help help-all",
     "explain": "out top json help help-all",
-    "explore": "port no-open lesson lang help",
+    "explore": "port no-open lesson teach lang help",
     "publish": "examples language overwrite json help",
     "summary": "input out json help",
     "export": "format standard size out data overwrite json help",

@@ -127,6 +127,8 @@ def test_it_opens_at_a_chapter_in_a_language(program):
     for words, end in (
         ("--lesson 3 --lang ko", "#learn/3?lang=ko"),
         ("--lesson 8", "#learn/8"),
+        ("--teach", "#teach"),
+        ("--teach --lang ko", "#teach?lang=ko"),
         ("--lang en", "#see/?lang=en"),
     ):
         with exploring(program, "model", *words.split()) as (_, url):
@@ -181,6 +183,7 @@ def test_a_port_may_be_chosen_and_a_taken_one_is_said(program):
         ("explore model --port 70000", 2, "--port is 70000; expected 0 to 65535"),
         ("explore model --port x", 2, '--port is "x"; expected a whole number'),
         ("explore model --lesson 9", 2, "--lesson is 9; expected 1 to 8"),
+        ("explore model --lesson 3 --teach", 2, "--lesson and --teach open the page at two places; choose one of them"),
         ("explore model --lang fr", 2, '--lang is "fr"; expected en or ko'),
         ("explore model --open", 2, "nin explore has no option --open; did you mean --no-open?"),
         ("view model", 2, 'nin has no command "view"; did you mean nin explore?'),

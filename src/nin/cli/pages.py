@@ -14,6 +14,7 @@ from nin.errors import amount
 TARGET = "A new file such as page.html, or a new folder for a web space."
 EXAMPLES = "Folder of pictures to put in, or of class folders; at most 24 are taken."
 LANGUAGE = "Language of the page; by default the reader's."
+TEACH = "Open it where you teach classes of your own, by camera or files."
 LESSON = "Open the lesson on Network in Network at this chapter, 1 to 8."
 
 
@@ -22,14 +23,15 @@ def _explore(
     port: Annotated[int, Parameter(help="Port to listen at; 0 takes a free one.")] = 0,
     no_open: Annotated[bool, Parameter(help="Do not open a browser.")] = False,
     lesson: Annotated[int | None, Parameter(help=LESSON)] = None,
+    teach: Annotated[bool, Parameter(help=TEACH)] = False,
     lang: Annotated[Literal["en", "ko"] | None, Parameter(help=LANGUAGE)] = None,
     screen: Output,
 ) -> None:
     """See in a browser everything that a network computes for a picture.
 
-    The page also holds a lesson in eight chapters: why 1x1 convolutions, why no fully connected layers. Pictures stay
-    in the browser, which computes everything itself; only this machine is answered. Closing the page or Ctrl-C ends
-    it; the exit code is then 0. The address goes to standard output.
+    The page also holds a lesson in eight chapters (why 1x1 convolutions, why no fully connected layers), and learns
+    classes of your own in seconds. Pictures stay in the browser, which computes everything itself; only this machine
+    is answered. Closing the page or Ctrl-C ends it; the exit code is then 0. The address goes to standard output.
     """
     from nin.explorer.explore import explore
 
@@ -39,7 +41,7 @@ def _explore(
         screen.note("closing the page, or Ctrl-C, ends it")
         screen.result(url)
 
-    explore(model, port=port, no_open=no_open, lesson=lesson, lang=lang, begun=begun, say=screen.note)
+    explore(model, port=port, no_open=no_open, lesson=lesson, teach=teach, lang=lang, begun=begun, say=screen.note)
 
 
 def _publish(
@@ -74,7 +76,7 @@ EXPLORE = Command(
     "explore",
     _explore,
     "explore [MODEL...] [options]",
-    ("explore", "explore runs/photos nin-cifar10 --port 8001", "explore --lesson 3 --lang ko"),
+    ("explore", "explore runs/photos nin-cifar10 --port 8001", "explore --lesson 3 --lang ko", "explore --teach"),
 )
 PUBLISH = Command(
     "publish",

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from nin.bundle.shipped import shipped
 from nin.choices import chosen
-from nin.errors import NinError, amount, escape_name
+from nin.errors import NinError, UsageError, amount, escape_name
 from nin.explorer.built_page import folder_page
 from nin.explorer.pictures import package_pictures, run_pictures
 from nin.explorer.site import Language, PageModel, open_model, page_json, page_model
@@ -30,6 +30,7 @@ def explore(
     port: int = 0,
     no_open: bool = False,
     lesson: int | None = None,
+    teach: bool = False,
     lang: Language | None = None,
     begun: Callable[[str, list[str]], None] = lambda _url, _lines: None,
     say: Said = lambda _: None,
@@ -37,14 +38,16 @@ def explore(
     """Serve the page of these models on this machine, and open it, until it is closed or Ctrl-C is pressed.
 
     models: model folders, run folders, names of the package's models; by default those of the package. port: 0 takes a
-    free one. lesson: the chapter of the lesson that the page opens at; lang: the language that it opens in, by default
-    the reader's. `begun` hears the address and a line on every model, `say` whatever else is to be known. Raises
-    ModelError, UsageError or NinError in one line before anything is answered.
+    free one. lesson: the chapter of the lesson that the page opens at; teach: whether it opens where classes of one's
+    own are taught; lang: the language that it opens in, by default the reader's. `begun` hears the address and a line
+    on every model, `say` whatever else is to be known. Raises ModelError, UsageError or NinError in one line before
+    anything is answered.
     """
     names = chosen("model", models, tuple[str, ...])
     port = chosen("port", port, int, SERVE_RANGES["port"])
     no_open = chosen("no_open", no_open, bool)
-    where = _place(chosen("lesson", lesson, int | None, (1, CHAPTERS)), chosen("lang", lang, Language | None))
+    lesson = chosen("lesson", lesson, int | None, (1, CHAPTERS))
+    where = _place(lesson, chosen("teach", teach, bool), chosen("lang", lang, Language | None))
     shown: list[PageModel] = []
     for name in names or sorted(shipped(), key=lambda each: (each != FIRST, each)):
         shown.append(_shown(name, [model.entry["id"] for model in shown], say))
@@ -63,12 +66,14 @@ def explore(
         server.shutdown()
 
 
-def _place(lesson: int | None, lang: Language | None) -> str:
-    """The end of the address that opens the page at a chapter, in a language: web/src/app/address.ts."""
-    if lesson is None and lang is None:
+def _place(lesson: int | None, teach: bool, lang: Language | None) -> str:
+    """The end of the address that opens the page at a chapter or in Teach, in a language: web/src/app/address.ts."""
+    if lesson is not None and teach:
+        raise UsageError("--lesson and --teach open the page at two places; choose one of them")
+    if lesson is None and not teach and lang is None:
         return ""
     place = "see/" if lesson is None else f"learn/{lesson}"
-    return f"#{place}" + (f"?lang={lang}" if lang else "")
+    return f"#{'teach' if teach else place}" + (f"?lang={lang}" if lang else "")
 
 
 def _shown(name: str, taken: list[str], say: Said) -> PageModel:

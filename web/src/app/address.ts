@@ -4,15 +4,16 @@
  * Numbers are those that the page shows, from 1. e: the example. layer: the mlpconv layer, then 0 for its k x k
  * filters, 1 for its first 1x1 layer. unit: the map of that layer. at: row and column, of that layer's mlpconv layer
  * or of the one whose number stands before them. cover: row, column and side in pixels of what the network sees.
- * size: its longer side. A chapter of the lesson is #learn/3, and the model then one of the values: model=nin-cifar10.
+ * size: its longer side. A chapter of the lesson is #learn/3, Teach is #teach, and the model then one of the values:
+ * model=nin-cifar10.
  * What an address says is only a wish: a value that makes no sense is ignored.
  */
+import type { Place } from "./view.svelte";
 import { isLanguage, type Language } from "./words.svelte";
 
-/** Everything in it but `chapter` and `example` counts from 0. */
+/** Everything in it but the chapter and `example` counts from 0. */
 export interface Address {
-  /** The chapter of Learn; null for See. */
-  chapter: number | null;
+  place: Place;
   model: string | null;
   example: number | null;
   class: string | null;
@@ -59,9 +60,9 @@ function placeOf(text: string | null, layer: Address["layer"]): Address["at"] {
 export function readAddress(hash: string): Address {
   const text = hash.length > LONGEST ? "" : hash.replace(/^#/, "");
   const [path = "", ...query] = text.split("?");
-  const [place, named = ""] = path.split("/");
+  const [first, named = ""] = path.split("/");
   const values = new URLSearchParams(query.join("?"));
-  const learns = place === "learn";
+  const place = first === "teach" ? first : first === "learn" ? (numbers(named, ",", [1])?.[0] ?? 1) : "see";
   const one = (key: string) => numbers(values.get(key), ",", [1])?.[0] ?? null;
   const layer = numbers(values.get("layer"), ".", [2]);
   const inside = layer?.[0] ? { block: layer[0] - 1, depth: layer[1] ?? 0 } : null;
@@ -69,8 +70,8 @@ export function readAddress(hash: string): Address {
   const unit = one("unit");
   const language = values.get("lang");
   return {
-    chapter: learns ? (numbers(named, ",", [1])?.[0] ?? 1) : null,
-    model: learns ? name(values.get("model")) : place === "see" ? name(decoded(named)) : null,
+    place,
+    model: name(place !== "see" ? values.get("model") : first === "see" ? decoded(named) : null),
     example: one("e") || null,
     class: name(values.get("class")),
     minus: name(values.get("minus")),
@@ -85,10 +86,10 @@ export function readAddress(hash: string): Address {
 
 /** The address of a state, from # on; `readAddress` reads it back. */
 export function writeAddress(address: Address): string {
-  const { chapter, model, layer, unit, at, cover } = address;
+  const { place, model, layer, unit, at, cover } = address;
   const where = at && [...(layer?.block === at.block ? [] : [at.block]), at.y, at.x].map((from) => from + 1);
   const values: [string, string | number | null | undefined][] = [
-    ["model", chapter === null ? null : model],
+    ["model", place === "see" ? null : model],
     ["e", address.example],
     ["class", address.class],
     ["minus", address.minus],
@@ -101,6 +102,7 @@ export function writeAddress(address: Address): string {
   ];
   const said = values.filter(([, value]) => value !== null && value !== undefined);
   const query = said.map(([key, value]) => `${key}=${encodeURIComponent(value ?? "").replaceAll("%2C", ",")}`);
-  const place = chapter === null ? `see/${encodeURIComponent(model ?? "")}` : `learn/${chapter}`;
-  return `#${place}${query.length ? "?" : ""}${query.join("&")}`;
+  const named = place === "see" ? `see/${encodeURIComponent(model ?? "")}` : place;
+  const path = typeof place === "number" ? `learn/${place}` : named;
+  return `#${path}${query.length ? "?" : ""}${query.join("&")}`;
 }

@@ -1,5 +1,5 @@
 /** What a reader opens or drops: pictures, a model folder, its loose files, or a published page. */
-import { Refusal } from "../net/types";
+import { Refusal, type ModelFiles } from "../net/types";
 import { pageSource, siteOf, type Source } from "./reading";
 import type { SiteModel } from "./site";
 
@@ -39,13 +39,31 @@ async function below(entry: FileSystemEntry, found: Found[]): Promise<void> {
   }
 }
 
+/** What newer browsers have besides entries. */
+type Handled = DataTransferItem & { getAsFileSystemHandle?: () => Promise<FileSystemHandle | null> };
+
+/** Everything below what was dropped, of a handle; `folder` ends in a slash. */
+async function beneath(handle: FileSystemHandle, folder: string, found: Found[]): Promise<void> {
+  if (found.length >= MOST_FILES) return;
+  const path = `${folder}${handle.name}`;
+  if (handle.kind === "file") found.push({ path, file: await (handle as FileSystemFileHandle).getFile() });
+  else for await (const one of (handle as FileSystemDirectoryHandle).values()) await beneath(one, `${path}/`, found);
+}
+
 /** The files of a drop or a paste, folders walked through. To be called before anything is awaited. */
 export async function filesIn(data: DataTransfer): Promise<Found[]> {
-  const entries = [...data.items].map((item) => item.webkitGetAsEntry());
+  const items: Handled[] = [...data.items];
+  const entries = items.map((item) => item.webkitGetAsEntry());
   const loose = [...data.files].map((file) => ({ path: file.name, file }));
   if (!entries.some((entry) => entry?.isDirectory)) return loose;
+  // In a page from a disk Chromium reads no folder by its entry, but reads it by its handle.
+  const handles = items.map((item) => item.getAsFileSystemHandle?.().catch(() => null));
   const found: Found[] = [];
-  for (const entry of entries) if (entry) await below(entry, found);
+  for (const [at, entry] of entries.entries()) {
+    const handle = await handles[at];
+    if (handle) await beneath(handle, "", found);
+    else if (entry) await below(entry, found);
+  }
   return found;
 }
 
@@ -58,6 +76,30 @@ function folderOf(path: string): string {
   return path.slice(0, path.lastIndexOf("/") + 1);
 }
 
+/** An entry for a model of which the page knows no more than its files. */
+function entryOf(id: string, sizes: ReadonlyMap<string, number>): SiteModel {
+  return {
+    id,
+    folder: "",
+    files: [...sizes.keys()],
+    bytes: [...sizes.values()].reduce((sum, size) => sum + size, 0),
+    sha256: "",
+    labels: { ko: null },
+    examples: [],
+    summary: { parameters: 0, accuracy: null, interval: null },
+  };
+}
+
+/** A model that the page itself made, by the name that it is to have. */
+export function offerOf(id: string, files: ModelFiles): Offer {
+  const entry = entryOf(id, new Map([...files].map(([name, data]) => [name, data.length])));
+  const read = (path: string) => {
+    const data = files.get(path.replace(/^\//, ""));
+    return data ? Promise.resolve(data.slice()) : Promise.reject(new Refusal("file-missing", { file: path }));
+  };
+  return { entry, source: { read }, own: true };
+}
+
 function modelIn(found: readonly Found[], config: Found): Offer {
   const folder = folderOf(config.path);
   const files = new Map<string, File>();
@@ -66,16 +108,7 @@ function modelIn(found: readonly Found[], config: Found): Offer {
     if (path.startsWith(folder) && !name.includes("/") && PARTS.test(name)) files.set(name, file);
   }
   const name = folder.split("/").at(-2) ?? "";
-  const entry: SiteModel = {
-    id: name || "model",
-    folder: "",
-    files: [...files.keys()],
-    bytes: [...files.values()].reduce((sum, file) => sum + file.size, 0),
-    sha256: "",
-    labels: { ko: null },
-    examples: [],
-    summary: { parameters: 0, accuracy: null, interval: null },
-  };
+  const entry = entryOf(name || "model", new Map([...files].map(([part, file]) => [part, file.size])));
   const read = async (path: string) => {
     const file = files.get(path.replace(/^\//, ""));
     if (!file) throw new Refusal("file-missing", { file: path.replace(/^\//, "") });

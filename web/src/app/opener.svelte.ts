@@ -37,6 +37,8 @@ export class Opener {
   /** Number of the example that is shown, from 0. */
   example = $state<number | null>(null);
   agreement = $state.raw<Agreement>("waiting");
+  /** The version of nin that made the page. */
+  version = "";
   private turn = 0;
   private pictureTurn = 0;
   /** The file of the picture that is shown; null for the camera and a drawing. */
@@ -52,6 +54,7 @@ export class Opener {
 
   /** Offers the models of a page. */
   add(site: Site, source: Source): void {
+    this.version = site.nin;
     this.offers = site.models.map((entry) => ({ entry, source, own: false }));
   }
 
@@ -223,12 +226,25 @@ export class Opener {
         await this.showFile(what.picture);
         return;
       }
-      const offers = what.offers.map((offer) => this.named(offer));
-      const [first] = offers;
-      if (first && (await this.open(first, null))) this.offers = [...this.offers, ...offers];
+      await this.openFirst(what.offers);
     } catch (error) {
       this.view.refuse(error);
     }
+  }
+
+  /** Opens the first of these models; then all of them are offered. */
+  async openFirst(offers: readonly Offer[]): Promise<boolean> {
+    const named = offers.map((offer) => this.named(offer));
+    const [first] = named;
+    const isOpen = first !== undefined && (await this.open(first, null));
+    if (isOpen) this.offers = [...this.offers, ...named];
+    return isOpen;
+  }
+
+  /** Shows pixels that another part of the page has looked at, whatever model is open. */
+  showPicture(picture: Picture): void {
+    this.live("camera");
+    this.view.asked = { ...this.view.asked, picture };
   }
 
   /** The offer under a name that no other has. */

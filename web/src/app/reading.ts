@@ -37,9 +37,11 @@ async function fetched(path: string): Promise<Uint8Array<ArrayBuffer>> {
   throw new Refusal(location.protocol === "file:" ? "folder-needs-server" : "file-missing", { file: path });
 }
 
-/** The page that is open: what the document holds, else what lies beside it. */
+/** The page that is open: what the document holds, else what lies beside it. A page in one file asks for nothing. */
 export function ownSource(): Source {
-  return { read: async (path) => held(document, path) ?? (await fetched(path)) };
+  const isWhole = () => document.querySelector(`script[data-path="${PAGE}"]`) !== null;
+  const besides = (file: string) => (isWhole() ? Promise.reject(new Refusal("file-missing", { file })) : fetched(file));
+  return { read: async (path) => held(document, path) ?? (await besides(path)) };
 }
 
 /** Another published page, read as text: nothing in it is run or asked for. */

@@ -1,7 +1,7 @@
 /** The state of the page in its address: read when it is opened, written after every change. */
 import { writeAddress, type Address } from "./address";
 import type { Opener } from "./opener.svelte";
-import type { View } from "./view.svelte";
+import type { Place, View } from "./view.svelte";
 
 const WRITE_AFTER = 300; // milliseconds: browsers refuse more than some 7 changes of an address a second
 
@@ -11,7 +11,7 @@ function now(view: View, opener: Opener): Address {
   const layer = view.layer === null ? undefined : model?.layers[view.layer];
   const { cover, size } = view.asked;
   return {
-    chapter: view.chapter,
+    place: view.place,
     model: opener.offer?.entry.id ?? null,
     example: opener.origin === "example" && opener.example !== null ? opener.example + 1 : null,
     class: chosen === null ? null : (model?.classes[chosen] ?? null),
@@ -27,8 +27,8 @@ function now(view: View, opener: Opener): Address {
 
 export interface Kept {
   write: (another: boolean) => void;
-  /** The address of what is shown in another place: a chapter of Learn, or See for null. */
-  of: (chapter: number | null) => string;
+  /** The address of what is shown in another place. */
+  of: (place: Place) => string;
 }
 
 /** Keeps the address what the page shows. To be called while the page's main component is set up. */
@@ -50,5 +50,5 @@ export function keepAddress(view: View, opener: Opener): Kept {
     const timer = setTimeout(() => write(false), WRITE_AFTER);
     return () => clearTimeout(timer);
   });
-  return { write, of: (chapter) => writeAddress({ ...now(view, opener), chapter }) };
+  return { write, of: (place) => writeAddress({ ...now(view, opener), place }) };
 }

@@ -9,6 +9,9 @@ import { type Language, reader } from "./words.svelte";
 
 export type Theme = "light" | "dark";
 
+/** Where the reader is: a number is a chapter of Learn. */
+export type Place = "see" | "teach" | number;
+
 /** What the engine is asked about. `size`: (H, W); null for the model's own. */
 export interface Asked {
   picture: Picture | null;
@@ -40,8 +43,7 @@ export class View {
   begun = $state.raw<{ block: number; y: number; x: number } | null>(null);
   /** The place pointed at, in shares 0..1 of the picture. */
   hover = $state.raw<{ y: number; x: number } | null>(null);
-  /** The chapter of the lesson that is open; null while the reader is in See. */
-  chapter = $state<number | null>(null);
+  place = $state<Place>("see");
   theme = $state<Theme>("light");
   /** Order of maps in an opened card. */
   order = $state<"number" | "strength">("number");

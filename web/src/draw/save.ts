@@ -17,11 +17,15 @@ function measurer(): Measure {
   };
 }
 
-/** What any system takes as the name of a file: letters and digits of any script, joined by dashes. */
-export function fileName(model: string, answer: string, ending: string): string {
+/** What any system takes as a name: letters and digits of any script, joined by dashes. */
+export function plainName(...parts: string[]): string {
   const plain = (text: string) => neutral(text).replace(/[^\p{L}\p{M}\p{N}]+/gu, "-").replace(/^-+|-+$/g, "");
-  const whole = [plain(model), plain(answer)].filter(Boolean).join("-");
-  return `${[...whole].slice(0, LONGEST_NAME).join("") || "nin"}.${ending}`;
+  const whole = parts.map(plain).filter(Boolean).join("-");
+  return [...whole].slice(0, LONGEST_NAME).join("") || "nin";
+}
+
+export function fileName(model: string, answer: string, ending: string): string {
+  return `${plainName(model, answer)}.${ending}`;
 }
 
 /** The view as SVG; null while there is nothing to save. */

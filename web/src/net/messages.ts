@@ -1,6 +1,8 @@
 /** What the page and the worker send each other: one call, one reply, by number. */
 
-import type { Taught } from "../teach/taught";
+import type { Told } from "../teach/folder_of";
+import type { Head, Taught } from "../teach/taught";
+import type { OpenTrunk } from "../teach/trunk";
 import type { LocalEngine } from "./engine";
 import type { Shape } from "./fold";
 import type * as types from "./types";
@@ -22,10 +24,21 @@ export interface Calls {
   check: [types.CheckFile["pictures"][number]];
   trial: [readonly Shape[], readonly [number, number]];
   teach: [Float32Array, Int32Array, number];
+  openTrunk: [types.ModelFiles, string, number | undefined];
+  taughtFolder: [Head, Told];
 }
 
 export type Name = keyof Calls;
-export type Result<Call extends Name> = Call extends "teach" ? Taught : ReturnType<LocalEngine[Exclude<Call, "teach">]>;
+/** What the worker answers without the engine that is open, or around it. */
+interface Besides {
+  teach: Taught;
+  openTrunk: OpenTrunk;
+  taughtFolder: types.ModelFiles;
+}
+
+export type Result<Call extends Name> = Call extends keyof Besides
+  ? Besides[Call]
+  : ReturnType<LocalEngine[Exclude<Call, keyof Besides>]>;
 
 export interface Call<Which extends Name = Name> {
   id: number;

@@ -1,6 +1,8 @@
 /** The engine as the page has it, in another thread: of several runs that wait only the newest is run. */
 
-import type { Taught } from "../teach/taught";
+import type { Told } from "../teach/folder_of";
+import type { Head, Taught } from "../teach/taught";
+import type { OpenTrunk } from "../teach/trunk";
 import type { Shape } from "./fold";
 import type { Call, Calls, Line, Name, Reply, Result } from "./messages";
 import {
@@ -111,6 +113,14 @@ export class RemoteEngine implements Engine {
 
   teach(features: Float32Array, labels: Int32Array, classes: number): Promise<Taught> {
     return this.call("teach", features, labels, classes);
+  }
+
+  openTrunk(files: ModelFiles, id: string, cut?: number): Promise<OpenTrunk> {
+    return this.call("openTrunk", files, id, cut);
+  }
+
+  taughtFolder(head: Head, told: Told): Promise<ModelFiles> {
+    return this.call("taughtFolder", head, told);
   }
 
   close(): void {

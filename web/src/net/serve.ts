@@ -1,6 +1,7 @@
 /** Answers the calls of a page, one after the other; all arrays of a result change hands without a copy. */
 
 import { teach } from "../teach/taught";
+import { type Trunk, cutTrunk, folderWith, passing } from "../teach/trunk";
 import { LocalEngine } from "./engine";
 import { digestsOf } from "./folder";
 import type { Call, Line, Name, Reply } from "./messages";
@@ -17,6 +18,7 @@ function buffers(value: unknown): ArrayBuffer[] {
 export function serve(line: Line): void {
   let engine: LocalEngine | null = null;
   let picture: Picture | null = null;
+  let trunk: Trunk | null = null;
   let before = Promise.resolve();
   const answered = async ({ name, sent }: Call): Promise<unknown> => {
     if (name === "teach") {
@@ -26,6 +28,20 @@ export function serve(line: Line): void {
     if (name === "open") {
       const [files] = sent as Call<"open">["sent"];
       return engine.open(files, await digestsOf(files));
+    }
+    if (name === "openTrunk") {
+      const [files, id, cut] = sent as Call<"openTrunk">["sent"];
+      const found = cutTrunk(files, id, cut);
+      const model = engine.open(passing(found));
+      trunk = found;
+      const { tensors: _, fitted: __, ...facts } = found;
+      return { trunk: facts, model };
+    }
+    if (name === "taughtFolder") {
+      if (trunk === null) {
+        throw new Refusal("no-model");
+      }
+      return folderWith(trunk, ...(sent as Call<"taughtFolder">["sent"]));
     }
     if (name !== "run") {
       return (engine[name] as (...values: unknown[]) => unknown)(...sent);

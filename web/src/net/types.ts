@@ -5,7 +5,9 @@
  * values of one map lie together, row after row. All numbers are float32 unless it is said otherwise.
  */
 
-import type { Taught } from "../teach/taught";
+import type { Told } from "../teach/folder_of";
+import type { Head, Taught } from "../teach/taught";
+import type { OpenTrunk } from "../teach/trunk";
 import type { Shape } from "./fold";
 
 /** The files of a model folder by their name in it: config.json, model.safetensors, labels.txt, ... */
@@ -261,6 +263,10 @@ export interface Engine {
   trial(shapes: readonly Shape[], size: readonly [number, number]): Promise<Trial>;
   /** New classes learnt from mean features (N, F) with labels (N,), beside the model that is open. */
   teach(features: Float32Array, labels: Int32Array, classes: number): Promise<Taught>;
+  /** Opens a model's first mlpconv layers in place of the model before: classes are their maps. Throws Refusal. */
+  openTrunk(files: ModelFiles, id: string, cut?: number): Promise<OpenTrunk>;
+  /** The files of the model that a head makes of the open trunk. */
+  taughtFolder(head: Head, told: Told): Promise<ModelFiles>;
   close(): void;
 }
 

@@ -2,7 +2,7 @@
 
 import { neutral } from "../app/names";
 import { type Language, sentence } from "../app/sentences";
-import { type Parts, licenceOf } from "./folder_of";
+import { type Told, licenceOf } from "./folder_of";
 import type { Measured } from "./measured";
 
 const FEW = 200; // rows of a table
@@ -28,14 +28,14 @@ function flat(values: object, before = ""): [string, string][] {
 
 /** `measured`: null where a class has too few pictures. `cut`: of the trunk called `trunk`. */
 export function cardOf(
-  parts: Omit<Parts, "card">,
+  told: Omit<Told, "card">,
   measured: Measured | null,
   trunk: { id: string; cut: number },
   language: Language,
 ): string {
   const say = (key: string, values: Readonly<Record<string, string | number>> = {}): string =>
     sentence(key, language, values);
-  const { classes, network, preprocess, calibration, provenance } = parts;
+  const { classes, network, preprocess, calibration, provenance } = told;
   const [height, width] = preprocess.size as [number, number];
   const fit = say(`readme.fit.${String(preprocess.fit)}`);
   const colours = say(`readme.colours.${String(preprocess.channels)}`);
@@ -102,7 +102,7 @@ function quality({ accuracy, interval, n, guessing, per_class: scores }: Measure
 }
 
 /** How probabilities are made, and when the answer is "unknown". */
-function trust(calibration: Parts["calibration"], say: Say): string {
+function trust(calibration: Told["calibration"], say: Say): string {
   const below = Number(calibration.unknown_below);
   const beyond = calibration.unknown_beyond;
   return [

@@ -13,19 +13,23 @@ const BLANK = "0".repeat(64);
 const CROP_MODES: Readonly<Record<string, string>> = { stretch: "squash", pad: "border", crop: "center" };
 
 /** What a model folder says; tables are those of config.json. */
-export interface Parts {
+export interface Told {
   network: Table;
-  weights: Tensors;
   classes: readonly string[];
   preprocess: Table;
-  /** preprocess.safetensors, for a model that whitens. */
-  fitted: Uint8Array | null;
   calibration: Table;
   metrics: Table;
   provenance: Table;
   likeness: Likeness | null;
   /** The text of README.md. */
   card: string;
+}
+
+/** The same with its weights. */
+export interface Parts extends Told {
+  weights: Tensors;
+  /** preprocess.safetensors, for a model that whitens. */
+  fitted: Uint8Array | null;
 }
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);

@@ -1,14 +1,14 @@
-/** A taught model as a folder that nin and the page open like any other: nin.teaching.record's twin. */
+/** What is told of a taught model, so that nin and the page open it like any other: nin.teaching.record's twin. */
 
 import type { Language } from "../app/sentences";
 import { neutral } from "../app/names";
 import type { Table } from "../net/json";
-import { type ModelFiles, Refusal } from "../net/types";
+import { Refusal } from "../net/types";
 import { cardOf } from "./card";
-import { type Parts, folderOf, licenceOf } from "./folder_of";
+import { type Told, licenceOf } from "./folder_of";
 import { measured } from "./measured";
 import type { Taught } from "./taught";
-import { type Trunk, networkOf, weightsOf } from "./trunk";
+import { type TrunkFacts, networkOf } from "./trunk";
 
 const TOLD = ["data", "note", "license"]; // of the trunk's own origin
 
@@ -19,22 +19,18 @@ export interface About {
   readonly language: Language;
 }
 
-/**
- * The files of the folder. names: one for each class, all different. Throws Refusal "classes" for other names.
- */
-export function modelFolder(trunk: Trunk, taught: Taught, names: readonly string[], about: About): ModelFiles {
-  const { head, classes, temperature, unknownBelow, unknownBeyond, likeness, estimate } = taught;
+/** What its folder says. names: one for each class, all different. Throws Refusal "classes" for other names. */
+export function toldOf(trunk: TrunkFacts, taught: Taught, names: readonly string[], about: About): Told {
+  const { classes, temperature, unknownBelow, unknownBeyond, likeness, estimate } = taught;
   const distinct = new Set(names.map(neutral));
   if (names.length !== classes || distinct.size !== classes || distinct.has("")) {
     throw new Refusal("classes", { found: distinct.size, expected: classes });
   }
   const results = estimate && measured(estimate, names);
-  const parts: Omit<Parts, "card"> = {
+  const told: Omit<Told, "card"> = {
     network: networkOf(trunk, classes),
-    weights: weightsOf(trunk, head),
     classes: names,
     preprocess: trunk.preprocess,
-    fitted: trunk.fitted,
     calibration: {
       temperature,
       unknown_below: unknownBelow,
@@ -44,11 +40,11 @@ export function modelFolder(trunk: Trunk, taught: Taught, names: readonly string
     provenance: provenanceOf(trunk, about),
     likeness,
   };
-  return folderOf({ ...parts, card: cardOf(parts, results, trunk, about.language) });
+  return { ...told, card: cardOf(told, results, trunk, about.language) };
 }
 
 /** What was taught on what: the trunk, what it had seen, and the pictures, which are not in the folder. */
-function provenanceOf({ id, cut, weights, provenance }: Trunk, { pictures }: About): Table {
+function provenanceOf({ id, cut, weights, provenance }: TrunkFacts, { pictures }: About): Table {
   const told = TOLD.filter((name) => Object.hasOwn(provenance, name)).map((name) => [name, provenance[name]]);
   return {
     license: typeof provenance.license === "string" ? provenance.license : licenceOf({}),

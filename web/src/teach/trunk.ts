@@ -10,13 +10,13 @@ import { openFolder } from "../net/folder";
 import { type Table, isTable, parsed } from "../net/json";
 import { type Channels, LARGEST_SIDE, type Size } from "../net/preprocess";
 import { openTensors } from "../net/safetensors";
-import { type ModelFiles, Refusal } from "../net/types";
-import { type Parts, folderOf } from "./folder_of";
+import { type Model, type ModelFiles, Refusal } from "../net/types";
+import { type Told, folderOf } from "./folder_of";
 import type { Head } from "./regression";
 import { type Tensors, singles } from "./tensor_file";
 
-/** A model's mlpconv layers 1 to `cut`, for pictures of a size. */
-export interface Trunk {
+/** What is known of a trunk beside its weights, which stay with the engine. */
+export interface TrunkFacts {
   /** What its model is called. */
   readonly id: string;
   readonly cut: number;
@@ -34,10 +34,20 @@ export interface Trunk {
   readonly provenance: Table;
   /** SHA-256 of the model's weights. */
   readonly weights: string;
+}
+
+/** A model's mlpconv layers 1 to `cut`, for pictures of a size. */
+export interface Trunk extends TrunkFacts {
   /** The weights up to the cut, as they are stored. */
   readonly tensors: Tensors;
   /** preprocess.safetensors of a model that whitens. */
   readonly fitted: Uint8Array | null;
+}
+
+/** A trunk that is open, and the model as which it is. */
+export interface OpenTrunk {
+  trunk: TrunkFacts;
+  model: Model;
 }
 
 const WEIGHTS = "model.safetensors";
@@ -137,17 +147,19 @@ export function passing(trunk: Trunk): ModelFiles {
   const { width } = trunk;
   const weight = new Float64Array(width * width);
   for (let f = 0; f < width; f++) weight[f * width + f] = 1;
-  const parts: Parts = {
+  return folderWith(trunk, { weight, bias: new Float64Array(width) }, {
     network: networkOf(trunk, width),
-    weights: weightsOf(trunk, { weight, bias: new Float64Array(width) }),
     classes: Array.from({ length: width }, (_, f) => String(f)),
     preprocess: trunk.preprocess,
-    fitted: trunk.fitted,
     calibration: { temperature: 1, unknown_below: 0 },
     metrics: {},
     provenance: trunk.provenance,
     likeness: null,
     card: "",
-  };
-  return folderOf(parts);
+  });
+}
+
+/** The files of the model that a head makes of a trunk, with what is told of it. */
+export function folderWith(trunk: Trunk, head: Head, told: Told): ModelFiles {
+  return folderOf({ ...told, weights: weightsOf(trunk, head), fitted: trunk.fitted });
 }

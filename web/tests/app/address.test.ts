@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { readAddress, writeAddress, type Address } from "../../src/app/address";
 
 const NOTHING: Address = {
-  chapter: null,
+  place: "see",
   model: null,
   example: null,
   class: null,
@@ -19,7 +19,7 @@ describe("address", () => {
   it("reads every part", () => {
     const hash = "#see/nin-cifar10?e=3&class=horse&minus=dog&layer=3.1&unit=12&at=4,6&cover=20,9,8&size=64&lang=ko";
     expect(readAddress(hash)).toEqual({
-      chapter: null,
+      place: "see",
       model: "nin-cifar10",
       example: 3,
       class: "horse",
@@ -51,13 +51,22 @@ describe("address", () => {
   });
 
   it("reads and writes a chapter, whose model is a value among others", () => {
-    const address: Address = { ...NOTHING, chapter: 3, model: "nin-cifar10", example: 2, language: "ko" };
+    const address: Address = { ...NOTHING, place: 3, model: "nin-cifar10", example: 2, language: "ko" };
     expect(writeAddress(address)).toBe("#learn/3?model=nin-cifar10&e=2&lang=ko");
     expect(readAddress(writeAddress(address))).toEqual(address);
-    expect(writeAddress({ ...NOTHING, chapter: 8 })).toBe("#learn/8");
-    expect(readAddress("#learn/5?lang=ko")).toEqual({ ...NOTHING, chapter: 5, language: "ko" });
+    expect(writeAddress({ ...NOTHING, place: 8 })).toBe("#learn/8");
+    expect(readAddress("#learn/5?lang=ko")).toEqual({ ...NOTHING, place: 5, language: "ko" });
     for (const hash of ["#learn", "#learn/", "#learn/x", "#learn/-2", "#learn/3.5"]) {
-      expect(readAddress(hash), hash).toEqual({ ...NOTHING, chapter: 1 });
+      expect(readAddress(hash), hash).toEqual({ ...NOTHING, place: 1 });
+    }
+  });
+
+  it("reads and writes Teach, whose model is a value among others, too", () => {
+    const address: Address = { ...NOTHING, place: "teach", model: "my/own", language: "ko" };
+    expect(writeAddress(address)).toBe("#teach?model=my%2Fown&lang=ko");
+    expect(readAddress(writeAddress(address))).toEqual(address);
+    for (const hash of ["#teach", "#teach/", "#teach/x?e=-1&lang=xx"]) {
+      expect(readAddress(hash), hash).toEqual({ ...NOTHING, place: "teach" });
     }
   });
 
@@ -67,7 +76,7 @@ describe("address", () => {
       "#",
       "#%",
       "#see/%E0%A4%A",
-      "#teach/x?e=-1&layer=1&at=1&cover=1,2&size=x&lang=xx",
+      "#teaching/x?e=-1&layer=1&at=1&cover=1,2&size=x&lang=xx",
       "#see?e=1e3&layer=0.0&at=a,b&cover=1,2,0&size=0&unit=4",
       "#see/?e=999999&at=1,2&cover=1,2,3,4&lang=constructor",
       "#see/?at=1,0,3&cover=0,1,8&unit=3",

@@ -69,7 +69,7 @@ export function expectLearnt({ teach, tensorsOf }: Teaching, told: RegressionCas
 
 /** A trunk's features and maps, what is taught on them, and the model that it makes: its files and answers. */
 export function expectModel(teaching: Teaching, told: ModelCase): { files: ModelFiles; answers: readonly Answer[] } {
-  const { teach, classMaps, logitsOf, cutTrunk, passing, modelFolder } = teaching;
+  const { teach, classMaps, logitsOf, cutTrunk, passing, folderWith, toldOf } = teaching;
   const trunk = cutTrunk(told.files, told.name, told.cut ?? undefined, told.size ?? undefined);
   const engine = new LocalEngine();
   engine.open(passing(trunk));
@@ -87,7 +87,8 @@ export function expectModel(teaching: Teaching, told: ModelCase): { files: Model
   expectTold(taught, told);
 
   const names = NAMES.slice(0, told.counts.length);
-  const files = modelFolder(trunk, taught, names, { pictures: told.counts, language: "ko" });
+  const about = { pictures: told.counts, language: "ko" } as const;
+  const files = folderWith(trunk, taught.head, toldOf(trunk, taught, names, about));
   expect(engine.open(files).classes).toEqual(names);
   const answers = told.pictures.map((picture) => engine.run({ picture }));
   answers.forEach((answer, n) => {

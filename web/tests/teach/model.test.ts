@@ -5,11 +5,11 @@ import { expect, test } from "vitest";
 import { LocalEngine } from "../../src/net/engine";
 import { openFolder } from "../../src/net/folder";
 import { openTensors } from "../../src/net/safetensors";
-import { type Picture, Refusal } from "../../src/net/types";
-import { modelFolder } from "../../src/teach/model";
+import { type ModelFiles, type Picture, Refusal } from "../../src/net/types";
+import { type About, toldOf } from "../../src/teach/model";
 import { type Taught, classMaps, logitsOf, teach } from "../../src/teach/taught";
 import { halfBits, singles, tensorFile } from "../../src/teach/tensor_file";
-import { cutTrunk, passing } from "../../src/teach/trunk";
+import { type Trunk, cutTrunk, folderWith, passing } from "../../src/teach/trunk";
 import { NETWORK, smallModel } from "../net/small_model";
 
 const picture: Picture = {
@@ -27,6 +27,10 @@ function refusal(call: () => unknown): string {
     throw error;
   }
   return "nothing";
+}
+
+function modelFolder(trunk: Trunk, taught: Taught, names: readonly string[], about: About): ModelFiles {
+  return folderWith(trunk, taught.head, toldOf(trunk, taught, names, about));
 }
 
 function taughtOn(width: number, counts: readonly number[]): Taught {

@@ -44,7 +44,8 @@ describe.skipIf(models.length === 0)("a trunk is Python's, and what is taught on
     const features = Float32Array.from({ length: 2 * told.width }, (_, n) => n % 5);
     const found = teaching.teach(features, Int32Array.of(0, 1), 2);
     const about = { pictures: [1, 1], language: "en" } as const;
-    const files = teaching.modelFolder(teaching.cutTrunk(told.files, told.name), found, ["a", "b"], about);
+    const cut = teaching.cutTrunk(told.files, told.name);
+    const files = teaching.folderWith(cut, found.head, teaching.toldOf(cut, found, ["a", "b"], about));
     const [stored, before] = [files, told.files].map((each) => openTensors(each.get("model.safetensors")!, "x"));
     const kept = [...stored].filter(([name]) => before.has(name));
     expect(kept.length).toBe(stored.size - 2);
