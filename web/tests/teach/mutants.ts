@@ -8,7 +8,7 @@ export const TAUGHT_MUTANTS: Readonly<Record<string, Mutant>> = {
   "large classes weigh more": {
     file: "regression.ts",
     from: "1 / (classes * counts[label])",
-    to: "1 / own.length",
+    to: "1 / seen.length",
   },
   "features not centred": {
     file: "regression.ts",
