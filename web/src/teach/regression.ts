@@ -40,12 +40,17 @@ interface Basis {
   upper: Float64Array;
 }
 
-/** The regression of some pictures, and of parts of them, which begin where the whole ended. */
+/**
+ * The regression of some pictures, and of parts of them, which begin where the whole ended.
+ *
+ * A head minimises the mean loss, every class weighing alike, plus PENALTY/2 times its squared weights: of standardised
+ * features, while what is returned is for the features as they are.
+ */
 export class Regression {
   private basis: Basis | null = null;
   private found: Head | null = null;
 
-  /** features (N, F), labels (N,) in 0..classes-1, a picture of every class at least. */
+  /** features (N, F), labels (N,) in 0..classes-1, two classes, a picture of each at least; RangeError otherwise. */
   constructor(
     private readonly features: Float32Array,
     private readonly labels: Int32Array,
@@ -65,14 +70,6 @@ export class Regression {
     if (rows === null) this.found = head;
     return head;
   }
-}
-
-/**
- * The head that minimises the mean loss, every class weighing alike, plus PENALTY/2 times its squared weights: of
- * standardised features, while what is returned is for the features as they are.
- */
-export function fitHead(features: Float32Array, labels: Int32Array, classes: number): Head {
-  return new Regression(features, labels, classes).fit();
 }
 
 function expectPictures(features: Float32Array, labels: Int32Array, classes: number): void {

@@ -6,7 +6,8 @@ import { Likeness as Measure } from "../../src/net/likeness";
 import { known, distances } from "../../src/teach/known";
 import { tensorsOf } from "../../src/teach/likeness";
 import { fitTemperature, unknownThreshold, unlikeThreshold } from "../../src/teach/calibration";
-import { type Head, classMaps, fitHead, foldOf, logitsOf, teach } from "../../src/teach/taught";
+import { Regression } from "../../src/teach/regression";
+import { type Head, classMaps, foldOf, logitsOf, teach } from "../../src/teach/taught";
 
 /** Numbers between -1 and 1 that look random: Lehmer's generator, Park and Miller 1988. */
 function random(seed: number): () => number {
@@ -29,6 +30,10 @@ function pictures(
   const of = (k: number): number[] => places[k].map((at, f) => (at + next()) * (1 + (f % 4)));
   const features = Float32Array.from([...labels].flatMap(of));
   return { features, labels };
+}
+
+function fitHead(features: Float32Array, labels: Int32Array, classes: number): Head {
+  return new Regression(features, labels, classes).fit();
 }
 
 /** Mean loss with every class weighing alike, and 0.1 / 2 times the squared weights of standardised features. */
