@@ -11,7 +11,8 @@ export function eigen(symmetric: readonly Float64Array[]): { values: Float64Arra
   const { diagonal, beside, vectors } = tridiagonal(symmetric.map((row) => row.slice()));
   diagonalise(diagonal, beside, vectors);
   const order = vectors.map((_, index) => index).sort((one, other) => diagonal[other] - diagonal[one]);
-  return { values: Float64Array.from(order, (index) => diagonal[index]), vectors: order.map((index) => vectors[index]) };
+  const values = Float64Array.from(order, (index) => diagonal[index]);
+  return { values, vectors: order.map((index) => vectors[index]) };
 }
 
 interface Tridiagonal {

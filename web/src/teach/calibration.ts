@@ -5,7 +5,6 @@
  */
 
 import { top } from "../net/largest";
-import { softmax } from "../net/softmax";
 
 const HOTTEST = 20; // the highest temperature that is tried, times the likeliest class's mean lead; as in Python
 const COLDEST = 0.01; // the lowest
@@ -38,11 +37,17 @@ export function fitTemperature(logits: Float64Array, labels: Int32Array, classes
   target /= (labels.length + 1) * scale;
   for (let at = 0; at < z.length; at++) z[at] /= scale;
   const slope = (logBeta: number): number => {
+    const beta = Math.exp(logBeta);
     let sum = 0;
     for (let n = 0; n < labels.length; n++) {
-      const own = row(z, n, classes);
-      const p = softmax(own, Math.exp(-logBeta));
-      for (let k = 0; k < classes; k++) sum += p[k] * own[k];
+      let powers = 0;
+      let mean = 0;
+      for (let at = n * classes; at < (n + 1) * classes; at++) {
+        const power = Math.exp(z[at] * beta); // the largest z of a picture is 0
+        powers += power;
+        mean += power * z[at];
+      }
+      sum += mean / powers;
     }
     return sum / labels.length - target;
   };

@@ -37,7 +37,8 @@ export function cardOf(
     sentence(key, language, values);
   const { classes, network, preprocess, calibration, provenance } = told;
   const [height, width] = preprocess.size as [number, number];
-  const kind = { fit: say(`readme.fit.${String(preprocess.fit)}`), colours: say(`readme.colours.${String(preprocess.channels)}`) };
+  const fit = say(`readme.fit.${String(preprocess.fit)}`);
+  const colours = say(`readme.colours.${String(preprocess.channels)}`);
   const count = classes.length;
   return `---
 library_name: network-in-network
@@ -68,7 +69,7 @@ ${table([say("readme.key"), say("readme.value")], flat(provenance))}
 
 ## ${say("readme.expects")}
 
-${say("readme.pictures", { ...kind, height, width })}
+${say("readme.pictures", { fit, colours, height, width })}
 
 ## ${say("readme.use")}
 
@@ -77,7 +78,7 @@ pip install network-in-network
 nin predict path/to/this/folder picture.jpg
 \`\`\`
 
-${[say("readme.softmax", { t: Number(calibration.temperature).toPrecision(4) }), ...unknown(calibration, say)].join(" ")}
+${trust(calibration, say)}
 
 ## ${say("readme.limits")}
 
@@ -100,11 +101,13 @@ function quality({ accuracy, interval, n, guessing, per_class: scores }: Measure
   return `${told}\n\n${table(head, rows)}`;
 }
 
-function unknown(calibration: Told["calibration"], say: Say): string[] {
+/** How probabilities are made, and when the answer is "unknown". */
+function trust(calibration: Told["calibration"], say: Say): string {
   const below = Number(calibration.unknown_below);
   const beyond = calibration.unknown_beyond;
   return [
+    say("readme.softmax", { t: Number(calibration.temperature).toPrecision(4) }),
     ...(below > 0 ? [say("readme.unsure", { p: below.toPrecision(2) })] : []),
     ...(typeof beyond === "number" ? [say("readme.unlike", { d: beyond.toPrecision(3) })] : []),
-  ];
+  ].join(" ");
 }

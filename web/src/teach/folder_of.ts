@@ -1,5 +1,6 @@
 /** The files of a model folder, as nin.bundle.folder's `write_bundle` writes them. */
 
+import { neutral } from "../app/names";
 import type { Table } from "../net/json";
 import { sha256 } from "../net/sha256";
 import type { ModelFiles } from "../net/types";
@@ -8,7 +9,8 @@ import { type Tensors, tensorFile } from "./tensor_file";
 
 const FORMAT = 1;
 const BLANK = "0".repeat(64);
-const CROP_MODES: Readonly<Record<string, string>> = { stretch: "squash", pad: "border", crop: "center" }; // timm's words
+/** timm's words for ours. */
+const CROP_MODES: Readonly<Record<string, string>> = { stretch: "squash", pad: "border", crop: "center" };
 
 /** What a model folder says; tables are those of config.json. */
 export interface Told {
@@ -35,7 +37,7 @@ const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text);
 export function folderOf(parts: Parts): ModelFiles {
   const files = new Map([
     ["model.safetensors", tensorFile(parts.weights, { format: "pt" })],
-    ["labels.txt", bytesOf(parts.classes.map((name) => `${name}\n`).join(""))],
+    ["labels.txt", bytesOf(parts.classes.map((name) => `${neutral(name)}\n`).join(""))],
     ["README.md", bytesOf(parts.card)],
   ]);
   if (parts.fitted) files.set("preprocess.safetensors", parts.fitted);

@@ -4,7 +4,7 @@
  * Legend: N pictures, K classes, F features.
  */
 
-import { inverseOf, products, rootOf } from "./cholesky";
+import { inverseOf, products, rootOf } from "./matrix";
 import { countsOf } from "./regression";
 
 const FINEST = 1e-3; // of the features' root mean square: no standard deviation is taken for less; as in Python

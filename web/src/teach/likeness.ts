@@ -1,4 +1,8 @@
-/** What measures how far a picture is from those that were taught, as a model folder holds it. K classes, F features. */
+/**
+ * What measures how far a picture is from those that were taught, as a model folder holds it.
+ *
+ * Legend: K classes, F features.
+ */
 
 import { eigen } from "../net/eigen";
 import type { Known } from "./known";

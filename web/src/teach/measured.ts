@@ -36,7 +36,7 @@ export function measured({ n, right, confusion, guessing }: Estimate, names: rea
 }
 
 /** Interval for a share of which `hits` of `n` were seen (Wilson 1927); good for small n and near 0 or 1. */
-export function wilson(hits: number, n: number): readonly [number, number] {
+function wilson(hits: number, n: number): readonly [number, number] {
   const share = hits / n;
   const shrink = Z95 ** 2 / n;
   const centre = (share + shrink / 2) / (1 + shrink);

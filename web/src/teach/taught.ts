@@ -11,10 +11,10 @@ import { distances, known } from "./known";
 import { type Likeness, likenessOf } from "./likeness";
 import { type Head, Regression, countsOf } from "./regression";
 
-export { type Head, fitHead } from "./regression";
+export type { Head } from "./regression";
 
 export const FOLDS = 5;
-const LOST = 0.05; // share of the right answers that "unknown" may cost, each for probability and distance; as in Python
+const LOST = 0.05; // share of the right answers that each reason for "unknown" may cost; as in Python
 
 /** How well new pictures are told apart: each was asked about by what the other four fifths taught. */
 export interface Estimate {

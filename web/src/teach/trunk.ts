@@ -5,7 +5,7 @@
  * Legend: F features, which are means of F maps, K classes.
  */
 
-import { leastSide, networkFrom } from "../net/config";
+import { type Block, leastSide, networkFrom } from "../net/config";
 import { openFolder } from "../net/folder";
 import { type Table, isTable, parsed } from "../net/json";
 import { type Channels, LARGEST_SIDE, type Size } from "../net/preprocess";
@@ -85,7 +85,7 @@ export function cutTrunk(files: ModelFiles, id: string, cut?: number, size?: num
     preprocess: preprocessOf(ours.preprocess, sides),
     provenance: isTable(ours.provenance) ? ours.provenance : {},
     weights: String(ours.files[WEIGHTS]),
-    tensors: tensorsUpTo(openTensors(files.get(WEIGHTS)!, WEIGHTS), last, last === layers ? block.channels.length : null),
+    tensors: tensorsUpTo(openTensors(files.get(WEIGHTS)!, WEIGHTS), last, last === layers ? block : null),
     fitted: zca === null ? null : files.get(FITTED)!,
   };
   const least = leastSide(networkFrom(networkOf(trunk, width)));
@@ -101,9 +101,10 @@ function preprocessOf(table: Table, [height, width]: Size): Table {
   return { ...rest, size: [height, width] };
 }
 
-/** Those of the blocks up to the cut; `depth`: number of the layers in the last of them, where that ends in a head. */
-function tensorsUpTo(tensors: Tensors, cut: number, depth: number | null): Tensors {
-  const head = depth === null ? [] : [`pointwise.${depth - 2}.`, `norms.${depth - 1}.`];
+/** Those of the blocks up to the cut, but for the head in which `last`, the network's last block, ends. */
+function tensorsUpTo(tensors: Tensors, cut: number, last: Block | null): Tensors {
+  const depth = last ? last.channels.length : 0;
+  const head = last ? [`pointwise.${depth - 2}.`, `norms.${depth - 1}.`] : [];
   const stays = (name: string): boolean => {
     const [, block] = name.split(".");
     return Number(block) < cut && !head.some((part) => name.startsWith(`blocks.${cut - 1}.${part}`));

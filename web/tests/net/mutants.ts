@@ -2,7 +2,7 @@
  * Planted faults: what the comparison with Python must notice.
  *
  * `import("../../src/net/engine.ts?mutant=NAME")` gives the engine with that fault in it: the plugin hands the modules
- * of src/net on with one text replaced, and no file is changed.
+ * of src/net on with one text replaced, and no file is changed. Those of src/teach are in tests/teach/mutants.ts.
  */
 
 import { readFileSync, readdirSync } from "node:fs";
@@ -10,10 +10,11 @@ import { basename, dirname, join, resolve } from "node:path";
 
 import type { Plugin } from "vite";
 
+import { TAUGHT_MUTANTS } from "../teach/mutants.ts";
 import { NAME as KERNEL, kernelModule, kernelSource } from "../../bundling/kernel.ts";
 
 export interface Mutant {
-  /** Of src/net, or "kernel". */
+  /** Of the folder of what is imported, or "kernel". */
   file: string;
   from: string;
   to: string;
@@ -142,6 +143,10 @@ function touched(folder: string, fault: string): Set<string> {
   return found;
 }
 
+function planted(name: string): Mutant {
+  return { ...MUTANTS, ...TAUGHT_MUTANTS }[decodeURIComponent(name)];
+}
+
 export function mutants(): Plugin {
   return {
     name: "mutants",
@@ -151,7 +156,7 @@ export function mutants(): Plugin {
       if (!query) {
         return undefined;
       }
-      const { file } = MUTANTS[decodeURIComponent(query[1])];
+      const { file } = planted(query[1]);
       const folder = dirname(importer!);
       if (source === KERNEL) {
         return file === "kernel" ? `\0${KERNEL}${query[0]}` : undefined;
@@ -166,7 +171,7 @@ export function mutants(): Plugin {
       if (!query) {
         return undefined;
       }
-      const mutant = MUTANTS[decodeURIComponent(query[1])];
+      const mutant = planted(query[1]);
       if (id.startsWith(`\0${KERNEL}`)) {
         return kernelModule(mutated(kernelSource(), mutant), [[]]);
       }

@@ -6,7 +6,7 @@ import type { Call, Line } from "../../src/net/messages";
 import { RemoteEngine } from "../../src/net/remote";
 import { serve } from "../../src/net/serve";
 import { type Picture, Refusal } from "../../src/net/types";
-import { smallModel } from "./small_model";
+import { NETWORK, smallModel } from "./small_model";
 
 const ends: (() => void)[] = [];
 afterEach(() => ends.splice(0).forEach((end) => end()));
@@ -117,6 +117,44 @@ test("check asks for one picture after the other and gives the largest differenc
   expect(check.difference).toBeCloseTo(0.25, 6);
   expect(calls.filter(({ name }) => name === "check").length).toBe(3);
   await expect(engine.check({ format: 2, pictures } as never)).rejects.toThrow("check");
+});
+
+test("classes are taught beside the model that is open, and the page keeps its features", async () => {
+  const { engine } = connected();
+  const features = Float32Array.from({ length: 24 }, (_, n) => (n < 12 ? n % 3 : 5 + (n % 5)));
+  const labels = Int32Array.of(0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1);
+  const taught = await engine.teach(features, labels, 2);
+  expect([features.length, labels.length]).toEqual([24, 12]);
+  expect([taught.classes, taught.width, taught.head.weight.length, taught.estimate?.right]).toEqual([2, 2, 4, 12]);
+  await expect(engine.teach(features, labels, 3)).rejects.toThrow(/^RangeError/);
+  await expect(engine.run({ picture: picture(9, 1) })).rejects.toThrow("no-model");
+});
+
+test("a trunk opens in the worker, answers with its maps, and becomes a folder there as often as one likes", async () => {
+  const { engine } = connected();
+  const told = {
+    network: NETWORK,
+    classes: ["a", "b"],
+    preprocess: {},
+    calibration: {},
+    metrics: {},
+    provenance: {},
+    likeness: null,
+    card: "",
+  };
+  const head = { weight: Float64Array.of(1, 2, 3, 4), bias: Float64Array.of(0, 1) };
+  await expect(engine.taughtFolder(head, told)).rejects.toThrow("no-model");
+  await expect(engine.openTrunk(smallModel(), "small", 7)).rejects.toThrow(/^absent/);
+  const { trunk, model } = await engine.openTrunk(smallModel(), "small", 2);
+  expect([trunk.width, trunk.cut, model.classes]).toEqual([2, 2, ["0", "1"]]);
+  const seen = await engine.run({ picture: picture(9, 40) });
+  for (let time = 0; time < 2; time++) {
+    const files = await engine.taughtFolder(head, { ...told, network: trunk.network, preprocess: trunk.preprocess });
+    await engine.open(files);
+    const { logits } = (await engine.run({ picture: picture(9, 40) }))!;
+    expect(logits[0]).toBeCloseTo(seen!.logits[0] + 2 * seen!.logits[1], 4);
+    expect(logits[1]).toBeCloseTo(3 * seen!.logits[0] + 4 * seen!.logits[1] + 1, 4);
+  }
 });
 
 test("once it is closed, everything that waits is refused, and so is what comes later", async () => {

@@ -43,7 +43,8 @@ test("what goes in comes out, in its order, under its names", () => {
 });
 
 test("no path leads out of the folder, and none is one that a system cannot take", () => {
-  const paths = ["../../etc/passwd", "/root", "C:\\x", "a\u0000b/c\nd", "con/NUL.txt", "end. /. x", "\u202egnp", "\ud800/y"];
+  const unsafe = ["../../etc/passwd", "/root", "C:\\x", "a\u0000b/c\nd"];
+  const paths = [...unsafe, "con/NUL.txt", "end. /. x", "\u202egnp", "\ud800/y"];
   expect(read(zipOf(paths.map((path) => [path, bytes("x")]))).map(([name]) => name)).toEqual([
     "__/__/etc/passwd",
     "root",
@@ -57,7 +58,8 @@ test("no path leads out of the folder, and none is one that a system cannot take
 });
 
 test("names that differ stay different, whatever a system takes for one", () => {
-  const names = ["Cat", "cat", "CAT", "a:b", "a?b", "a_b", "straße", "STRASSE", "Ａ", "a", "", ".", "cat 2", "é", "e\u0301"];
+  const names = ["Cat", "cat", "CAT", "a:b", "a?b", "a_b", "straße", "STRASSE", "Ａ", "a", "", ".", "cat 2"];
+  names.push("é", "e\u0301");
   const folders = folderNames(names);
   expect(folders.slice(0, 6)).toEqual(["Cat", "cat 2", "CAT 3", "a_b", "a_b 2", "a_b 3"]);
   const alike = folders.map((name) => name.normalize("NFKC").toUpperCase().toLowerCase());
