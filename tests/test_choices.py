@@ -185,7 +185,8 @@ def test_home_is_found_as_the_shell_finds_it(monkeypatch):
 
 
 CALLS: dict[str, tuple[Any, ...]] = {  # journeys, with what stands before their named arguments
-    "train": ("photos",), "resume": ("run",), "load": ("nin-cifar10",), "evaluate": ("nin-cifar10", "photos"),
+    "train": ("photos",), "teach": ("photos",), "resume": ("run",), "load": ("nin-cifar10",),
+    "evaluate": ("nin-cifar10", "photos"),
     "predict": ("nin-cifar10", "x.png"), "explain": ("nin-cifar10", "x.png"), "export": ("nin-cifar10",),
     "check": ("photos",), "summary": (), "import_model": (["x.pth"],), "batch": ("nin-cifar10", "photos", "out"),
     "push": ("nin-cifar10", "./there"), "pull": ("./here",), "bench": (["nin-cifar10"],), "claims": ([1],),

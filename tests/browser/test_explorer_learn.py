@@ -72,7 +72,7 @@ def test_the_rail_leads_through_the_chapters_and_remembers_which_were_tried(page
 def test_see_and_learn_lead_to_each_other_and_nothing_is_lost(page):
     state = "#see/nin-mnist?e=2&layer=2.1&unit=3&at=2,2&cover=4,5,12&lang=en"
     with visited(page + state) as visit:
-        assert visit.page.locator("header nav a").all_inner_texts() == ["See", "Learn"]
+        assert visit.page.locator("header nav a").all_inner_texts() == ["See", "Learn", "Teach"]
         visit.page.get_by_role("link", name="Learn", exact=True).click()
         visit.hash("#learn/1")
         assert visit.page.locator("[data-chapter='1']").is_visible()

@@ -15,8 +15,8 @@ MISTAKES = {
     "data chekc photos": ('nin: nin data has no command "chekc"; did you mean nin data check?', "try: nin data --help"),
     "trian --help": ('nin: nin has no command "trian"; did you mean nin train?', "try: nin --help"),
     "frobnicate": (
-        'nin: nin has no command "frobnicate"; the commands are data, train, evaluate, predict, explain, explore, '
-        "publish, summary, import, export, bench, doctor, demo, claims, reproduce, batch, push, pull, serve",
+        'nin: nin has no command "frobnicate"; the commands are data, train, teach, evaluate, predict, explain, '
+        "explore, publish, summary, import, export, bench, doctor, demo, claims, reproduce, batch, push, pull, serve",
         "try: nin --help",
     ),
     "--epochs 3": ("nin: nin has no option --epochs", "try: nin --help"),

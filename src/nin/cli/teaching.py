@@ -26,11 +26,11 @@ def _teach(
     json: Json = False,
     screen: Output,
 ) -> None:
-    """Teach a trained network your classes in seconds, from a few pictures of each.
+    """Teach a trained network your classes in seconds.
 
-    Its mlpconv layers stay as they are; one new 1x1 layer on their maps is learnt, so that every class has its exact
-    map. The accuracy is that of the pictures themselves, a fifth at a time, each asked of what the other fifths taught,
-    or that of the test split where there is one. Needs no torch.
+    A few pictures of each are enough. Its mlpconv layers stay as they are; one new 1x1 layer on their maps is learnt,
+    so that every class has its exact map. The accuracy is that of the pictures themselves, a fifth at a time, each
+    asked of what the other fifths taught, or that of the test split where there is one. Needs no torch.
     """
     from nin.cli.progress import Stop, listener_for
     from nin.teaching.teach import teach

@@ -29,7 +29,7 @@ from nin.data.formats.split_names import split_names
 from nin.data.formats.table_paths import Places
 from nin.data.images import is_picture_name
 from nin.data.reading import AS_FOUND, Reading
-from nin.data.spelling import clean, same
+from nin.data.spelling import as_text, clean, same
 from nin.data.splits import Source, build_source
 from nin.errors import DataError, amount, escape_name
 
@@ -85,8 +85,8 @@ def read_table(path: Path, reading: Reading = AS_FOUND) -> TableRows:
             split = rule.split(row, where)
             if not (label := clean(written)):
                 raise DataError(f"{where}: no label for {escape_name(cell)}; give one or remove the row")
-            if not label.isprintable():
-                raise DataError(f"{where}: label '{escape_name(label)}' is not plain UTF-8 text; correct it")
+            if not label.isprintable() or as_text(written) != written:
+                raise DataError(f"{where}: label '{escape_name(written)}' is not plain UTF-8 text; correct it")
             picture = places.find(cell, where)
             known, at = labels.setdefault(picture, (written, line))
             if same(known) != same(written):
