@@ -1,10 +1,11 @@
 """Results for people: aligned text of at most 80 columns, whatever alphabet the names are written in."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from nin.cli.screen import safe
+from nin.cli.exchange import to_json
+from nin.cli.screen import Screen, safe
 
 if TYPE_CHECKING:
     from nin.commands.bench import Bench
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from nin.network.anatomy import Anatomy
     from nin.network.walk import Layer
     from nin.run.run import RunResult
+    from nin.teaching.taught_folder import TeachResult
     from nin.training.evaluation import Evaluation
 
 NAME_WIDTH = 32  # terminal cells that a label may take
@@ -92,6 +94,18 @@ def worst_classes(evaluation: "Evaluation", count: int = 3) -> str:
     """'고양이 0.81, dog 0.88' by recall, of the classes that were measured."""
     seen = sorted((s for s in evaluation.per_class if s.support), key=lambda s: s.recall)[:count]
     return ", ".join(f"{clip(s.label)} {s.recall:.3f}" for s in seen)
+
+
+def tell(result: "RunResult | TeachResult", lines: Iterable[str], screen: Screen, json: bool) -> None:
+    """The end of a journey that leaves a model: warnings, then `lines` and the model's folder, or the summary."""
+    for warning in result.warnings:
+        screen.warn(warning)
+    if json:
+        screen.result(to_json(result.summary))
+        return
+    for line in lines:
+        screen.note(line)
+    screen.result(safe(result.model))
 
 
 def run_lines(result: "RunResult") -> Iterator[str]:

@@ -10,7 +10,6 @@ from cyclopts import Parameter
 
 from nin.choices import option
 from nin.cli.command import Command
-from nin.cli.exchange import to_json
 from nin.cli.mistakes import variable
 from nin.cli.parameters import DATA, Output
 from nin.cli.screen import Screen, other_rank, safe
@@ -71,7 +70,7 @@ def _demo(
 
 def _show_run(screen: Screen, json: bool, work: "Callable[[Listener], RunResult]") -> None:
     """Do the work with progress and Ctrl-C handled; then tell the result, and print the model folder or the summary."""
-    from nin.cli.printed import run_lines
+    from nin.cli.printed import run_lines, tell
     from nin.cli.progress import Stop, listener_for
 
     silent = other_rank()
@@ -80,14 +79,7 @@ def _show_run(screen: Screen, json: bool, work: "Callable[[Listener], RunResult]
         result = work(listener)
     if silent:
         return
-    for warning in result.warnings:
-        screen.warn(warning)
-    if json:
-        screen.result(to_json(result.summary))
-        return
-    for line in run_lines(result):
-        screen.note(line)
-    screen.result(safe(result.model))
+    tell(result, run_lines(result), screen, json)
 
 
 TRAIN = Command(

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter
 
 from nin.cli.command import Command
-from nin.cli.exchange import to_json
 from nin.cli.parameters import Data, Json, Output
 from nin.cli.screen import safe
 from nin.teaching.teach_options import TeachOptions
@@ -32,19 +31,13 @@ def _teach(
     so that every class has its exact map. The accuracy is that of the pictures themselves, a fifth at a time, each
     asked of what the other fifths taught, or that of the test split where there is one. Needs no torch.
     """
+    from nin.cli.printed import tell
     from nin.cli.progress import Stop, listener_for
     from nin.teaching.teach import teach
 
     with listener_for(screen, Stop()) as listener:  # nothing to save: Ctrl-C ends it at once
         result = teach(path, options, listener)
-    for warning in result.warnings:
-        screen.warn(warning)
-    if json:
-        screen.result(to_json(result.summary))
-        return
-    for line in _lines(result):
-        screen.note(line)
-    screen.result(safe(result.model))
+    tell(result, _lines(result), screen, json)
 
 
 def _lines(result: "TeachResult") -> "Iterator[str]":

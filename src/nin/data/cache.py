@@ -92,6 +92,15 @@ def decode_split(
     return Decoded(images, split.labels[kept], tuple(outcome.unreadable), kept, tuple(outcome.noted))
 
 
+def left_out_in_words(decoded: Decoded, name: str) -> list[str]:
+    """What is to be known of a decoded split, a line each: pictures that were left out, and notes on others."""
+    lines = []
+    if decoded.unreadable:
+        first, reason = decoded.unreadable[0]
+        lines.append(f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})")
+    return [*lines, *(f"{name}: {line}" for line in noted_in_words(decoded.noted))]
+
+
 def noted_in_words(noted: Iterable[tuple[str, str]]) -> list[str]:
     """Notes (name, note) as lines, one for all pictures whose notes differ only in numbers."""
     alike: dict[str, Named] = {}

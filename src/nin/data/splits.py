@@ -153,6 +153,11 @@ class Source:
     splits: dict[str, Split]
     notes: tuple[str, ...] = ()
 
+    def short_name(self, split: str, row: int) -> str:
+        """What to call a picture of a split: its file's name, or its number."""
+        part = self.splits[split]
+        return f"{split} {row}" if isinstance(part.stored, Arrays) else Path(part.name(row)).name
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 (hexadecimal) over kind, classes and each split's members: relative names, labels and file sizes, or

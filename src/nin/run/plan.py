@@ -11,7 +11,7 @@ import numpy as np
 from nin.bundle.folder import Bundle
 from nin.choices import Normalisation
 from nin.data import depth
-from nin.data.cache import Decoded, decode_split, noted_in_words
+from nin.data.cache import Decoded, decode_split, left_out_in_words
 from nin.data.check import stored_pixels
 from nin.data.machine import demand
 from nin.data.preprocess import Preprocess
@@ -210,13 +210,8 @@ def decode(
         )
     if name == "train":
         expect_every_class(source, name, decoded.kept)
-    if decoded.unreadable:
-        first, reason = decoded.unreadable[0]
-        listener.note(
-            f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})"
-        )
-    for line in noted_in_words(decoded.noted):
-        listener.note(f"{name}: {line}")
+    for line in left_out_in_words(decoded, name):
+        listener.note(line)
     return decoded
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from nin.data.augment import augment
 from nin.data.randomness import order
-from nin.data.splits import Arrays, Source
+from nin.data.splits import Source
 from nin.run.options import TrainOptions
 from nin.run.plan import Plan
 from nin.training.batch_norm import ghost_batches
@@ -34,9 +34,7 @@ class Run:
 
     def name(self, split: str, index: int) -> str:
         """What to call a held-out picture: its file's name, or its number."""
-        part = self.source.splits[split]
-        row = int(self.kept[split][index])
-        return f"{split} {row}" if isinstance(part.stored, Arrays) else Path(part.name(row)).name
+        return self.source.short_name(split, int(self.kept[split][index]))
 
 
 @dataclass(frozen=True)

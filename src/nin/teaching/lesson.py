@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nin.data.cache import Decoded
-from nin.data.splits import Arrays, Source
+from nin.data.splits import Source
 from nin.teaching.estimate import Taught
 from nin.teaching.teach_options import TeachOptions
 from nin.teaching.trunk import Trunk
@@ -38,6 +38,4 @@ class Lesson:
     def name(self, split: str, row: int) -> str:
         """What to call a picture: its file's name, or its number."""
         part = "train" if split == LEFT_OUT else split
-        at = int(self.decoded[part].kept[row])
-        stored = self.source.splits[part]
-        return f"{part} {at}" if isinstance(stored.stored, Arrays) else Path(stored.name(at)).name
+        return self.source.short_name(part, int(self.decoded[part].kept[row]))

@@ -8,7 +8,7 @@ from typing import Any
 from nin.bundle.folder import open_bundle
 from nin.choices import path_of, with_choices
 from nin.data import depth
-from nin.data.cache import Decoded, decode_split, noted_in_words
+from nin.data.cache import Decoded, decode_split, left_out_in_words
 from nin.data.images import skippable
 from nin.data.sources import expect_there, expect_trainable, open_source
 from nin.data.splits import Source, expect_every_class
@@ -91,9 +91,6 @@ def _decode(source: Source, name: str, trunk: Trunk, options: TeachOptions, hear
     )
     if name == "train":
         expect_every_class(source, name, decoded.kept)
-    if decoded.unreadable:
-        first, reason = decoded.unreadable[0]
-        heard.note(f"{len(decoded.unreadable)} unreadable pictures left out of {name}, the first: {first} ({reason})")
-    for line in noted_in_words(decoded.noted):
-        heard.note(f"{name}: {line}")
+    for line in left_out_in_words(decoded, name):
+        heard.note(line)
     return decoded

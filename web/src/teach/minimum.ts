@@ -1,4 +1,4 @@
-/** Where a smooth strictly convex function is least: L-BFGS, nin.teach.regression's twin. */
+/** Where a smooth strictly convex function is least: L-BFGS, nin.teaching.regression's twin. */
 
 const MOST_STEPS = 2000;
 const MEMORY = 10; // pairs that L-BFGS keeps (Nocedal and Wright 2006, algorithm 7.4)

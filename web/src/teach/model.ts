@@ -1,4 +1,4 @@
-/** What is told of a taught model, so that nin and the page open it like any other: nin.teaching.record's twin. */
+/** What is told of a taught model, so that nin and the page open it like any other: nin.teaching.taught_folder's twin. */
 
 import type { Language } from "../app/sentences";
 import { neutral } from "../app/names";

@@ -1,5 +1,5 @@
 /**
- * Softmax regression with an L2 penalty, whose one minimum is found exactly: nin.teach.regression's twin.
+ * Softmax regression with an L2 penalty, whose one minimum is found exactly: nin.teaching.regression's twin.
  *
  * Legend: N pictures, F features, K classes.
  */
