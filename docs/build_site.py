@@ -25,7 +25,11 @@ ELSEWHERE = {  # pages outside docs/, and where the site has them; the front pag
 }
 FRONT = ("README.md", "README.ko.md")
 PICTURES = {".png", ".svg", ".jpg"}
-CHILDREN = {"results.md": "measurements/*/index", "models.md": "models/*"}  # page -> the pages under it in the menu
+CHILDREN = {
+    "results.md": "measurements/*/index",
+    "models.md": "models/*",
+    "log.md": "log-archive",
+}  # page -> the pages under it in the menu
 LINK = re.compile(r"(?P<words>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*\])\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
 FENCE = re.compile(r"^```.*?^```$", flags=re.M | re.S)
 
