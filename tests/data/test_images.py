@@ -82,7 +82,7 @@ read_picture(files["plain.webp"][0]), read_picture(files["plain.jpg"][0]), read_
 files = {name: data for name, (data, verdict) in files.items()}
 before, slow = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, []
 for name, data in files.items():
-    if (took := cost(read)) > 0.05 and took > 5 * cost(turn):
+    if (took := cost(read)) > 0.05 and took > 15 * cost(turn):
         slow.append(f"{name} {took:.2f} s")
 assert not slow, slow
 grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
