@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
+.PHONY: help demo ready test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -27,10 +27,14 @@ demo: $(VENV)/installed
 # Three at a time on two cores: much of it waits for servers, browsers and processes that are killed.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
-test: lint browser
+# Installing a browser and checking types take a core each for a minute.
+ready:
+	@$(MAKE) --no-print-directory -j2 lint browser
+
+test: ready
 	$(PYTEST)
 
-test-heavy: lint browser
+test-heavy: ready
 	NIN_HEAVY=1 $(PYTEST)
 
 lint: $(VENV)/installed-dev

@@ -105,7 +105,7 @@ def results(page: Path, *, front: bool = False) -> str:
 def models() -> str:
     """The table of the models in the package."""
     head = (
-        "| name | what it knows | test accuracy | pictures of | parameters | size | "
+        "| name | what it knows | accuracy on test pictures | pictures of | parameters | size | "
         'foreign pictures called "unknown" |\n'
         "|---|---|---|---|---|---|---|\n"
     )
@@ -117,9 +117,10 @@ def models() -> str:
         names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         low, high = ours["metrics"]["interval"]
         foreign = ", ".join(f"{row['unknown']:.0%} of {row['pictures']}" for row in ours["metrics"]["foreign"])
+        measured = "" if ours["metrics"]["split"] == "test" else f" of {ours['metrics']['split']} pictures"
         size = sum(file.stat().st_size for file in path.parent.iterdir())
         rows.append(
-            f"| {name} | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
+            f"| {name} | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}){measured} | "
             f"{' x '.join(map(str, ours['preprocess']['size']))} pixels | {ours['provenance']['parameters']:,} | "
             f"{size / 1e6:.1f} MB | {foreign} |\n"
         )

@@ -25,9 +25,9 @@ from nin.data.sources import open_source
 from nin.report.svg import Curve, side_by_side
 
 HERE = Path(__file__).resolve().parent
-START = str(HERE / "nin-photos")  # the pretrained network: run.py
+START = "nin-photos"  # the pretrained network: run.py
 CONTESTANTS = {
-    "from scratch": [],
+    "from scratch": ["--from", "none"],
     "--from nin-cifar10": ["--from", "nin-cifar10"],
     "--from nin-photos": ["--from", START],
     "--from nin-photos --lr 0.01": ["--from", START, "--lr", "0.01"],
