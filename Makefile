@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo ready test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
+.PHONY: help demo ready test test-heavy planted faults audit lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
 	@echo "make test        all checks: style, types, tests"
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
+	@echo "make planted     plants bugs one at a time in a copy of the tree: do the tests notice? (goes on where it was stopped)"
+	@echo "make faults      200 runs interrupted at random moments: the same bytes at the end? (an hour at most, goes on likewise)"
+	@echo "make audit       the locked packages against known vulnerabilities, and the list of them (SBOM) in build/sbom.json"
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
@@ -36,6 +39,19 @@ test: ready
 
 test-heavy: ready
 	NIN_HEAVY=1 $(PYTEST)
+
+planted: $(VENV)/installed-dev
+	$(BIN)/python tests/planted/plant.py $(BUGS)
+
+faults: $(VENV)/installed-dev
+	$(BIN)/python tests/faults/interrupted.py
+
+# In an environment of its own: what looks for faults in our packages is none of them.
+audit: lock
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip --disable-pip-version-check install --quiet "pip-audit>=2.10"
+	-build/audit/bin/pip-audit --locked --format cyclonedx-json --output build/sbom.json .
+	build/audit/bin/pip-audit --locked .
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

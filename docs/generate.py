@@ -1,10 +1,11 @@
-"""Write the generated parts of the documents afresh: the tree, results, models, settings, and what the lesson quotes.
+"""Write the generated parts of the documents afresh: tree, results, models, settings, promises, what the lesson quotes.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
 
 The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json; the
-models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py.
+models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py;
+the promises are those in docs/reliability.toml, each with tests that there must be.
 web/src/lesson/measured.json is what the explorer's lesson quotes: it is built into the page, and no figure of it is
 typed in.
 A page for each model of the package comes from model_pages.py.
@@ -15,6 +16,7 @@ import ast
 import itertools
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +144,25 @@ def settings(name: str) -> str:
     return "".join(rows)
 
 
+def promises() -> str:
+    """The table of what can be counted on: the promise, the tests that hold it, what they ask, how to ask more."""
+    found = tomllib.loads((ROOT / "docs" / "reliability.toml").read_text(encoding="utf-8"))["promise"]
+    planted = tomllib.loads((ROOT / "tests" / "planted" / "bugs.toml").read_text(encoding="utf-8"))["bug"]
+    rows = ["| promise | what `make test` asks, and where | how to ask more | measured last |\n|---|---|---|---|\n"]
+    for each in found:
+        files = dict.fromkeys(test.partition("::")[0] for test in each["tests"])
+        for test in each["tests"]:
+            file, _, name = test.partition("::")
+            if f"\ndef {name}(" not in (ROOT / file).read_text(encoding="utf-8"):
+                raise SystemExit(f"docs/reliability.toml names {test}, which is not there")
+        where = ", ".join(f"[{Path(file).stem.removeprefix('test_')}](../{file})" for file in files)
+        asked = each["asked"].replace("{bugs}", str(len(planted)))
+        rows.append(
+            f"| {each['promise']} | {asked} ({where}) | {each.get('more', '')} | {each.get('measured', '')} |\n"
+        )
+    return "".join(rows)
+
+
 def quoted() -> str:
     """What the lesson quotes, as JSON: counts, claims about learning, the paper's table 5 with our own runs of it."""
     run, paper = "experiments/2026-11-30-lesson", "experiments/2026-11-24-paper"
@@ -186,7 +207,8 @@ def generated() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     readme, house, measured = ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "results.md"
     form = ROOT / "docs" / "reference" / "network-file.md"
-    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured, form)}
+    counted_on = ROOT / "docs" / "reliability.md"
+    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured, form, counted_on)}
     texts[house] = replaced(texts[house], "```\nsrc/nin/\n", "```\n", tree())
     for page in (readme, measured):
         table = results(page, front=page == readme)
@@ -195,6 +217,8 @@ def generated() -> dict[Path, str]:
         begin, end = f"<!-- {what}: begin -->\n", f"<!-- {what}: end -->\n"
         texts[form] = replaced(texts[form], begin, end, settings(cls))
     texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
+    begin, end = "<!-- promises: begin -->\n", "<!-- promises: end -->\n"
+    texts[counted_on] = replaced(texts[counted_on], begin, end, promises())
     texts[QUOTED] = quoted()
     return texts | model_pages(PACKAGE / "weights")
 
