@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo ready test test-heavy planted faults audit lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean
+.PHONY: help demo ready test test-heavy planted faults audit lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web site clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
 	@echo "make bench-web   the page of nin explore: sizes, and its engine beside ONNX Runtime Web (two minutes)"
+	@echo "make site        build the documentation site: build/site (then: python -m http.server -d build/site)"
 	@echo "make lint        style and types only"
 	@echo "make web         build the page of nin explore from web/ into src/nin/explorer/page.html"
 	@echo "make web-test    the page's own tests, its engine compared with Python"
@@ -57,6 +58,10 @@ lint: $(VENV)/installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+site: $(VENV)/installed-docs
+	$(BIN)/python docs/build_site.py build/site
+	@echo "read it: $(BIN)/python -m http.server -d build/site, then http://127.0.0.1:8000"
 
 lock: $(VENV)/installed
 	$(PIP) lock -c constraints.txt --build-constraint constraints.txt -o pylock.toml ".[all]"
@@ -114,6 +119,10 @@ $(VENV)/installed: $(VENV)/pip pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]"
 	@touch $@
 
+$(VENV)/installed-docs: $(VENV)/pip pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt --group docs
+	@touch $@
+
 $(VENV)/installed-dev: $(VENV)/pip pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt --build-constraint constraints.txt -e ".[train]" --group dev
-	@touch $(VENV)/installed $@
+	@touch $(VENV)/installed $(VENV)/installed-docs $@

@@ -8,7 +8,7 @@ models are those in src/nin/weights with what their cards say; the settings are 
 the promises are those in docs/reliability.toml, each with tests that there must be.
 web/src/lesson/measured.json is what the explorer's lesson quotes: it is built into the page, and no figure of it is
 typed in.
-A page for each model of the package comes from model_pages.py.
+A page for each model of the package comes from model_pages.py, that of Python's names from python_reference.py.
 The help pages in docs/reference/cli.md have a generator of their own (see the top of that page).
 """
 
@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from model_pages import model_pages
+from python_reference import python_page
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "src" / "nin"
@@ -104,8 +105,8 @@ def results(page: Path, *, front: bool = False) -> str:
     return head + "".join(rows)
 
 
-def models() -> str:
-    """The table of the models in the package."""
+def models(folder: str) -> str:
+    """The table of the models in the package; folder: where their pages lie, seen from the page with the table."""
     head = (
         "| name | what it knows | accuracy on test pictures | pictures of | parameters | size | "
         'foreign pictures called "unknown" |\n'
@@ -115,7 +116,7 @@ def models() -> str:
     for path in sorted(PACKAGE.glob("weights/*/config.json")):
         config = json.loads(path.read_text(encoding="utf-8"))
         ours, labels = config["nin"], config["label_names"]
-        name = f"[`{path.parent.name}`](docs/models/{path.parent.name}.md)"
+        name = f"[`{path.parent.name}`]({folder}/{path.parent.name}.md)"
         names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         low, high = ours["metrics"]["interval"]
         foreign = ", ".join(f"{row['unknown']:.0%} of {row['pictures']}" for row in ours["metrics"]["foreign"])
@@ -206,9 +207,10 @@ def replaced(text: str, begin: str, end: str, content: str) -> str:
 def generated() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     readme, house, measured = ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "results.md"
-    form = ROOT / "docs" / "reference" / "network-file.md"
+    form, shipped = ROOT / "docs" / "reference" / "network-file.md", ROOT / "docs" / "models.md"
     counted_on = ROOT / "docs" / "reliability.md"
-    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured, form, counted_on)}
+    pages = (readme, house, measured, form, shipped, counted_on)
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     texts[house] = replaced(texts[house], "```\nsrc/nin/\n", "```\n", tree())
     for page in (readme, measured):
         table = results(page, front=page == readme)
@@ -216,7 +218,9 @@ def generated() -> dict[Path, str]:
     for what, cls in (("network", "NINConfig"), ("block", "BlockConfig")):
         begin, end = f"<!-- {what}: begin -->\n", f"<!-- {what}: end -->\n"
         texts[form] = replaced(texts[form], begin, end, settings(cls))
-    texts[readme] = replaced(texts[readme], "<!-- models: begin -->\n", "<!-- models: end -->\n", models())
+    for page, folder in ((readme, "docs/models"), (shipped, "models")):
+        texts[page] = replaced(texts[page], "<!-- models: begin -->\n", "<!-- models: end -->\n", models(folder))
+    texts[ROOT / "docs" / "reference" / "python.md"] = python_page()
     begin, end = "<!-- promises: begin -->\n", "<!-- promises: end -->\n"
     texts[counted_on] = replaced(texts[counted_on], begin, end, promises())
     texts[QUOTED] = quoted()
