@@ -24,6 +24,7 @@ from nin.network.config import NINConfig
 from nin.run import record
 from nin.run.beginning import START
 from nin.run.budget import within_budget
+from nin.run.few_pictures import few_pictures_note
 from nin.run.network_file import NetworkFile
 from nin.run.options import SCRATCH, Listener, TrainOptions
 from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
@@ -92,6 +93,8 @@ def _begin(
         listener.note(note)
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
+    if few := few_pictures_note(source, options, plan.preprocess.channels):
+        listener.note(few)
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
     run = within_budget(run, listener)
     if plan.begin is not None:
