@@ -4,12 +4,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo test test-heavy lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web clean site
+.PHONY: help demo ready test test-heavy planted faults audit lint lock browser web web-test web-fixtures bench-train bench-infer bench-serve bench-web site clean
 
 help:
 	@echo "make demo        train on 1,797 real digits and write the report to runs/demo (a few minutes, no data needed)"
 	@echo "make test        all checks: style, types, tests"
 	@echo "make test-heavy  the same with the long experiments: 1,000 kills, 10,000 crash states, ..."
+	@echo "make planted     plants bugs one at a time in a copy of the tree: do the tests notice? (goes on where it was stopped)"
+	@echo "make faults      200 runs interrupted at random moments: the same bytes at the end? (an hour at most, goes on likewise)"
+	@echo "make audit       the locked packages against known vulnerabilities, and the list of them (SBOM) in build/sbom.json"
 	@echo "make bench-train training throughput beside plain PyTorch, torch.compile and d2l's loop (a few minutes, quiet machine)"
 	@echo "make bench-infer prediction beside torch, ONNX Runtime, OpenVINO, Ultralytics (PHOTOS=folder PEERS=python, quiet machine)"
 	@echo "make bench-serve nin serve under load: every figure claimed of it (half an hour, quiet machine)"
@@ -28,11 +31,28 @@ demo: $(VENV)/installed
 # Three at a time on two cores: much of it waits for servers, browsers and processes that are killed.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 3 --dist worksteal
 
-test: lint browser
+# Installing a browser and checking types take a core each for a minute.
+ready:
+	@$(MAKE) --no-print-directory -j2 lint browser
+
+test: ready
 	$(PYTEST)
 
-test-heavy: lint browser
+test-heavy: ready
 	NIN_HEAVY=1 $(PYTEST)
+
+planted: $(VENV)/installed-dev
+	$(BIN)/python tests/planted/plant.py $(BUGS)
+
+faults: $(VENV)/installed-dev
+	$(BIN)/python tests/faults/interrupted.py
+
+# In an environment of its own: what looks for faults in our packages is none of them.
+audit: lock
+	$(PYTHON) -m venv build/audit
+	build/audit/bin/python -m pip --disable-pip-version-check install --quiet "pip-audit>=2.10"
+	-build/audit/bin/pip-audit --locked --format cyclonedx-json --output build/sbom.json .
+	build/audit/bin/pip-audit --locked .
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check

@@ -1,10 +1,11 @@
-"""Write the generated parts of the documents afresh: the tree, results, models, settings, and what the lesson quotes.
+"""Write the generated parts of the documents afresh: tree, results, models, settings, promises, what the lesson quotes.
 
     python docs/generate.py            # rewrite
     python docs/generate.py --check    # exit 1 and name what is out of date
 
 The tree's sentences are the modules' own first sentences; the results are those in experiments/*/result.json; the
-models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py.
+models are those in src/nin/weights with what their cards say; the settings are the fields in src/nin/network/config.py;
+the promises are those in docs/reliability.toml, each with tests that there must be.
 web/src/lesson/measured.json is what the explorer's lesson quotes: it is built into the page, and no figure of it is
 typed in.
 A page for each model of the package comes from model_pages.py, that of Python's names from python_reference.py.
@@ -15,6 +16,7 @@ import ast
 import itertools
 import json
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def results(page: Path, *, front: bool = False) -> str:
 def models(folder: str) -> str:
     """The table of the models in the package; folder: where their pages lie, seen from the page with the table."""
     head = (
-        "| name | what it knows | test accuracy | pictures of | parameters | size | "
+        "| name | what it knows | accuracy on test pictures | pictures of | parameters | size | "
         'foreign pictures called "unknown" |\n'
         "|---|---|---|---|---|---|---|\n"
     )
@@ -118,9 +120,10 @@ def models(folder: str) -> str:
         names = ", ".join(labels[:3]) + (f" and {len(labels) - 3} more" if len(labels) > 3 else "")
         low, high = ours["metrics"]["interval"]
         foreign = ", ".join(f"{row['unknown']:.0%} of {row['pictures']}" for row in ours["metrics"]["foreign"])
+        measured = "" if ours["metrics"]["split"] == "test" else f" of {ours['metrics']['split']} pictures"
         size = sum(file.stat().st_size for file in path.parent.iterdir())
         rows.append(
-            f"| {name} | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}) | "
+            f"| {name} | {names} | {ours['metrics']['accuracy']:.2%} ({low:.1%} to {high:.1%}){measured} | "
             f"{' x '.join(map(str, ours['preprocess']['size']))} pixels | {ours['provenance']['parameters']:,} | "
             f"{size / 1e6:.1f} MB | {foreign} |\n"
         )
@@ -139,6 +142,25 @@ def settings(name: str) -> str:
                 usual = ast.literal_eval(field.value)
                 default = f"`{usual if isinstance(usual, str) else json.dumps(usual)}`"
             rows.append(f"| `{ast.unparse(field.target)}` | {default} | {ast.literal_eval(words.value)} |\n")
+    return "".join(rows)
+
+
+def promises() -> str:
+    """The table of what can be counted on: the promise, the tests that hold it, what they ask, how to ask more."""
+    found = tomllib.loads((ROOT / "docs" / "reliability.toml").read_text(encoding="utf-8"))["promise"]
+    planted = tomllib.loads((ROOT / "tests" / "planted" / "bugs.toml").read_text(encoding="utf-8"))["bug"]
+    rows = ["| promise | what `make test` asks, and where | how to ask more | measured last |\n|---|---|---|---|\n"]
+    for each in found:
+        files = dict.fromkeys(test.partition("::")[0] for test in each["tests"])
+        for test in each["tests"]:
+            file, _, name = test.partition("::")
+            if f"\ndef {name}(" not in (ROOT / file).read_text(encoding="utf-8"):
+                raise SystemExit(f"docs/reliability.toml names {test}, which is not there")
+        where = ", ".join(f"[{Path(file).stem.removeprefix('test_')}](../{file})" for file in files)
+        asked = each["asked"].replace("{bugs}", str(len(planted)))
+        rows.append(
+            f"| {each['promise']} | {asked} ({where}) | {each.get('more', '')} | {each.get('measured', '')} |\n"
+        )
     return "".join(rows)
 
 
@@ -186,7 +208,9 @@ def generated() -> dict[Path, str]:
     """Every document with generated parts, as it should be."""
     readme, house, measured = ROOT / "README.md", ROOT / "docs" / "architecture.md", ROOT / "docs" / "results.md"
     form, shipped = ROOT / "docs" / "reference" / "network-file.md", ROOT / "docs" / "models.md"
-    texts = {page: page.read_text(encoding="utf-8") for page in (readme, house, measured, form, shipped)}
+    counted_on = ROOT / "docs" / "reliability.md"
+    pages = (readme, house, measured, form, shipped, counted_on)
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
     texts[house] = replaced(texts[house], "```\nsrc/nin/\n", "```\n", tree())
     for page in (readme, measured):
         table = results(page, front=page == readme)
@@ -197,6 +221,8 @@ def generated() -> dict[Path, str]:
     for page, folder in ((readme, "docs/models"), (shipped, "models")):
         texts[page] = replaced(texts[page], "<!-- models: begin -->\n", "<!-- models: end -->\n", models(folder))
     texts[ROOT / "docs" / "reference" / "python.md"] = python_page()
+    begin, end = "<!-- promises: begin -->\n", "<!-- promises: end -->\n"
+    texts[counted_on] = replaced(texts[counted_on], begin, end, promises())
     texts[QUOTED] = quoted()
     return texts | model_pages(PACKAGE / "weights")
 

@@ -20,7 +20,12 @@ COMMANDS = {  # what was typed, and where the run is written up
     "nin-cifar10": (f"nin train cifar --epochs 40 {LARGE}", "2026-11-24-cifar10"),
     "nin-mnist": (f"nin train mnist --epochs 8 {LARGE}", "2026-11-24-grey"),
     "nin-fashion": (f"nin train fashion --epochs 20 --flip on --mirror {LARGE}", "2026-11-24-grey"),
-    "nin-clothing": ("nin train photos", "2026-11-30-clothing"),
+    "nin-clothing": ("nin train photos --from none", "2026-11-30-clothing"),
+    "nin-photos": (
+        "nin train things --network nin.yaml --size 48 --epochs 16 --out photos-48; "
+        "nin train things --from photos-48 --size 64 --epochs 6 --lr 0.015",
+        "2026-11-30-photos",
+    ),
 }
 NAMES = {  # fields of a recipe that read better in other words
     "lr": "learning rate",

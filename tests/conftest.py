@@ -1,5 +1,6 @@
 """What several rooms share: helpers of tests are imported by their names."""
 
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,6 +12,9 @@ sys.path[:0] = [str(TESTS), str(TESTS / "data"), str(TESTS / "cli"), str(TESTS /
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # in the background of a script; what tests start inherits it
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+if os.environ.get("NIN_HEAVY") != "1":  # what tests write need not outlive a power cut; that it is asked for is tested
+    os.fsync = lambda descriptor: None
 
 
 @pytest.fixture(scope="session")

@@ -810,6 +810,21 @@ def test_a_lock_leaves_nothing_of_its_own(tmp_path):
     assert [path.name for path in lock.folder.iterdir()] == ["kept"]
 
 
+def test_locks_and_files_leave_no_descriptor_open(tmp_path):
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with RunLock(tmp_path), pytest.raises(ArtifactError, match="is in use by"), RunLock(tmp_path):
+            pass
+        write_bytes(tmp_path / "file", b"content")
+        with pytest.raises(ValueError, match="enough"), open_new(tmp_path / "file") as file:
+            file.write(b"other")
+            raise ValueError("enough")
+        with replace_folder(tmp_path / "folder", may_hold=["file"]) as new:
+            write_bytes(new / "file", b"content")
+        assert read_bytes(tmp_path / "file") == b"content"
+    assert len(os.listdir("/dev/fd")) == before
+
+
 def test_locks_that_come_and_go_are_never_held_twice(tmp_path):
     """Each holder takes the file, or the whole folder, away when it leaves, while others are about to lock it."""
     processes = [script("turns", tmp_path / "run", tmp_path / "mark") for _ in range(4)]

@@ -1,11 +1,12 @@
-"""Few pictures of each class: from scratch, with weights to begin with, and taught, in the same minutes.
+"""Few pictures of each class: from scratch, with weights to begin with, and taught, at the same cost.
 
-    python experiments/2026-11-30-photos/few.py PHOTOS --runs runs/few [--counts 5 10 20 50 0] [--draws 3] [--minutes 4]
+    python experiments/2026-11-30-photos/few.py PHOTOS --runs runs/few [--counts 5 10 20 50] [--draws 3] [--seen 12000]
 
 PHOTOS are the clothing photos (train, validation and test). A draw takes so many of the training and validation
-pictures of every class, 0 all of them; all contestants of a draw get the same ones, and the same test pictures. Each
-trains for the same minutes on one thread, `--together` side by side. "head first" is `nin teach --cut 5` and then
-`nin train --from` its model. Finished runs are kept. Writes few.json and few.svg beside this file.
+pictures of every class; all contestants of a draw get the same ones, and the same test pictures. What is trained sees
+`--seen` pictures, at most 200 times each, on one thread, `--together` side by side: all have a network of one cost, so
+that it is the same work whatever else the machine does. "head first" is `nin teach --cut 5` and then `nin train --from`
+its model. Finished runs are kept. Writes few.json and few.svg beside this file.
 """
 
 import argparse
@@ -24,9 +25,9 @@ from nin.data.sources import open_source
 from nin.report.svg import Curve, side_by_side
 
 HERE = Path(__file__).resolve().parent
-START = str(HERE / "nin-photos")  # the pretrained network: run.py
+START = "nin-photos"  # the pretrained network: run.py
 CONTESTANTS = {
-    "from scratch": [],
+    "from scratch": ["--from", "none"],
     "--from nin-cifar10": ["--from", "nin-cifar10"],
     "--from nin-photos": ["--from", START],
     "--from nin-photos --lr 0.01": ["--from", START, "--lr", "0.01"],
@@ -55,7 +56,7 @@ def table(photos: Path, count: int, draw: int, runs: Path) -> Path:
     known = [(source.splits[name], row) for name in ("train", "validation") for row in range(len(source.splits[name]))]
     for label, name in enumerate(source.classes):
         own = [(split, row) for split, row in known if split.labels[row] == label]
-        chosen = range(len(own)) if count == 0 else random.permutation(len(own))[:count]
+        chosen = random.permutation(len(own))[:count]
         rows += [(split.read(row), name, "train") for split, row in (own[at] for at in chosen)]
     test = source.splits["test"]
     rows += [(test.read(row), source.classes[test.labels[row]], "test") for row in range(len(test))]
@@ -66,7 +67,7 @@ def table(photos: Path, count: int, draw: int, runs: Path) -> Path:
     return path
 
 
-def words(name: str, pictures: Path, folder: Path, minutes: float, draw: int) -> list[list[str]]:
+def words(name: str, pictures: Path, folder: Path, epochs: int, draw: int) -> list[list[str]]:
     """The commands of a contestant, one after the other."""
     begin = [sys.executable, "-m", "nin"]
     given = CONTESTANTS[name]
@@ -77,7 +78,7 @@ def words(name: str, pictures: Path, folder: Path, minutes: float, draw: int) ->
     first = [[*teach, str(head), "--trunk", START, "--cut", "5"]] if "HEAD" in given else []
     given = [str(head) if word == "HEAD" else word for word in given]
     train = [*begin, "train", str(pictures), "--follow-links", "--overwrite", "--out", str(folder), "--seed", str(draw)]
-    return [*first, [*train, "--max-time", f"{minutes:g}m", "--threads", "1", *given]]
+    return [*first, [*train, "--epochs", str(epochs), "--threads", "1", *given]]
 
 
 def run_all(jobs: list[list[list[str]]], together: int) -> None:
@@ -119,9 +120,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--runs", type=Path, default=Path("runs/few"))
-    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20, 50, 0])
+    parser.add_argument("--counts", type=int, nargs="+", default=[5, 10, 20, 50])
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=4)
+    parser.add_argument("--seen", type=int, default=12_000)
     parser.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
     parser.add_argument("--together", type=int, default=2)
     arguments = parser.parse_args()
@@ -132,7 +133,8 @@ def main() -> None:
         folder = runs / f"{list(CONTESTANTS).index(name)}-{count}-{draw}"
         if not (folder / "summary.json").exists():
             pictures = table(arguments.photos, count, draw, runs)
-            jobs.append(words(name, pictures, folder, arguments.minutes, draw))
+            epochs = min(200, arguments.seen // (count * 10))
+            jobs.append(words(name, pictures, folder, epochs, draw))
     run_all(jobs, arguments.together)
     rows = []
     for (number, name), count in product(enumerate(CONTESTANTS), sorted({*arguments.counts})):
@@ -143,7 +145,7 @@ def main() -> None:
             seconds = round(statistics.mean(each["seconds"] for each in found), 1)
             row = {"name": name, "count": count, "mean": round(statistics.mean(percent), 2), "sd": spread}
             rows.append({**row, "n": len(found), "seconds": seconds, "runs": percent})
-    result = {"minutes": arguments.minutes, "threads": 1, "rows": rows}
+    result = {"seen": arguments.seen, "threads": 1, "rows": rows}
     (HERE / "few.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (HERE / "few.svg").write_text(drawing(rows) + "\n", encoding="utf-8")
     for row in rows:

@@ -3,10 +3,10 @@
     python experiments/2026-11-30-photos/run.py TINY_IMAGENET [--runs runs/photos]
 
 Two stages, each a plain command: 16 epochs of pictures of 48 pixels, then 6 of 64 that begin with those weights. The
-network is the one that `nin train` takes for photographs (network.yaml beside this file; it says what --size 96 would
+network is the one that `nin train` takes for photographs (nin.yaml beside this file; it says what --size 96 would
 choose). Every epoch is measured on the validation pictures, which chose nothing: there was one run of each stage.
-Finished runs are kept, and stopped ones go on. Then the model folder beside this file, measured again as it is stored
-by experiments/ship.py, and result.json with both curves.
+Finished runs are kept, and stopped ones go on. Then the model folder of the package, measured again as it is stored
+by experiments/ship.py, and result.json beside this file with both curves.
 """
 
 import argparse
@@ -46,10 +46,10 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs/photos"))
     arguments = parser.parse_args()
     pictures, small, large = str(arguments.pictures), arguments.runs / "48", arguments.runs / "64"
-    train([pictures, "--network", str(HERE / "network.yaml"), "--size", "48", "--epochs", "16"], small)
+    train([pictures, "--network", str(HERE / "nin.yaml"), "--size", "48", "--epochs", "16"], small)
     train([pictures, "--from", str(small), "--size", "64", "--epochs", "6", "--lr", "0.015"], large)
     ship = [sys.executable, HERE.parent / "ship.py", large, "nin-photos", pictures, "--note", NOTE]
-    subprocess.run([*ship, "--split", "validation", "--into", HERE], check=True)
+    subprocess.run([*ship, "--split", "validation"], check=True)
     machine = json.loads((large / "env.json").read_text())
     found = {"stages": {run.name: stage(run) for run in (small, large)}, "machine": machine}
     (HERE / "result.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -1,9 +1,11 @@
 """What "unknown" does with pictures of something else: the models in the package, and whether another score is better.
 
-    python experiments/2026-11-30-unknown/run.py DATA PHOTOS [--kept DIR] [--write]
+    python experiments/2026-11-30-unknown/run.py DATA PHOTOS [--kept DIR] [--only NAME ...] [--write]
 
-DATA holds cifar-10-batches-bin, fashion-mnist and mnist, PHOTOS the clothing photos (class folders in train, validation
-and test). Every model answers 2,000 test pictures of its own set and of each other set 700, and all the test photos.
+DATA holds cifar-10-batches-bin, fashion-mnist, mnist and tiny-imagenet, PHOTOS the clothing photos (class folders in
+train, validation and test). Every model answers 2,000 test pictures of its own set and of each other set 700, and all
+the test photos. nin-photos knows things of CIFAR-10's kinds and clothing, so what is foreign to it is Fashion-MNIST and
+MNIST; its own set has validation pictures only, and they are foreign to nobody else here.
 Scores are compared by AUROC, by the share of foreign pictures accepted where 95 % of the own ones are (FPR at 95 %),
 and by what a threshold that gives up 2 % of the right answers on the validation pictures accepts of them and notices of
 the model's mistakes. The distances need statistics of the training pictures (5,000 of them), fitted as nin train does
@@ -27,8 +29,9 @@ from nin.training.evaluation import fit_unlike_threshold, softmax
 
 HERE = Path(__file__).resolve().parent
 OWN = {"nin-cifar10": "cifar-10-batches-bin", "nin-fashion": "fashion-mnist", "nin-mnist": "mnist"}
-PHOTOS = "nin-clothing"
+PHOTOS, THINGS = "nin-clothing", "nin-photos"
 WORDS = {"nin-cifar10": "CIFAR-10", "nin-fashion": "Fashion-MNIST", "nin-mnist": "MNIST", PHOTOS: "clothing photos"}
+GREY = ("nin-fashion", "nin-mnist")
 TAKEN = {"train": 5000, "validation": 1000, "test": 2000}
 FOREIGN = 700
 Part = dict[str, np.ndarray]
@@ -56,19 +59,27 @@ def answers(name: str, data: Path, photos: Path) -> Part:
         return logits, torch.cat(parts).numpy()
 
     found: Part = {}
-    for other, place in {**{other: data / folder for other, folder in OWN.items()}, PHOTOS: photos}.items():
-        source = open_source(place, seed=0, holdout=0.02)
+    places = {**{other: data / folder for other, folder in OWN.items()}, PHOTOS: photos, THINGS: data / "tiny-imagenet"}
+    for other in (name, *foreign(name)):
+        source = open_source(places[other], seed=0, holdout=0.02)
         for split, count in TAKEN.items() if other == name else (("test", FOREIGN),):
-            part = source.splits[split]
+            part = source.splits.get(split) or source.splits["validation"]
             pictures = [load_picture(part, row, pre)[0] for row in range(min(count, len(part)))]
             found[f"{other}/{split}/logits"], found[f"{other}/{split}/features"] = run(pictures)
             found[f"{other}/{split}/labels"] = part.labels[:count]
     return found
 
 
+def foreign(name: str) -> list[str]:
+    """The models whose pictures are of something else for this one."""
+    return [other for other in WORDS if other != name and (name != THINGS or other in GREY)]
+
+
 def fitted(name: str, kept: Part) -> tuple[Likeness, Calibration]:
     """Statistics of the training pictures' features, and the calibration with the threshold for their distance."""
     bundle, place = read_bundle(SHIPPED / name), f"{name}/validation"
+    if name == THINGS:  # 5,000 are too few for 200 kinds; what it came with is from all its pictures
+        return bundle.likeness, bundle.calibration
     likeness = fit_likeness(kept[f"{name}/train/features"], kept[f"{name}/train/labels"], len(bundle.classes))
     assert likeness is not None
     beyond = fit_unlike_threshold(likeness.distances(kept[f"{place}/features"]), _right(kept, place))
@@ -109,13 +120,13 @@ def measured(name: str, kept: Part) -> dict:
     """What the model's own threshold does, and how the scores compare; shares to 4 decimals."""
     likeness, calibration = fitted(name, kept)
     by_score = scores(kept, likeness, calibration.temperature)
-    own, foreign = f"{name}/test", [f"{other}/test" for other in WORDS if other != name]
+    own, others = f"{name}/test", [f"{other}/test" for other in foreign(name)]
     unknown = []
-    for place in (own, *foreign):
+    for place in (own, *others):
         sure, distances = by_score["probability"][place], -by_score["Mahalanobis"][place]
         judged = zip(sure, distances, strict=True)
         marked = np.array([calibration.is_unknown(float(score), float(distance)) for score, distance in judged])
-        words = WORDS[place.partition("/")[0]]
+        words = {**WORDS, THINGS: "Tiny-ImageNet"}[place.partition("/")[0]]
         shares = {"unknown": float(marked.mean()), "over_90": float(((sure > 0.9) & ~marked).mean())}
         if place == own:
             right = _right(kept, own)
@@ -136,16 +147,16 @@ def measured(name: str, kept: Part) -> dict:
                 "fpr95": round(float((values[place] >= limit).mean()), 4),
                 "accepted": round(float((values[place] >= threshold).mean()), 4),
             }
-            for place in foreign
+            for place in others
         }
     return {"own": unknown[0], "foreign": unknown[1:], "scores": compared}
 
 
-def write(name: str, foreign: list[dict], likeness: Likeness, calibration: Calibration) -> None:
+def write(name: str, rows: list[dict], likeness: Likeness, calibration: Calibration) -> None:
     """The shipped folder again, the same but for what makes an answer unknown and what its card says of that."""
     bundle = read_bundle(SHIPPED / name)
     log = (bundle.folder / LOG).read_text(encoding="utf-8")
-    metrics = {**bundle.metrics, "foreign": foreign}
+    metrics = {**bundle.metrics, "foreign": rows}
     write_bundle(
         bundle.folder, network=bundle.network, weights=bundle.weights(), classes=bundle.classes,
         preprocess=bundle.preprocess, calibration=calibration, metrics=metrics, provenance=bundle.provenance,
@@ -158,19 +169,23 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--kept", type=Path, default=Path("runs/unknown"))
+    parser.add_argument(
+        "--only", nargs="+", default=[*OWN, PHOTOS, THINGS], help="models; what is known of the others stays"
+    )
     parser.add_argument("--write", action="store_true")
     arguments = parser.parse_args()
     arguments.kept.mkdir(parents=True, exist_ok=True)
-    result = {}
-    for name in (*OWN, PHOTOS):
-        place = arguments.kept / f"{name}.npz"
-        if not place.exists():
-            np.savez(place, **answers(name, arguments.data, arguments.photos))
-        kept = dict(np.load(place))
+    place = HERE / "result.json"
+    result = json.loads(place.read_text(encoding="utf-8"))["models"] if place.exists() else {}
+    for name in arguments.only:
+        file = arguments.kept / f"{name}.npz"
+        if not file.exists():
+            np.savez(file, **answers(name, arguments.data, arguments.photos))
+        kept = dict(np.load(file))
         result[name] = measured(name, kept)
         if arguments.write:
             write(name, result[name]["foreign"], *fitted(name, kept))
-    (HERE / "result.json").write_text(json.dumps({"models": result}, indent=2) + "\n", encoding="utf-8")
+    place.write_text(json.dumps({"models": result}, indent=2) + "\n", encoding="utf-8")
     print(json.dumps(result, indent=1))
 
 

@@ -78,3 +78,18 @@ def test_streamed_files_that_were_written_anew_are_said(tmp_path):
     assert [note for note in told.notes if "written anew" in note] == [
         f"files of train in {photos} were written anew since the run began; if they are other pictures, start a new run"
     ]
+
+
+def test_the_held_out_pictures_stay_those_of_the_run_s_own_seed(tmp_path):
+    rng = np.random.default_rng(0)
+    for label, shade in (("dark", 0), ("bright", 150)):
+        (tmp_path / "photos" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = rng.integers(shade, shade + 100, (16, 16, 3)).astype(np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "photos" / label / f"{number}.bmp")
+    with pytest.raises(Interrupted):
+        nin.train(tmp_path / "photos", out=tmp_path / "run", listener=Told(1), **QUICK, seed=3, holdout=0.25)
+    told = Told(1)
+    with pytest.raises(Interrupted):
+        nin.resume(tmp_path / "run", told)
+    assert told.steps == [2]

@@ -21,6 +21,7 @@ from nin.errors import DataError
 SIDE = 1_000
 PIXELS = SIDE * SIDE
 MOST_BYTES = 32  # a pixel, as nin.data.images says
+COUNTED_LATE = 10_000_000  # bytes: every core counts its pages by itself and tells them in batches
 MOST_NANOSECONDS = 1_200  # a pixel: thrice what it says, for a machine that is slow or busy
 ALPHA = Preprocess((96, 96), 3, "stretch", (0.5,) * 3, (0.5,) * 3)
 DEEP = Preprocess((96, 96), 3, "stretch", (0.5,) * 3, (0.5,) * 3, value_range=(512.0, 2048.0))
@@ -102,7 +103,7 @@ def test_a_picture_costs_so_much_a_pixel_at_most(name):
     preprocess.open_picture(saved(transparent().resize((9, 9)), "PNG") if preprocess is not DEEP else flat(9, 9, 16, 6))
     used, taken = cost(preprocess, data)
     middle = MIDDLE if "column" in name else 0  # between its two steps, resizing has this many pixels at most
-    assert used <= MOST_BYTES * PIXELS + 4 * middle, f"{used / PIXELS:.1f} bytes a pixel"
+    assert used <= MOST_BYTES * PIXELS + 4 * middle + COUNTED_LATE, f"{used / PIXELS:.1f} bytes a pixel"
     assert taken <= MOST_NANOSECONDS * PIXELS + 200 * middle, f"{taken / PIXELS:.0f} ns a pixel"
 
 

@@ -60,10 +60,13 @@ def zca_of(folder: Path):
     return read_bundle(folder / "model").preprocess.zca
 
 
-def test_a_run_that_whitens_says_and_records_it(finished):
+def test_a_run_that_whitens_says_and_records_it(finished, photos):
     run, told = finished
     assert [note for note in told.notes if "ZCA" in note] == [
         "fitting ZCA on 48 of 48 training pictures: takes 0.1 GB of memory for the moment, 0 MB in the model"
+    ]
+    assert [note.split(";")[0] for note in told.notes if "nin teach" in note] == [
+        f"few pictures (24 a class): nin teach {photos} takes seconds"
     ]
     assert told.loaded[-1] == (48, 48)
     arguments = yaml.safe_load((run.folder / "args.yaml").read_text(encoding="utf-8"))

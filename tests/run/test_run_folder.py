@@ -168,6 +168,11 @@ def test_what_was_taught_on_other_pictures_is_not_replaced_unknowingly_either(ph
     assert nin.teach(photos, overwrite=True).folder == folder
 
 
+def test_a_run_is_not_resumed_while_somebody_works_in_its_folder(tmp_path):
+    with RunLock(tmp_path / "run"), pytest.raises(ArtifactError, match=r"run is in use by process \d+ on .*; wait for"):
+        nin.resume(tmp_path / "run", progress=False)
+
+
 def test_a_run_that_cannot_begin_leaves_no_folder(photos, tmp_path):
     (photos / "dark" / "0.png").write_bytes(b"no picture")
     for journey in (nin.train, nin.teach):

@@ -43,8 +43,14 @@ def until(condition, seconds: float = 5.0) -> None:
         time.sleep(0.01)
 
 
+def engines_at_work() -> set[threading.Thread]:
+    """The threads of all engines that are open."""
+    return {thread for thread in threading.enumerate() if thread.name.startswith("nin-engine")}
+
+
 def test_a_new_model_answers_without_a_failed_request(folder, pictures, caplog):
     _, png = pictures[0]
+    before = engines_at_work()
     stop, seen, failed = threading.Event(), set(), []
 
     def client():
@@ -67,6 +73,7 @@ def test_a_new_model_answers_without_a_failed_request(folder, pictures, caplog):
         for thread in clients:
             thread.join()
         assert 'nin_reloads_total{model="colours",result="done"} 2' in live.ask("GET", "/metrics").body.decode()
+        until(lambda: len(engines_at_work() - before) == 1)  # those that were replaced are closed
     assert not failed
 
 

@@ -129,6 +129,7 @@ def test_a_damaged_checkpoint_is_named_and_the_other_one_used(make_trainer, tmp_
     trainer = make_trainer()
     for _ in trainer.epochs():
         checkpoint.save(tmp_path, trainer, {})
+    assert checkpoint.newest(tmp_path)[0][1].epoch == 3
     newest = tmp_path / SLOTS[trainer.position.saves % 2]
     data = bytearray(newest.read_bytes())
     data[len(data) // 2] ^= 1
@@ -158,6 +159,45 @@ def test_patience_stops_and_keeps_the_best_epoch(make_trainer):
     best = int(np.argmin(losses))
     assert len(losses) == min(best + 3, 50)
     assert_same_bits(trainer.final_weights(), snapshots[best])
+
+
+@pytest.mark.parametrize("after", [0, 1])
+def test_a_run_that_goes_on_after_its_best_epoch_still_knows_it(make_trainer, tmp_path, after):
+    how = {"epochs": 50, "patience": 2, "lr": 1e-9}
+    whole = make_trainer(**how)
+    list(whole.epochs())
+    first = make_trainer(**how)
+    for epoch in first.epochs():
+        if epoch.epoch == whole.position.best_epoch + after:
+            break
+    checkpoint.save(tmp_path, first, {})
+    (tensors, position, _), _ = checkpoint.newest(tmp_path)
+    second = make_trainer(**how)
+    checkpoint.restore(second, tensors, position)
+    list(second.epochs())
+    assert len(second.position.history) == len(whole.position.history)
+    assert (second.position.best_epoch, second.position.best_loss) == (
+        whole.position.best_epoch,
+        whole.position.best_loss,
+    )
+    assert_same_bits(second.final_weights(), whole.final_weights())
+
+
+def test_every_epoch_shows_pictures_anew(make_trainer):
+    """Another order, and pictures varied and mixed in another way; mixed in another way in every step, too."""
+    rows = np.arange(8)
+    shown = {}
+    for how in (Augmentation(shift=0.2), Augmentation(cutmix=1.0)):
+        trainer = make_trainer(augmentation=how)
+        for epoch, step in ((0, 0), (0, 1), (1, 0)):
+            trainer.position.epoch = epoch
+            trainer.position.step = step
+            shown[how, epoch, step] = trainer.state.augmented(rows)[0]
+        assert not torch.equal(shown[how, 0, 0], shown[how, 1, 0])
+    assert not torch.equal(shown[how, 0, 0], shown[how, 0, 1])
+    first, second = (np.concatenate(trainer.state.batches(epoch)) for epoch in (0, 1))
+    assert not np.array_equal(first, second)
+    assert sorted(first) == sorted(second) == list(range(40))
 
 
 def test_the_clock_shrinks_the_schedule(make_trainer):

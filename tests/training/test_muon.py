@@ -1,5 +1,8 @@
 """Muon against the singular value decomposition and against hand-written SGD."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -59,3 +62,14 @@ def test_other_groups_are_torchs_nesterov_sgd():
         mine.step()
         sgd.step()
     assert torch.allclose(ours, theirs)
+
+
+def test_making_one_does_not_import_what_compiles_networks():
+    code = """
+import sys, torch
+from nin.training.muon import Muon
+weight = torch.nn.Parameter(torch.ones(3, 3))
+Muon([{"params": [weight], "orthogonal": True}], lr=0.1, momentum=0.9, dtype=torch.float32)
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -22,9 +22,11 @@ from nin.errors import ArtifactError, Interrupted, ModelError, UsageError, escap
 from nin.network.architecture import NIN
 from nin.network.config import NINConfig
 from nin.run import record
+from nin.run.beginning import START
 from nin.run.budget import within_budget
+from nin.run.few_pictures import few_pictures_note
 from nin.run.network_file import NetworkFile
-from nin.run.options import Listener, TrainOptions
+from nin.run.options import SCRATCH, Listener, TrainOptions
 from nin.run.plan import Plan, decode, make_plan, shared_pictures, whitened
 from nin.run.restart import StartAgain, react, start_again
 from nin.run.run import Run, RunResult, first_batch
@@ -83,14 +85,20 @@ def _begin(
 ) -> RunResult:
     """`start`, once it is known what computes."""
     plan = make_plan(source, options, begin, network)
+    instead = ""
+    if plan.begin is not None and begin is None:
+        options = replace(options, from_=START)
+        instead = f"; --from {SCRATCH} begins from scratch"
     if isinstance(network, NetworkFile) and (note := network.note(len(source.classes))):
         listener.note(note)
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
+    if few := few_pictures_note(source, options, plan.preprocess.channels):
+        listener.note(few)
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
     run = within_budget(run, listener)
-    if begin is not None:
-        listener.note(take_weights(run.trainer.model, begin, source.classes))
+    if plan.begin is not None:
+        listener.note(take_weights(run.trainer.model, plan.begin, source.classes, instead))
     if team.first:
         record.clear(folder)
         checkpoint.save(folder, run.trainer, record.checkpoint_about(run))  # from here on the run can be resumed
@@ -104,10 +112,12 @@ def begun(folder: Path, source: Source, options: TrainOptions) -> bool:
         about = checkpoint.newest(folder)[0][2]
     except (ModelError, ArtifactError):
         return False
-    stream = {"stream": about["options"].get("stream")}  # the run may have decided that itself
+    decided = {"stream": about["options"].get("stream")}  # the run may have decided that itself
+    if options.from_ is None:
+        decided["from_"] = about["options"].get("from_")  # this as well
     begun_with = {**record.chosen_options(TrainOptions()), **about["options"]}  # an earlier version had fewer options
     return bool(
-        about["fingerprint"] == source.fingerprint and begun_with == {**record.chosen_options(options), **stream}
+        about["fingerprint"] == source.fingerprint and begun_with == {**record.chosen_options(options), **decided}
     )
 
 

@@ -29,6 +29,9 @@ ProtocolName = Literal["short", "full"]
 RecipeName = Literal["default", "author", "author-augmented", "author-caffe"]
 
 
+SCRATCH = "none"  # the model that stands for none
+
+
 @dataclass(frozen=True, kw_only=True)
 class TrainOptions:
     """What `nin train` lets a user choose. None means: chosen from the data, printed and saved in args.yaml."""
@@ -40,7 +43,8 @@ class TrainOptions:
     max_time: str | None = None
     """Time budget: 90s, 10m, 1.5h; the epochs are planned to fit."""
     from_: str | None = None
-    """Begin with the weights of this model: a model folder, or one of the package such as nin-cifar10."""
+    """Begin with the weights of this model: a model folder, or one of the package such as nin-cifar10; none: begin from
+    scratch. By default few photographs begin with nin-photos, everything else from scratch."""
     size: int | None = None
     """Side of the square the network sees, in pixels."""
     width: float = 1.0

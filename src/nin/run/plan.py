@@ -21,6 +21,7 @@ from nin.data.whiten import MATRIX, MEAN, Zca, expect_whitenable, fit_memory, fi
 from nin.errors import DataError, UsageError, escape_name
 from nin.network.config import NINConfig, SettingError
 from nin.network.named import OURS
+from nin.run.beginning import usual_beginning
 from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions, seconds
 from nin.run.transfer import channels_for, network_for, normalisation_for, preprocess_of_beginning, size_for
@@ -44,6 +45,8 @@ class Plan:
     preprocess: Preprocess
     network: NINConfig
     recipe: Recipe
+    begin: Bundle | None = None
+    """The model whose weights the run begins with."""
 
 
 def make_plan(
@@ -51,8 +54,9 @@ def make_plan(
 ) -> Plan:
     """Decide everything that the options leave open, from a sample of the training pictures.
 
-    begin: the model to begin with; its network is taken over as far as it suits these pictures. own: the network in the
-    place of one that has a name, which must suit them; they get its channels.
+    begin: the model to begin with, by default the usual one for these pictures, if any; its network is taken over as
+    far as it suits them. own: the network in the place of one that has a name, which must suit them; they get its
+    channels.
     """
     train = source.splits["train"]
     sample = depth.sample(train, near=2 * PHOTO_SIDE)
@@ -62,6 +66,9 @@ def make_plan(
         raise UsageError(f"the network has in_channels={channels}; pictures have 1, 3 or 4")
     wanted: Normalisation = options.normalise or "standard"
     height, width = _size(sample, options.size)
+    sample = [depth.to_uint8(picture, value_range) for picture in sample]
+    if begin is None and own is None:
+        begin = usual_beginning(options, len(train), sample, _stem_stride(height, width), channels)
     if begin is not None:
         channels = channels_for(begin, options)
         wanted = normalisation_for(begin, options)
@@ -72,14 +79,14 @@ def make_plan(
         normalisation = "gcn"  # until `whitened` has seen the pictures
     even = (0.5,) * channels
     preprocess = Preprocess((height, width), channels, options.fit, even, even, normalisation, value_range=value_range)
-    resized = np.stack([preprocess.resize(depth.to_uint8(picture, value_range)) for picture in sample]) / 255.0
+    resized = np.stack([preprocess.resize(picture) for picture in sample]) / 255.0
     mean, std = resized.mean((0, 1, 2)), resized.std((0, 1, 2))
     preprocess = replace(
         preprocess,
         mean=tuple(round(float(m), 4) for m in mean),
         std=tuple(round(max(float(s), 0.01), 4) for s in std),
     )
-    stem_stride = -(-min(height, width) // STEM_SIDE)
+    stem_stride = _stem_stride(height, width)
     if begin is None:
         network = _network(options, own, len(source.classes), channels, stem_stride)
     else:
@@ -91,7 +98,12 @@ def make_plan(
     with own.telling_lines() if isinstance(own, NetworkFile) else nullcontext():
         _expect_suitable(network, options, channels, min(height, width), own=own is not None)
     expect_room(own or options.network, network, training_bytes(network, max(height, width)))
-    return Plan(preprocess, network, make_recipe(len(train), channels, options))
+    return Plan(preprocess, network, make_recipe(len(train), channels, options), begin)
+
+
+def _stem_stride(height: int, width: int) -> int:
+    """The stride of the first convolution for pictures of this size."""
+    return -(-min(height, width) // STEM_SIDE)
 
 
 def _value_range(source: Source, sample: list[np.ndarray]) -> depth.Range | None:

@@ -21,6 +21,7 @@ from nin.report.confusion import confusion_csv, confusion_svg
 from nin.report.page import Example, Report, report_html
 from nin.report.plots import TILES, grid_jpg, picture_png, png_of
 from nin.report.svg import results_svg
+from nin.run.beginning import begins_with
 from nin.run.budget import advice, budget_words
 from nin.run.calibration import calibrated, with_likeness
 from nin.run.options import Listener, TrainOptions
@@ -245,9 +246,10 @@ def _summary(
 def _write_model(run: Run, calibration: Calibration, likeness: Likeness | None, summary: dict[str, Any]) -> None:
     weights = {k: v.detach().cpu().contiguous().numpy() for k, v in run.trainer.model.state_dict().items()}
     metrics = {k: summary[k] for k in ("split", "n", "accuracy", "interval", "balanced_accuracy", "loss", "ece")}
+    begun = begins_with(run.options)
     provenance = {
         "data": run.source.path.name,
-        **({"begun with": "/".join(Path(run.options.from_).parts[-2:])} if run.options.from_ else {}),  # no home folder
+        **({"begun with": "/".join(Path(begun).parts[-2:])} if begun else {}),  # no home folder
         "pictures": len(run.trainer.data),
         "fingerprint": run.source.fingerprint,
         "holdout": run.options.holdout,

@@ -8,6 +8,7 @@ from nin.bundle.folder import open_bundle
 from nin.errors import DataError, NinError
 from nin.network.architecture import NIN
 from nin.run import record
+from nin.run.beginning import begins_with
 from nin.run.options import Listener
 from nin.run.plan import make_recipe
 from nin.run.run import Run
@@ -52,7 +53,7 @@ def react(run: Run, found: Diagnosis, listener: Listener) -> None:
     usual = make_recipe(
         len(run.trainer.data), run.plan.preprocess.channels, replace(options, lr=None, epochs=recipe.epochs)
     ).lr
-    repaired = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=options.from_ is None)
+    repaired = repair(found.cause, run.plan.network, recipe, usual_rate=usual, fresh=begins_with(options) is None)
     if repaired is None or len(at.notes) >= MOST_NOTES:
         data = found.cause in (Cause.ONE_CLASS, Cause.ALIKE, Cause.LABELS)
         raise (DataError if data else NinError)(f"{found}; {ADVICE[found.cause]}")
@@ -70,8 +71,8 @@ def start_again(run: Run, again: StartAgain, listener: Listener) -> Run:
         NIN(plan.network, generator=torch.Generator().manual_seed(plan.recipe.seed)),
         *(before.data, before.validation, plan.preprocess, plan.recipe, before.hardware, before.team),
     )
-    if run.options.from_ is not None:
-        take_weights(trainer.model, open_bundle(run.options.from_), run.source.classes)
+    if (name := begins_with(run.options)) is not None:
+        take_weights(trainer.model, open_bundle(name), run.source.classes)
     at = trainer.position
     at.saves = before.position.saves
     at.seconds = before.position.seconds

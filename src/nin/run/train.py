@@ -13,6 +13,7 @@ from nin.choices import path_of, with_choices
 from nin.errors import UsageError, escape_name
 from nin.extras import need
 from nin.network.config import NINConfig
+from nin.run.beginning import begins_with
 from nin.run.network_file import NetworkFile
 from nin.run.options import Listener, TrainOptions
 from nin.run.run_folder import END, expect_free, held, run_folder
@@ -40,8 +41,8 @@ def train_run(
     path = path_of("path", path)
     found = own or find_network(options.network)
     if not isinstance(found, str):
-        if options.from_ or options.width != 1.0:
-            other = "--from" if options.from_ else "--width"
+        if begins_with(options) or options.width != 1.0:
+            other = "--from" if begins_with(options) else "--width"
             what = "is a NINConfig" if own else f"{escape_name(options.network)} is a whole network"
             raise UsageError(f"--network {what}, which leaves nothing to {other}; leave one of them out")
         if isinstance(found, NetworkFile):
@@ -59,7 +60,7 @@ def train_run(
         if first:
             stack.enter_context(held(folder, heard) if restarted else held(folder, heard, expect))
         source = open_source(path, seed=options.seed, holdout=options.holdout, reading=options.reading)
-        begin = open_bundle(options.from_) if options.from_ else None
+        begin = open_bundle(name) if (name := begins_with(options)) else None
         again = team and restarted and _go_on(folder, source, options, team)
         if restarted and first and not again:
             expect(folder)

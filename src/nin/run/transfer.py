@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from nin.bundle.folder import Bundle
+from nin.bundle.shipped import SHIPPED
 from nin.choices import Normalisation
 from nin.data.preprocess import Preprocess
 from nin.data.spelling import match_names
@@ -68,8 +69,8 @@ def network_for(begin: Bundle, classes: int, stem_stride: int) -> NINConfig:
 
 
 @torch.no_grad()
-def take_weights(model: nn.Module, begin: Bundle, classes: Sequence[str]) -> str:
-    """Copy into `model` every tensor of `begin` that fits; returns one line on what was taken.
+def take_weights(model: nn.Module, begin: Bundle, classes: Sequence[str], instead: str = "") -> str:
+    """Copy into `model` every tensor of `begin` that fits; returns one line on what was taken and what to do `instead`.
 
     The last layer is taken only when the classes are the same, in the same order; what does not fit stays as drawn.
     """
@@ -84,4 +85,5 @@ def take_weights(model: nn.Module, begin: Bundle, classes: Sequence[str]) -> str
         else:
             tensor.copy_(torch.from_numpy(array))
     begins = f"; begins afresh: {', '.join(dict.fromkeys(fresh))}" if fresh else ""
-    return f"begins with the weights of {escape_name(begin.folder)}{begins}"
+    name = begin.folder.name if begin.folder.parent == SHIPPED else escape_name(begin.folder)
+    return f"begins with the weights of {name}{begins}{instead}"

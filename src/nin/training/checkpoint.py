@@ -32,7 +32,7 @@ def save(folder: Path, trainer: Trainer, about: dict[str, Any]) -> None:
         momentum = trainer.optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
             tensors[f"momentum/{index}"] = momentum
-    arrays = {k: np.ascontiguousarray(v.detach().cpu().numpy()) for k, v in tensors.items()}
+    arrays = {k: np.asarray(v.detach().cpu().numpy(), order="C") for k, v in tensors.items()}  # counters keep shape ()
     arrays |= {f"{FITTED}{k}": v for k, v in trainer.preprocess.tensors().items()}
     broken = [name for name, array in arrays.items() if array.dtype.kind == "f" and not np.isfinite(array).all()]
     if broken:

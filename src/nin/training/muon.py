@@ -3,6 +3,7 @@
 Source: Jordan et al. 2024 (Muon; the cifar10-airbench speed runs). A layer has O outputs, I inputs, kernels k x k.
 """
 
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -38,6 +39,10 @@ class Muon(torch.optim.Optimizer):
     def __init__(self, groups: Iterable[dict[str, Any]], *, lr: float, momentum: float, dtype: torch.dtype) -> None:
         defaults = {"lr": lr, "momentum": momentum, "weight_decay": 0.0}
         super().__init__(groups, {**defaults, "orthogonal": False, "fixed_norm": False, "dtype": dtype})
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """As torch's, without its decorator, which imports all of torch.compile first and takes over a second."""
+        inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]

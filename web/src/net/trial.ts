@@ -32,16 +32,17 @@ const weightsOf = ({ channels, inputs, groups, kernel }: Shape): number => (chan
 
 /** The fastest of several runs on a picture of (H, W), and the sides of its maps. Throws Refusal "too-large". */
 export function trial(kernel: Kernel, shapes: readonly Shape[], size: Size): Trial {
-  const bytes = 8 * shapes.reduce((sum, shape) => sum + weightsOf(shape), 0); // here, and once more in the kernel
+  const channels = shapes[0].inputs;
+  const values = size[0] * size[1] * channels;
+  const bytes = 8 * shapes.reduce((sum, shape) => sum + weightsOf(shape), values); // here, and once more in the kernel
   if (bytes > MOST_BYTES) throw tooLarge(bytes);
   const pool = arbitrary(POOL);
-  const channels = shapes[0].inputs;
   const network = new Network(
     kernel,
     shapes.map((shape) => weighed(shape, pool)),
     channels,
   );
-  const picture = Float32Array.from({ length: size[0] * size[1] * channels }, (_, at) => pool[at % POOL]);
+  const picture = Float32Array.from({ length: values }, (_, at) => pool[at % POOL]);
   network.run(picture, size); // lays out memory
   let best = Infinity;
   let spent = 0;

@@ -62,6 +62,6 @@ test("a chain that needs more memory than a page gets is refused before anything
   const many = shapesOf(networkFrom(wide(16_384)));
   const start = performance.now();
   expect(() => new LocalEngine().trial(many, [16, 16])).toThrow(Refusal);
-  expect(performance.now() - start).toBeLessThan(1000);
   expect(() => new LocalEngine().trial(shapes, [16_384, 16_384])).toThrow(Refusal);
+  expect(performance.now() - start).toBeLessThan(1000);
 });
