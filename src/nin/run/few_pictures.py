@@ -20,7 +20,13 @@ def few_pictures_note(source: Source, options: TrainOptions, channels: int) -> s
 
     channels: of the pictures as the network sees them.
     """
-    if begins_with(options) or options.divide or options.follow_links or options.skip_unreadable or channels not in (1, 3):
+    if (
+        begins_with(options)
+        or options.divide
+        or options.follow_links
+        or options.skip_unreadable
+        or channels not in (1, 3)
+    ):
         return None
     labels = source.splits["train"].labels
     classes = len(source.classes)
