@@ -21,6 +21,7 @@ ELSEWHERE = {  # pages outside docs/, and where the site has them; the front pag
     "README.ko.md": "ko/index.md",
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
+    "SECURITY.md": "security.md",
     "web/README.md": "explorer-sources.md",
 }
 FRONT = ("README.md", "README.ko.md")
