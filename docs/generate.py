@@ -170,9 +170,10 @@ def quoted() -> str:
     found = json.loads((ROOT / run / "result.json").read_text(encoding="utf-8"))
     claims = found["claims"]
     if claims is not None:
-        kept = ("verdict", "verdicts", "measured", "numbers", "curve")
+        kept = ("verdict", "verdicts", "measured", "curve")
         answers = {str(each["claim"]): {key: each[key] for key in kept if key in each} for each in claims["answers"]}
-        claims = {**claims, "source": f"{run}/README.md", "answers": answers}
+        about = {key: claims[key] for key in ("command", "n", "machine")}
+        claims = {**about, "source": f"{run}/README.md", "answers": answers}
     tables = {
         length: json.loads((ROOT / paper / length / "result.json").read_text(encoding="utf-8"))["table5"]
         for length in ("short", "full")
