@@ -42,6 +42,8 @@ OTHER = {  # files that are not modules
     "docs.html": "The server's page: every address of its interface, and a form to try a picture",
     "claims.toml": "The words of the claims in English and Korean",
     "page.html": "The page itself, as web/ builds it: one file, script and style inside",
+    "korean.toml": "The Korean of the report's sentences, phrases and words",
+    "recorded.json": "The results that `nin reproduce --show` prints: experiments/2026-11-24-paper, no curves",
     "korean.json": "The classes of the models in the package, in Korean",
 }
 USUAL = {  # what a network file need not say though its class has no default, or another one
