@@ -42,6 +42,8 @@ OTHER = {  # files that are not modules
     "docs.html": "The server's page: every address of its interface, and a form to try a picture",
     "claims.toml": "The words of the claims in English and Korean",
     "page.html": "The page itself, as web/ builds it: one file, script and style inside",
+    "korean.toml": "The Korean of the report's sentences, phrases and words",
+    "recorded.json": "The results that `nin reproduce --show` prints: experiments/2026-11-24-paper, no curves",
     "korean.json": "The classes of the models in the package, in Korean",
 }
 USUAL = {  # what a network file need not say though its class has no default, or another one
@@ -170,9 +172,10 @@ def quoted() -> str:
     found = json.loads((ROOT / run / "result.json").read_text(encoding="utf-8"))
     claims = found["claims"]
     if claims is not None:
-        kept = ("verdict", "verdicts", "measured", "numbers", "curve")
+        kept = ("verdict", "verdicts", "measured", "curve")
         answers = {str(each["claim"]): {key: each[key] for key in kept if key in each} for each in claims["answers"]}
-        claims = {**claims, "source": f"{run}/README.md", "answers": answers}
+        about = {key: claims[key] for key in ("command", "n", "machine")}
+        claims = {**about, "source": f"{run}/README.md", "answers": answers}
     tables = {
         length: json.loads((ROOT / paper / length / "result.json").read_text(encoding="utf-8"))["table5"]
         for length in ("short", "full")

@@ -12,7 +12,12 @@ import runpy
 import sys
 from pathlib import Path
 
-NEEDED = ("torch", "onnxruntime", "PIL.Image", "nin.cli.app", "nin.run.train", "nin.commands.torch_runner")
+NEEDED = (
+    "torch",
+    "PIL.Image",
+    "nin.cli.app",
+    "nin.training.loop",
+)  # not onnxruntime: its threads do not outlive a fork
 
 
 def job(words: list[str], variables: dict[str, str]) -> None:
@@ -29,6 +34,8 @@ def job(words: list[str], variables: dict[str, str]) -> None:
 def main() -> int:
     for name in NEEDED:
         importlib.import_module(name)
+    if "onnxruntime" in sys.modules:
+        raise SystemExit("onnxruntime is imported; a process that is forked now would hang when it ends")
     for each in json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")):
         child = os.fork()
         if child == 0:

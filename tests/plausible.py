@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from nin.report.page import Example, Report
+from nin.report.content import Example, Report
 from nin.training.evaluation import Evaluation, evaluate_probabilities, result_warnings, softmax
 
 ANIMALS = ("cat", "dog", "owl", "고양이", "사슴")

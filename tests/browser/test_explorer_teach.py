@@ -77,7 +77,7 @@ def test_a_folder_is_taught_tried_saved_and_opened_again(page, folder, new, lang
         assert mean == logit  # each by its own way
         files = {what: saved(visit, SAVE[language][what]) for what in ("model", "page", "pictures")}
         kept = unpacked(files["pictures"], tmp_path)
-        assert kept == [f"pictures/{kind}/{n + 1:03}.png" for kind in sorted(KINDS) for n in range(8)]
+        assert kept == [f"pictures/train/{kind}/{n + 1:03}.png" for kind in sorted(KINDS) for n in range(8)]
         assert visit.console == []
         assert {address.split(":")[0] for address in visit.requests} <= {"file", "blob", "data"}
     model = tmp_path / unpacked(files["model"], tmp_path)[0].split("/")[0]

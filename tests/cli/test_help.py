@@ -63,7 +63,7 @@ OPTIONS = {
     "doctor": "json help",
     "demo": "out overwrite json help",
     "claims": "lang html seeds json help",
-    "reproduce": "data protocol seeds strict only out resume json help",
+    "reproduce": "data show protocol seeds strict only out resume json help",
     "batch": "scores address workers threads runtime column block-size overwrite json help",
     "push": "message private overwrite json help",
     "pull": "revision overwrite json help",

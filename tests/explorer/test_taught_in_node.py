@@ -133,3 +133,10 @@ def test_pictures_in_folders_of_hostile_names_are_as_many_classes(teaching, tmp_
     source = open_source(folder, split=False)
     assert len(source.classes) == len(HOSTILE)
     assert "고양이" in source.classes
+
+
+def test_classes_called_train_and_test_are_classes(teaching, tmp_path):
+    unpacked(teaching, "parts", tmp_path)
+    source = open_source(tmp_path / "pictures", split=False)
+    assert list(source.splits) == ["train"]
+    assert sorted(source.classes) == ["test", "train"]

@@ -5,6 +5,7 @@ import json
 from dataclasses import replace
 from functools import partial
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,10 +18,10 @@ from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN
 from nin.network.author_networks import author_cifar10
 from nin.network.relatives import nin_fc_maps
-from nin.paper import rows, tables
+from nin.paper import recorded, rows, tables
 from nin.paper.figures import mosaics
 from nin.paper.reproduce import reproduce
-from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, row_summary, verdict
+from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, expectation, row_summary, verdict
 from nin.run.options import Listener
 from nin.training import author_recipes
 from nin.training.state import Pictures
@@ -332,3 +333,29 @@ def test_the_papers_fully_connected_head_reads_the_class_maps_and_leaves_the_res
         logits = 0.5 * maps.flatten(1) @ network.head.output.weight.T  # classic dropout halves in use
         torch.testing.assert_close(network.eval()(x), logits)
     assert network.head.output.weight.std().item() == pytest.approx(0.05, rel=0.05)
+
+
+def test_what_is_shown_as_recorded_is_what_the_experiment_holds() -> None:
+    """Every row of the package's record against the experiment's own files; and the words about names."""
+    folder = Path(__file__).parents[2] / recorded.SOURCE
+    found = recorded.recorded(["all"])
+    assert {result["part"] for result in found} >= {"table1", "table4", "table5"}
+    for result in found:
+        whole = json.loads((Path(__file__).parents[2] / result["recorded"] / "result.json").read_text())
+        assert result["rows"] == whole[result["part"]]["rows"] and result["verdict"] == whole[result["part"]]["verdict"]
+        paper = {row["row"]: row["paper"] for row in result["rows"]}
+        assert paper == {key: ROWS[key].paper for key in PARTS[result["part"]].rows}
+    assert folder.is_dir() and tuple(PARTS) == recorded.NAMES
+    for names, words in ((["table9"], "there is no 'table9'"), (["table2"], "nothing was recorded of table2")):
+        with pytest.raises(UsageError, match=words):
+            recorded.recorded(names)
+
+
+def test_before_it_starts_it_is_said_how_long_it_takes_and_what_a_short_training_cannot_tell() -> None:
+    five = [ROWS[key] for key in PARTS["table5"].rows]
+    short = expectation(PROTOCOLS["short"], five, 2, "cpu")
+    assert short.startswith("8 trainings with the short protocol: about 2 hours on two cores")  # 8 times 18 minutes
+    assert "reverses table 5" in short and "--protocol full" in short
+    full = expectation(PROTOCOLS["full"], five[:1], 1, "cuda")
+    assert full == "1 training with the full protocol: about 6 minutes on one NVIDIA H200, by what was recorded"
+    assert "table 5" not in expectation(PROTOCOLS["short"], [ROWS["mnist"]], 1, "cpu")

@@ -2,12 +2,14 @@
 
 import csv
 import io
+import re
 import xml.etree.ElementTree as ET
+from importlib import resources
 
 import numpy as np
 import pytest
 
-from nin.report.confusion import confusion_csv, confusion_svg, most_confused, shade
+from nin.report.confusion import DEEP, HALF, confusion_csv, confusion_svg, most_confused, shade
 from plausible import ANIMALS, HOSTILE, answers
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -56,26 +58,44 @@ def test_hostile_names_make_no_elements() -> None:
     }
 
 
-def test_shade_grows_and_keeps_ink_readable() -> None:
-    """WCAG contrast of the ink on the fullest cell, both colour schemes (values of report.css)."""
-    shades = [shade(share) for share in np.linspace(0, 1, 20)]
-    assert shades == sorted(shades) and shades[0] == 0
+@pytest.mark.parametrize("scheme", [0, 1])
+@pytest.mark.parametrize("hue", ["accent", "warm"])
+def test_shade_grows_and_keeps_words_readable(scheme: int, hue: str) -> None:
+    """WCAG contrast of ink below a half and of paper above it; and shades above a half can be told apart."""
+    style = resources.files("nin.report").joinpath("page.css").read_text(encoding="utf-8")
+    block = re.findall(r":root \{(.*?)\}", style, re.DOTALL)[scheme]
+    colours = {
+        key: np.array([int(value[i : i + 2], 16) for i in (0, 2, 4)], dtype=float)
+        for key, value in re.findall(r"--([a-z-]+): #([0-9a-f]{6})", block)
+    }
 
     def luminance(colour: np.ndarray) -> float:
         c = colour / 255
         return float(np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
 
-    def rgb(colour: str) -> np.ndarray:
-        return np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], dtype=float)
+    def contrast(one: np.ndarray, other: np.ndarray) -> float:
+        low, high = sorted((luminance(one), luminance(other)))
+        return (high + 0.05) / (low + 0.05)
 
-    for paper, ink, hues in (
-        ("#ffffff", "#1b1f24", ("#1f5fa8", "#b4480b")),
-        ("#14171b", "#e8eaed", ("#6fadf5", "#f0924c")),
-    ):
-        for hue in hues:
-            cell = rgb(paper) * (1 - shades[-1]) + rgb(hue) * shades[-1]
-            low, high = sorted((luminance(cell), luminance(rgb(ink))))
-            assert (high + 0.05) / (low + 0.05) >= 4.5
+    seen = []
+    for share in np.linspace(0, 1, 101):
+        full, deep = shade(share)
+        cell = colours["paper"] * (1 - full) + colours[hue] * full
+        seen.append(cell * (1 - deep) + colours[DEEP[hue]] * deep)
+        assert contrast(seen[-1], colours["paper" if share >= HALF else "ink"]) >= 4.5, share
+    strength = [contrast(cell, colours["paper"]) for cell in seen]
+    assert strength == sorted(strength) and strength[0] == 1
+    assert contrast(seen[100], seen[75]) > 1.25 and contrast(seen[75], seen[50]) > 1.25
+
+
+def test_shares_stand_below_counts_or_alone() -> None:
+    _, _, evaluation = answers(ANIMALS)
+    count = int(evaluation.confusion[0, 0])
+    share = f"{count / evaluation.confusion[0].sum():.0%}"
+    for alone in (False, True):
+        root = ET.fromstring(confusion_svg(evaluation, ANIMALS, shares_only=alone))
+        words = [t.text or "" for t in root.findall(f"{SVG}text")]
+        assert share in words and (str(count) in words) != alone
 
 
 def test_most_confused_by_sorting_every_pair() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nin.report.heat import colours, data_uri, enlarged, is_mean, limit_of, overlay, sized
+from nin.report.heat import colours, data_uri, enlarged, is_mean, limit_of, overlay, sized, tinted
 
 
 def test_colours_are_those_of_the_scale_and_turn_at_zero() -> None:
@@ -65,3 +65,9 @@ def test_a_logit_is_the_mean_of_its_map_or_it_is_not() -> None:
     values = np.random.default_rng(0).normal(5, 3, (8, 8)).astype(np.float32)
     assert is_mean(values, float(values.mean()))
     assert not is_mean(values, float(values.mean()) * 1.001)
+
+
+def test_a_tinted_map_is_clear_at_zero_and_grows_opaque_to_both_sides() -> None:
+    seen = tinted(np.array([[-2.0, -1.0, -0.1, 0.0, 0.1, 1.0, 2.0]]), 1.0)[0].astype(int)
+    assert seen[:, 3].tolist() == seen[::-1, 3].tolist() and seen[3, 3] == 0 and seen[5, 3] == 255
+    assert (seen[:3, 2] > seen[:3, 0]).all() and (seen[4:, 0] > seen[4:, 2]).all()

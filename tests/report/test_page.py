@@ -4,6 +4,7 @@ import math
 import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from html import unescape
 from html.parser import HTMLParser
 from importlib import resources
 from itertools import pairwise
@@ -13,14 +14,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nin.report.page import Example, Report, report_html
+from nin.report.content import Effort, Example, Report
+from nin.report.page import report_html
 from nin.report.svg import LIGHT, Curve, line_chart, reliability_svg, ticks
 from nin.training.evaluation import evaluate_probabilities
 from plausible import ANIMALS, HOSTILE, answers, report
 
 FORTY = tuple(f"class {i}" for i in range(40))
 KINDS = {"animals": ANIMALS, "hostile": HOSTILE, "two": ("cat", "dog"), "forty": FORTY}
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Page(HTMLParser):
@@ -29,6 +31,7 @@ class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()
         self.open: list[str] = []
+        self.hidden: list[bool] = []  # of each open element, whether it or one around it is Korean
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.words: list[tuple[str, str]] = []
         self.feed(text)
@@ -39,13 +42,18 @@ class Page(HTMLParser):
         self.elements.append((tag, dict(attrs)))
         assert len(attrs) == len(dict(attrs))
         if tag not in VOID:
-            self.open.append(tag)
+            classes = str(dict(attrs).get("class")).split()
+            # what is said in English counts as said by the element around it
+            self.open.append(self.open[-1] if tag == "span" and "en" in classes else tag)
+            self.hidden.append("ko" in classes or bool(self.hidden and self.hidden[-1]))
 
     def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
+        assert self.open.pop() == tag or tag == "span"
+        self.hidden.pop()
 
     def handle_data(self, data: str) -> None:
-        self.words.append((self.open[-1] if self.open else "", data))
+        if not (self.hidden and self.hidden[-1]):
+            self.words.append((self.open[-1] if self.open else "", data))
 
     def text(self, *inside: str) -> str:
         return "".join(data for tag, data in self.words if not inside or tag in inside)
@@ -94,8 +102,8 @@ def test_page_tells_in_order() -> None:
     page = Page(report_html(made))
     order = [data for tag, data in page.words if tag in ("h1", "h2")]
     assert [title for title in order if title != "nin: runs/animals"] == [
-        "Read this first", "What to type next", "Training curves", "Class by class", "Confusion matrix",
-        "Calibration", "Most confident mistakes", "Class maps", "Facts",
+        "Read this first", "Training curves", "Class by class", "Confusion matrix", "Calibration",
+        "Most confident mistakes", "Class maps", "What to type next", "Facts",
     ]  # fmt: skip
     e, text = made.evaluation, page.text()
     sentence = f"{e.accuracy:.1%} of 240 validation pictures are recognised correctly, out of 5 classes (95% interval "
@@ -114,9 +122,11 @@ def test_page_tells_in_order() -> None:
 def test_classes_stand_weakest_first_with_their_numbers() -> None:
     made = report(FORTY, 400)
     page = Page(report_html(made))
-    named = [data for tag, data in page.words if tag == "bdi" and data.startswith("class")]
+    named = [
+        data for tag, data in page.words if tag == "bdi" and data.startswith("class")
+    ]  # the first: below the picture
     ranked = sorted(made.evaluation.per_class, key=lambda score: (score.f1, -score.support))
-    assert named[:40] == [score.label for score in ranked]
+    assert named[1:41] == [score.label for score in ranked]
     f1 = [float(v) for v in re.findall(r"width:([\d.]+)%", report_html(made))]
     assert len(f1) == 40 and f1 == sorted(f1)
     assert "The other 28 classes" in page.text()
@@ -201,7 +211,7 @@ def test_axis_ends_with_a_number_above_the_curve(top: float) -> None:
     marks = [
         float(t.text or "nan")
         for t in root.iter("{http://www.w3.org/2000/svg}text")
-        if t.get("text-anchor") == "end" and t.text != "epoch"
+        if t.get("text-anchor") == "end" and t.text not in ("epoch", "에폭")
     ]
     assert marks[0] == 0 and marks[-2] < top <= marks[-1] and 3 <= len(marks) <= 6
 
@@ -271,3 +281,35 @@ def test_the_direction_of_the_confidence_is_named(sure: float, right: int, words
     text = Page(report_html(replace(report(("cat", "dog")), evaluation=measured))).text()
     assert words in text
     assert f"{abs(sure - right / 10) * 100:.1f} points away" in text
+
+
+def test_the_page_is_whole_in_either_language() -> None:
+    """What is hidden in one language has its twin beside it, and the Korean twin holds the same numbers."""
+    made = replace(report(), suspects=report().mistakes, effort=Effort(3, 200, "2m"))
+    html = report_html(made)
+    assert html.count('class="en"') == html.count('class="ko"') > 60
+    pairs = re.findall(r'<span class="en">(.*?)</span><span class="ko" lang="ko">(.*?)</span>', html)
+    plain = [(unescape(one), other) for one, other in pairs if "<" not in one + other]
+    assert len(plain) > 40
+    for one, other in plain:
+        assert sorted(re.findall(r"\d[\d.,]*\d|\d", one)) == sorted(re.findall(r"\d[\d.,]*\d|\d", other)), (one, other)
+        assert re.search("[가-힣]", other) or one == other.replace("~", " to "), other
+
+
+def test_what_may_be_mislabelled_is_named_with_its_path_and_why_the_training_was_short() -> None:
+    seen = replace(report().mistakes[0], path="/home/you/photos/cat/0412.jpg")
+    page = Page(report_html(replace(report(), suspects=(seen,), effort=Effort(3, 200, "2m"))))
+    assert "/home/you/photos/cat/0412.jpg" in page.text()
+    assert "Trained for 3 of 200 epochs: as many as --max-time 2m allowed." in page.text()
+    whole = Page(report_html(replace(report(), suspects=(), effort=Effort(200, 200)))).text()
+    assert "Trained for" not in whole and "None of the held-out pictures contradicts its label" in whole
+
+
+def test_every_mistake_is_found_by_its_true_and_by_its_predicted_class() -> None:
+    made = report(FORTY, 400)
+    html = report_html(made)
+    for seen in made.mistakes:
+        for index in (seen.true, seen.answer):
+            assert f'option[value="{index}"]:checked) .card:not(.c{index})' in html
+            assert re.search(rf'<option value="{index}">class {index} \(\d+\)', html)
+            assert re.search(rf'class="card [^"]*\bc{index}\b', html)

@@ -87,6 +87,7 @@ def test_a_run_says_with_what_it_began_and_keeps_it(few, tmp_path):
     heard = Heard()
     run = nin.train(few, TrainOptions(out=tmp_path / "run", epochs=1, lr=1e-9, threads=1), heard)
     (said,) = (note for note in heard.notes if "begins with" in note)
+    assert [note for note in heard.notes if "nin teach" in note]
     assert said == (
         "begins with the weights of nin-photos; begins afresh: blocks.4.pointwise.1; --from none begins from scratch"
     )

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from nin.bundle.likeness import fit_likeness
 from nin.teaching.estimate import FOLDS, fold_of, teach_head
 from nin.teaching.regression import fit_head
 
@@ -71,6 +72,24 @@ def test_unknown_finds_what_is_unlike_and_keeps_what_is_like():
     assert (far & right).sum() / right.sum() < 0.15
     foreign = np.random.default_rng(7).normal(size=(300, 30)) * 2.5
     assert (taught.likeness.distances(foreign) > taught.calibration.unknown_beyond).mean() > 0.8
+
+
+@pytest.mark.parametrize("count", [8, 80])
+def test_a_picture_is_unlike_when_it_is_further_than_the_furthest_of_a_hundred_left_out_ones(count):
+    features, labels = drawn(count, 3, 0.8, 8)
+    taught = teach_head(features, labels, 3)
+    fold = fold_of(labels, 3)
+    far = []
+    for number in range(5):
+        known = fit_likeness(features[fold != number], labels[fold != number], 3)
+        out = np.flatnonzero(fold == number)
+        far += [
+            distance
+            for row, distance in zip(out, known.distances(features[out]), strict=True)
+            if taught.probabilities[row].argmax() == labels[row]
+        ]
+    rank = max(1, (len(far) + 1) // 100)
+    assert taught.calibration.unknown_beyond == pytest.approx(sorted(far)[-rank], abs=1e-4)
 
 
 @pytest.mark.parametrize("counts", [(4, 9), (1, 1), (30, 2, 30)])

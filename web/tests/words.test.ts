@@ -2,19 +2,11 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
+import { flat, namedIn, numbered } from "../bundling/words";
 import en from "../words/en.json";
 import ko from "../words/ko.json";
 
 const SOURCES = new URL("../src", import.meta.url).pathname;
-
-function flat(words: object, before = ""): Map<string, string> {
-  const found = new Map<string, string>();
-  for (const [name, value] of Object.entries(words)) {
-    if (typeof value === "string") found.set(before + name, value);
-    else for (const [key, sentence] of flat(value as object, `${before}${name}.`)) found.set(key, sentence);
-  }
-  return found;
-}
 
 function sources(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
@@ -64,5 +56,15 @@ describe("words", () => {
     const codes = [...code.matchAll(/new Refusal\(\s*"([\w-]+)"/g)].map((match) => `refusal.${match[1] ?? ""}`);
     expect(asked.length).toBeGreaterThan(50);
     expect([...new Set([...asked, ...codes])].filter((key) => !english.has(key))).toEqual([]);
+  });
+
+  it("are asked for by number in the built page, where the whole key is written out", () => {
+    const keys = ["app.title", "answers.said.known", "answers.said.unsure", "refusal.absent"];
+    const page = 't("app.title", { n }); t(`answers.said.${known}`); const first = \'answers.said.known\'; "app.titles"';
+    expect([...namedIn(page, keys)]).toEqual(["answers.said.known", "answers.said.unsure", "refusal.absent"]);
+    expect(numbered(page, keys)).toBe(page.replace("app.title\"", '0"').replace("answers.said.known'", "1'"));
+    const named = namedIn(code, [...english.keys()]);
+    expect(named.size).toBeLessThan(english.size / 2);
+    for (const key of named) expect(literals.has(key) && !beginnings.some((one) => key.startsWith(one)), key).toBe(false);
   });
 });

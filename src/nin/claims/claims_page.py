@@ -6,7 +6,7 @@ from typing import Any
 from nin.claims.all_claims import words
 from nin.claims.claim import VERDICTS, Answer, Language, Sentence, Verdict
 from nin.report.markup import Markup, join, tag
-from nin.report.page import whole_page
+from nin.report.parts import whole_page
 from nin.report.svg import Curve, line_chart
 
 MARKS: dict[Verdict, str] = {"holds": "right", "holds in part": "", "does not hold here": "wrong", "open": ""}

@@ -47,7 +47,8 @@ def _claims(
 
 def _reproduce(
     *name: Annotated[str, Parameter(help="table1 to table5, figure3, figure4, or all.")],
-    data: Annotated[Path, Parameter(help="Folder of the data set, or one that holds several.")],
+    data: Annotated[Path | None, Parameter(help="Folder of the data set, or one that holds several.")] = None,
+    show: Annotated[bool, Parameter(help="Train nothing: print what was recorded, beside the paper's.")] = False,
     options: Annotated[ReproduceOptions, Parameter(name="*", consume_multiple=True)] = REPRODUCE_DEFAULTS,
     json: Json = False,
     screen: Output,
@@ -55,6 +56,7 @@ def _reproduce(
     """Run tables and figures of the paper.
 
     Trains each row with several seeds and shows its error beside the paper's. Takes hours; go on with --resume.
+    --show prints the recorded errors at once.
     """
     from nin.cli.printed import reproduced_lines
     from nin.cli.progress import Stop, listener_for
@@ -63,6 +65,19 @@ def _reproduce(
     if not name:
         where = "; put it before --only, which takes all words after it" if options.only else ""
         raise UsageError(f"nin reproduce needs NAME: table1 to table5, figure3, figure4, or all{where}")
+    if show:
+        from nin.paper.recorded import recorded
+
+        found = recorded(name)
+        for result in () if json else found:
+            screen.result("\n".join(reproduced_lines(result)))
+        if json:
+            screen.result(to_json(found))
+        return
+    if data is None:
+        raise UsageError(
+            "nin reproduce needs --data DIR, a data set's folder; or --show, which prints recorded results"
+        )
     found = []
     with Stop() as stop, listener_for(screen, stop) as listener:
         for result in reproduce.reproduce(name, data, options, listener):
@@ -112,5 +127,5 @@ REPRODUCE = Command(
     "reproduce",
     _reproduce,
     "reproduce NAME... --data DIR [options]",
-    ("reproduce table4 --data mnist", "reproduce table5 --data cifar --resume"),
+    ("reproduce all --show", "reproduce table4 --data mnist", "reproduce table5 --data cifar --resume"),
 )

@@ -1,11 +1,13 @@
 """Results for people: aligned text of at most 80 columns, whatever alphabet the names are written in."""
 
 import textwrap
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nin.cli.exchange import to_json
-from nin.cli.screen import Screen, safe
+from nin.cli.screen import Screen, safe, screen_width
+from nin.report.markup import shorten
 
 if TYPE_CHECKING:
     from nin.commands.bench import Bench
@@ -22,24 +24,37 @@ if TYPE_CHECKING:
     from nin.teaching.taught_folder import TeachResult
     from nin.training.evaluation import Evaluation
 
+MIB = 1024 * 1024
 NAME_WIDTH = 32  # terminal cells that a label may take
+NARROWEST = 6  # cells to which a column of names is cut where a table is too wide; below it nothing is recognised
 PAPER_WIDTH = 45  # of the names of the paper's rows
 MOST_CONFUSED = 5
 MOST_LINES = 20  # of unreadable pictures, notes and suggestions
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1, most: int = NAME_WIDTH) -> list[str]:
-    """Lines of aligned columns of at most `most` cells each: the first `left` to the left, the others to the right."""
+    """Lines of aligned columns of at most `most` cells each: the first `left` to the left, the others to the right.
+
+    No line is wider than the screen: the widest of the left columns is cut until all fit. A title may have two lines.
+    """
     from rich.cells import cell_len
 
-    cells = [list(header), *([clip(value, most) for value in row] for row in rows)]
+    titles = [title.split("\n") for title in header]
+    tall = max(map(len, titles))
+    heads = [[lines[row] if row < len(lines) else "" for lines in titles] for row in range(tall)]
+    cells = [*heads, *([clip(value, most) for value in row] for row in rows)]
     widths = [max(cell_len(row[column]) for row in cells) for column in range(len(header))]
+    over = sum(widths) + 2 * (len(widths) - 1) - screen_width()
+    while over > 0 and max(widths[:left]) > NARROWEST:
+        widths[widths.index(max(widths[:left]))] -= 1
+        over -= 1
     lines = []
     for row in cells:
         padded = []
         for column, (text, width) in enumerate(zip(row, widths, strict=True)):
-            space = " " * (width - cell_len(text))
-            padded.append(text + space if column < left else space + text)
+            shown = shorten(text, width)  # in the middle: layers and files differ at their ends
+            space = " " * (width - cell_len(shown))
+            padded.append(shown + space if column < left else space + shown)
         lines.append("  ".join(padded).rstrip())
     return lines
 
@@ -136,6 +151,21 @@ def prediction_line(prediction: "Prediction", top: int) -> str:
     return f"{safe(prediction.file)}: {answer} ({prediction.ms:.0f} ms)"
 
 
+def folder_lines(answers: Sequence["Prediction"]) -> Iterator[str]:
+    """How many pictures of a folder got which answer, and how many could not be read, by reason."""
+    read = [answer for answer in answers if answer.error is None]
+    counts = Counter("unknown" if answer.unknown else str(answer.label) for answer in read)
+    rows = [(label, f"{count:,}", f"{count / len(read):.1%}") for label, count in counts.most_common(MOST_LINES)]
+    if rows:
+        yield from table(("answer", "pictures", "share"), rows)
+    if len(counts) > MOST_LINES:
+        yield f"and {len(counts) - MOST_LINES:,} classes more, {sum(counts.values()):,} pictures in all"
+    reasons = Counter(str(answer.error) for answer in answers if answer.error is not None)
+    for reason, count in reasons.most_common():
+        first = next(answer.file for answer in answers if answer.error == reason)
+        yield f"{count:,} not read: {safe(reason)} (the first: {safe(first)})"
+
+
 def explanation_line(explanation: "Explanation") -> str:
     """'photos/a.jpg: cat 0.982 (logit 7.21), dog 0.011 (logit 2.04)'."""
     classes = (f"{safe(label)} {share:.3f} (logit {logit:.2f})" for label, logit, share in explanation.classes)
@@ -153,14 +183,15 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
             _what(layer),
             _by(layer.output),
             f"{layer.parameters:,}",
-            f"{layer.macs:,}",
-            f"{layer.activation_bytes / 1024:,.1f}",
+            f"{layer.macs / 1e6:,.2f}",
+            f"{layer.activation_bytes / MIB:,.2f}",
             layer.receptive_field,
             layer.jump,
         )
         for layer in anatomy.layers
     ]
-    yield from table(("layer", "what", "output", "params", "MACs", "KiB", "sees", "jump"), rows, left=2)
+    header = ("layer", "what", "output", "parameters", "MACs,\nmillion", "MiB", "recep-\ntive\nfield", "stride")
+    yield from table(header, rows, left=2)
     yield ""
     yield f"{anatomy.parameters:,} parameters, {anatomy.macs:,} multiply-adds (MACs) a picture"
     if anatomy.training_parameters:
@@ -301,6 +332,8 @@ def reproduced_lines(result: dict[str, Any]) -> Iterator[str]:
     start = "the author's" if result["strict"] else "repaired: Kaiming initialisation, no ReLU on the class maps"
     yield f"protocol: {result['protocol']['name']} ({whose})"
     yield f"initialisation: {start}"
+    if "recorded" in result:
+        yield f"recorded: {result['recorded']}, the figures and every seed there"
     rows = [
         (
             row["title"],

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, suppress
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from nin.training.state import Epoch, Progress
 
 Kind = type[BaseException] | None
+BARS = "▁▂▃▄▅▆▇█"
+FEWEST_BARS, MOST_BARS = 3, 40  # epochs that a row of bars shows
 HEARTBEAT = 60.0  # seconds of silence after which a log gets a line within an epoch
 ASKED = b"stopping after this step; Ctrl-C again to stop at once\n"
 
@@ -82,11 +84,15 @@ class Lines(Listener, AbstractContextManager["Lines"]):
         self.left = math.inf  # seconds of the whole run
         self.first: tuple[float, int] | None = None  # when a batch was first heard of, and how far it was then
         self.spoke = time.monotonic()
+        self.epochs: list[Epoch] = []
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Nothing to tidy up."""
+        """The whole run at a glance, where it ended well."""
+        if kind is None:
+            for line in glance(self.epochs):
+                self.say(line)
 
     def note(self, text: str) -> None:
         self.say(f"note: {safe(text)}")
@@ -116,6 +122,7 @@ class Lines(Listener, AbstractContextManager["Lines"]):
         )
 
     def epoch(self, epoch: "Epoch", epochs: int) -> None:
+        self.epochs.append(epoch)
         self.say(epoch_line(epoch, epochs, self.left, self.screen.verbose))
 
     def should_stop(self) -> bool:
@@ -146,6 +153,7 @@ class Bar(Lines):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._hide()
+        super().__exit__(kind, error, trace)
 
     def loading(self, done: int, total: int) -> None:
         super().loading(done, total)
@@ -236,6 +244,35 @@ def epoch_line(epoch: "Epoch", epochs: int, left: float, verbose: bool = False) 
     )
 
 
+def glance(epochs: Sequence["Epoch"]) -> Iterator[str]:
+    """Loss and validation accuracy over the epochs as two rows of bars with their ends; nothing of fewer than three."""
+    if len(epochs) < FEWEST_BARS:
+        return
+    losses = [epoch.train_loss for epoch in epochs]
+    right = [epoch.val_accuracy for epoch in epochs]
+    best = max(range(len(right)), key=right.__getitem__)
+    yield f"loss       {sparkline(losses)}  {losses[0]:.3f} to {losses[-1]:.3f}"
+    yield f"validation {sparkline(right)}  best {right[best]:.3f} in epoch {epochs[best].epoch}"
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as bars of eight heights, from the least to the largest, at most MOST_BARS of them evenly chosen."""
+    count = min(len(values), MOST_BARS)
+    chosen = [values[round(place * (len(values) - 1) / max(1, count - 1))] for place in range(count)]
+    finite = [value for value in chosen if math.isfinite(value)] or [0.0]
+    low, high = min(finite), max(finite)
+    scale = (len(BARS) - 1) / (high - low) if high > low else 0.0
+    return "".join(BARS[round((value - low) * scale)] if math.isfinite(value) else " " for value in chosen)
+
+
+def _allowed(about: dict[str, Any]) -> str:
+    """Of how many epochs, where a budget of time allows fewer."""
+    budget = about.get("budget")
+    if not budget or budget["epochs"] >= budget["of_epochs"]:
+        return ""
+    return f" of {budget['of_epochs']:,}, as many as --max-time {budget['max_time']} allows"
+
+
 def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     """The start of a run in a few lines; what a run does not tell is left out."""
     pictures = about.get("pictures") or {}
@@ -246,7 +283,7 @@ def _facts(about: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         ("data", f"{about.get('data') or 'demo'}: {counts}, {about.get('classes', '?')} classes"),
         ("network", f"{about.get('parameters', 0):,} parameters, input {size}{f', {way}' if way else ''}"),
-        ("training", f"{recipe.get('epochs', '?')} epochs, batches of {about.get('batch', '?')}"),
+        ("training", f"{recipe.get('epochs', '?')} epochs{_allowed(about)}, batches of {about.get('batch', '?')}"),
         ("machine", str(about.get("machine", ""))),
         ("folder", str(about.get("folder", ""))),
     ]

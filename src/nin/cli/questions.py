@@ -48,7 +48,9 @@ def _predict(
     predictions = predict.predict(model, input, device=device, say=screen.detail)
     failed = 0
     objects = []
+    answers = []
     for number, prediction in enumerate(predictions):
+        answers.append(prediction)
         if csv:
             if number == 0:
                 screen.result(csv_line(csv_header(top)))
@@ -69,6 +71,11 @@ def _predict(
             screen.error(f"{name} cannot be read: {prediction.error}")
     if json:
         screen.result(to_json(objects))
+    elif not formats and any(Path(place).is_dir() for place in input):
+        from nin.cli.printed import folder_lines
+
+        for line in ("", *folder_lines(answers)):
+            screen.note(line)
     return 1 if failed else 0
 
 

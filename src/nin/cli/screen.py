@@ -1,6 +1,7 @@
 """Where words go: results to standard output; notes, warnings and errors to standard error."""
 
 import os
+import shutil
 import sys
 import traceback
 from collections.abc import Sequence
@@ -39,6 +40,11 @@ def interactive() -> bool:
     """May standard error show a moving bar? Not in a pipe, a CI log or a dumb terminal."""
     automatic = os.environ.get("CI", "").lower() not in ("", "0", "false")
     return sys.stderr.isatty() and not automatic and os.environ.get("TERM", "") not in ("dumb", "unknown")
+
+
+def screen_width() -> int:
+    """Columns of the terminal that results go to, or of the variable COLUMNS; 80 where neither is known."""
+    return max(40, shutil.get_terminal_size((80, 24)).columns)
 
 
 def coloured(stream: TextIO) -> bool:

@@ -22,7 +22,7 @@ from nin.extras import need
 from nin.run.options import Device
 
 if TYPE_CHECKING:  # imported where they are used: a prediction needs none of them
-    from nin.report.page import Example
+    from nin.report.content import Example
     from nin.training.evaluation import Evaluation
 
 BATCH = 64
@@ -132,7 +132,7 @@ class Classifier:
 
     def see(self, picture: Any, name: str | None = None) -> "Example":
         """One picture, given in any form that `nin.predict` takes, with its logits, probabilities and class maps."""
-        from nin.report.page import Example
+        from nin.report.content import Example
 
         its_name, source = one_picture(picture)
         pixels = self.preprocess.load(source, name=its_name)

@@ -20,7 +20,19 @@ from nin.data.stream import Images
 from nin.data.whiten import MATRIX, MEAN, Zca, fit_zca
 from nin.errors import ArtifactError, DataError, Interrupted, ModelError, NotFinite, UsageError, escape_name
 from nin.paper.figures import figure4
-from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, DataSet, Part, Protocol, Row, row_summary, verdict
+from nin.paper.tables import (
+    DATA_SETS,
+    PARTS,
+    PROTOCOLS,
+    ROWS,
+    DataSet,
+    Part,
+    Protocol,
+    Row,
+    expectation,
+    row_summary,
+    verdict,
+)
 from nin.report.plots import png_of
 from nin.report.svg import dropout_svg
 from nin.run.options import Listener, ReproduceOptions
@@ -90,6 +102,7 @@ def reproduce_parts(
     with RunLock(folder) as lock:
         if lock.note:
             listener.note(lock.note)
+        listener.note(expectation(plan, [ROWS[key] for key in keys], options.seeds, machine.device))
         benches: dict[str, Prepared] = {}
         for part in parts:
             with hardware.applied(machine):

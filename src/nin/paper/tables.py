@@ -198,6 +198,32 @@ PROTOCOLS = {
 }
 
 
+# Minutes of one training, as recorded: experiments/2026-11-24-paper (two cores without AVX-512; one NVIDIA H200).
+# Those at full length on two cores are by the pictures that a training takes, docs/log.md (275 a second).
+MINUTES = {
+    ("short", "cpu"): {"cifar10": 18, "cifar100": 18, "svhn": 18, "mnist": 121},
+    ("short", "cuda"): {"cifar10": 0.25, "cifar100": 0.25, "svhn": 0.25, "mnist": 1},
+    ("full", "cpu"): {"cifar10": 800, "cifar100": 800, "svhn": 9500, "mnist": 1050},
+    ("full", "cuda"): {"cifar10": 5.5, "cifar100": 5.5, "svhn": 66, "mnist": 5.8},
+}
+
+
+def expectation(plan: Protocol, rows: Sequence[Row], seeds: int, device: str) -> str:
+    """How long these rows will take, roughly, and what a short training cannot tell: for before the start."""
+    minutes = seeds * sum(MINUTES[plan.name, device][row.data] for row in rows)
+    long = f"{minutes / 60:,.0f} hours" if minutes >= 120 else f"{max(1, minutes):,.0f} minutes"
+    machine = "one NVIDIA H200" if device == "cuda" else "two cores"
+    count = seeds * len(rows)
+    trainings = "1 training" if count == 1 else f"{count} trainings"
+    told = f"{trainings} with the {plan.name} protocol: about {long} on {machine}, by what was recorded"
+    if not plan.ours:
+        return told
+    limits = "; its errors are not the paper's"
+    if any("fc" in row.key for row in rows):
+        limits += ", and so short a training reverses table 5: fully connected layers come out ahead"
+    return f"{told}{limits}; --protocol full is the author's length"
+
+
 def row_summary(row: Row, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
     """Mean, spread and minutes of a row's finished runs, beside the paper's error."""
     errors = [run["error"] for run in runs if run["started"]]

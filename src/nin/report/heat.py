@@ -20,6 +20,7 @@ SIDE = 224  # pixels of the longer side of a picture shown; ours
 
 # ColorBrewer 2.0, "RdBu" with 7 classes, from blue (against) to red (for)
 STOPS = ("#2166ac", "#67a9cf", "#d1e5f0", "#f7f7f7", "#fddbc7", "#ef8a62", "#b2182b")
+FOR, AGAINST = "#d0384a", "#2f7fc4"  # ours: seen on the light and on the dark paper of a page
 _STOPS = np.array([ImageColor.getrgb(stop) for stop in STOPS], dtype=np.float64)
 
 
@@ -33,6 +34,15 @@ def colours(values: Floats, limit: float) -> Pixels:
     place = np.clip(np.asarray(values, np.float64) / limit, -1, 1)
     knots = np.linspace(-1, 1, len(_STOPS))
     return np.stack([np.interp(place, knots, _STOPS[:, c]) for c in range(3)], axis=-1).round().astype(np.uint8)
+
+
+def tinted(values: Floats, limit: float) -> Pixels:
+    """Values (h, w) in -limit..limit as RGBA (h, w, 4): blue below 0, red above, and nothing at 0, so that the paper
+    of a light or a dark page shows where the map says nothing."""
+    share = np.clip(np.asarray(values, np.float64) / limit, -1, 1)
+    hue = np.where(share[..., None] < 0, ImageColor.getrgb(AGAINST), ImageColor.getrgb(FOR))
+    alpha = 255 * np.abs(share) ** 0.75  # bent upward so that weak values are seen
+    return np.concatenate([hue, alpha[..., None]], axis=-1).round().astype(np.uint8)
 
 
 def is_mean(values: Floats, logit: float) -> bool:
@@ -75,7 +85,7 @@ def encoded(image: Image.Image, kind: str, **how: Any) -> bytes:
 
 
 def data_uri(pixels: Pixels, *, exact: bool = False) -> str:
-    """The picture (H, W, 3) inside an address: PNG when exact or small, else JPEG."""
+    """The picture (H, W, 3|4) inside an address: PNG when exact or small, else JPEG."""
     exact = exact or max(pixels.shape[:2]) <= 64
     kind, how = ("PNG", {"optimize": True}) if exact else ("JPEG", {"quality": 85})
     data = encoded(Image.fromarray(pixels), kind, **how)

@@ -14,9 +14,9 @@ from PIL import Image
 from nin.errors import DataError, ModelError
 from nin.extras import need
 from nin.report import fonts
+from nin.report.content import Example
 from nin.report.heat import colours, encoded, is_mean, limit_of, overlay, sized
 from nin.report.markup import percent
-from nin.report.page import Example
 from nin.report.svg import LIGHT
 
 INK = LIGHT["ink"]

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from nin.report.bilingual import korean
 from nin.report.markup import Markup, join, percent, tag
 from nin.training.evaluation import Evaluation
 
@@ -19,6 +20,8 @@ LIGHT = {  # the style sheet holds the same names for both colour schemes
     "line": "#dfe3e8",
     "accent": "#1f5fa8",
     "warm": "#b4480b",
+    "deep": "#0b2c55",  # what accent goes over to where most of a row lies
+    "burnt": "#5c2304",  # and warm
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans KR', 'Malgun Gothic', sans-serif"
 FLAT = 1e-290  # a range of values no larger than this is drawn as none
@@ -51,6 +54,17 @@ def text(x: float, y: float, words: object, anchor: str = "start", colour: str =
     """One line of text with its baseline at y."""
     return tag(
         "text", words, x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour}", fill=LIGHT[colour]
+    )  # fmt: skip
+
+
+def said(x: float, y: float, words: str, anchor: str = "start", colour: str = "muted", size: float = 11) -> Markup:
+    """One line of text that korean.toml has: the page's language switch shows one, and a drawing on its own English."""
+    return join(
+        tag("text", words, x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour} en", fill=LIGHT[colour]),
+        tag(
+            "text", korean()[words], x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour} ko",
+            fill=LIGHT[colour], display="none", lang="ko",
+        ),
     )  # fmt: skip
 
 
@@ -124,7 +138,7 @@ def line_chart(
     for value in ticks(x_low, x_high, 5):
         if value == int(value):
             drawn.append(text(at(value, 0)[0], bottom + 16, f"{value:g}", "middle"))
-    drawn.append(text(right, height - 2, axis, "end"))
+    drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
     drawn += [_curve(line, [at(*point) for point in line.points()]) for line in lines]
     if mark:
         x, y = at(*mark)
@@ -227,10 +241,10 @@ def reliability_svg(evaluation: Evaluation) -> Markup:
         drawn.append(box(x, stated - 1.5, width, 3, "warm", 1.0, hint))
         tall = max(1.0, b.count / most * below)
         drawn.append(box(x, bottom + 14 + below - tall, width, tall, "muted", 0.6, hint))
-    drawn.append(text(left + side / 2, bottom + below + 50, "stated confidence", "middle"))
-    drawn.append(tag("g", text(0, 0, "accuracy", "middle"), transform=f"translate(11 {top + side / 2:g}) rotate(-90)"))
+    drawn.append(said(left + side / 2, bottom + below + 50, "stated confidence", "middle"))
+    drawn.append(tag("g", said(0, 0, "accuracy", "middle"), transform=f"translate(11 {top + side / 2:g}) rotate(-90)"))
     drawn.append(
-        tag("g", text(0, 0, "count", "middle"), transform=f"translate(11 {bottom + 14 + below / 2:g}) rotate(-90)")
+        tag("g", said(0, 0, "count", "middle"), transform=f"translate(11 {bottom + 14 + below / 2:g}) rotate(-90)")
     )
     label = f"Reliability diagram: expected calibration error {percent(evaluation.ece)} over {evaluation.n:,} answers"
     return svg(left + side + 16, bottom + below + 56, label, join(*drawn))

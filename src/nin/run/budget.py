@@ -10,6 +10,7 @@ import torch
 
 from nin.data.randomness import order
 from nin.network.architecture import NIN
+from nin.report.content import Effort
 from nin.run.options import Listener, seconds
 from nin.run.plan import make_recipe
 from nin.run.run import Run
@@ -91,6 +92,12 @@ def budget_words(run: Run) -> dict[str, Any]:
     allowed = run.plan.recipe.epochs
     epochs = full_recipe(run).epochs
     return {"budget": {"max_time": run.options.max_time, "epochs": allowed, "of_epochs": epochs}}
+
+
+def effort(run: Run) -> Effort:
+    """How long was trained, beside what is usual for so many pictures, for the report."""
+    usual = make_recipe(len(run.trainer.data), run.plan.preprocess.channels, replace(run.options, epochs=None)).epochs
+    return Effort(run.trainer.position.epoch, usual, run.options.max_time)
 
 
 def advice(run: Run) -> dict[str, str]:

@@ -85,16 +85,16 @@ def _begin(
 ) -> RunResult:
     """`start`, once it is known what computes."""
     plan = make_plan(source, options, begin, network)
-    instead = ""
-    if plan.begin is not None and begin is None:
-        options = replace(options, from_=START)
-        instead = f"; --from {SCRATCH} begins from scratch"
     if isinstance(network, NetworkFile) and (note := network.note(len(source.classes))):
         listener.note(note)
     if plan.preprocess.value_range is not None:
         listener.note(range_note(plan.preprocess.value_range))
     if few := few_pictures_note(source, options, plan.preprocess.channels):
         listener.note(few)
+    instead = ""
+    if plan.begin is not None and begin is None:
+        options = replace(options, from_=START)
+        instead = f"; --from {SCRATCH} begins from scratch"
     run = _prepare(folder, source, options, plan, machine, listener, options.stream or None, team)
     run = within_budget(run, listener)
     if plan.begin is not None:

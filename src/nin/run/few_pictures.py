@@ -3,6 +3,7 @@
 import numpy as np
 
 from nin.data.splits import Source
+from nin.run.beginning import begins_with
 from nin.run.options import TrainOptions
 from nin.run.run_folder import quote
 
@@ -19,7 +20,13 @@ def few_pictures_note(source: Source, options: TrainOptions, channels: int) -> s
 
     channels: of the pictures as the network sees them.
     """
-    if options.from_ or options.divide or options.follow_links or options.skip_unreadable or channels not in (1, 3):
+    if (
+        begins_with(options)
+        or options.divide
+        or options.follow_links
+        or options.skip_unreadable
+        or channels not in (1, 3)
+    ):
         return None
     labels = source.splits["train"].labels
     classes = len(source.classes)

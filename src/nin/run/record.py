@@ -16,31 +16,29 @@ from nin.bundle.folder import write_bundle
 from nin.bundle.likeness import Likeness
 from nin.data.splits import Files
 from nin.network.anatomy import anatomy
-from nin.network.class_maps import class_maps
 from nin.report.confusion import confusion_csv, confusion_svg
-from nin.report.page import Example, Report, report_html
+from nin.report.content import Report
+from nin.report.page import report_html
 from nin.report.plots import TILES, grid_jpg, picture_png, png_of
 from nin.report.svg import results_svg
 from nin.run.beginning import begins_with
-from nin.run.budget import advice, budget_words
+from nin.run.budget import advice, budget_words, effort
 from nin.run.calibration import calibrated, with_likeness
 from nin.run.options import Listener, TrainOptions
 from nin.run.recorded import DEMO_PICTURES
 from nin.run.run import Run, batch_in_words
 from nin.run.run_folder import further, quote
 from nin.run.seen import SEEN, write_seen
+from nin.run.shown import shown_pictures
 from nin.run.unchanged import picture_state
 from nin.training import hardware
 from nin.training.evaluation import Evaluation, result_warnings
 from nin.training.slots import SLOTS
 from nin.training.state import Epoch, Pictures
-from nin.training.tensors import to_tensor
 from nin.version import __version__
 
 COLUMNS = tuple(field.name for field in fields(Epoch))
 FIRST_BATCH = "train_batch0.jpg"
-MISTAKES = 12  # wrong answers shown in the report
-EXAMPLES = 10  # pictures whose class maps are shown, one a class
 
 
 def about(run: Run) -> dict[str, Any]:
@@ -89,6 +87,7 @@ def checkpoint_about(run: Run) -> dict[str, Any]:
 LEFT = (
     *("args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "report.html", SEEN),
     *("results.png", "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv"),
+    "confusion_matrix_normalised.png",
     *(FIRST_BATCH, "val_batch0_pred.jpg", *SLOTS),
     *(f"model/{name}" for name in ("config.json", "model.safetensors", "labels.txt", "README.md", "training.csv")),
     *("model/preprocess.safetensors", "model/likeness.safetensors"),
@@ -183,9 +182,11 @@ def finish(run: Run, listener: Listener) -> dict[str, Any]:
     matrix = confusion_svg(evaluation, classes)
     write_text(folder / "confusion_matrix.svg", matrix)
     write_bytes(folder / "confusion_matrix.png", png_of(matrix))
+    normalised = confusion_svg(evaluation, classes, shares_only=True)
+    write_bytes(folder / "confusion_matrix_normalised.png", png_of(normalised))
     write_text(folder / "confusion_matrix.csv", confusion_csv(evaluation, classes))
     _write_predictions(run, probabilities["validation"])
-    mistakes, examples = _pictures(run, split, probabilities[split])
+    mistakes, examples, suspects = shown_pictures(run, split, probabilities[split])
     report = Report(
         title=f"nin: {run.folder.name}",
         classes=classes,
@@ -199,6 +200,8 @@ def finish(run: Run, listener: Listener) -> dict[str, Any]:
         commands=commands,
         resume=train_on(run),
         chose_epoch=run.options.patience is not None,
+        suspects=suspects,
+        effort=effort(run),
     )
     write_text(folder / "report.html", report_html(report))
     write_json(folder / "summary.json", summary)  # last: where it is, the run is whole
@@ -284,37 +287,6 @@ def _write_predictions(run: Run, probabilities: np.ndarray) -> None:
         right = "✓" if guess == pictures.labels[i] else f"✗ {classes[pictures.labels[i]]}"
         captions.append(f"{classes[guess]} {probabilities[i, guess]:.0%} {right}")
     write_bytes(run.folder / "val_batch0_pred.jpg", grid_jpg([pictures.images[i] for i in chosen], captions))
-
-
-def _pictures(run: Run, split: str, probabilities: np.ndarray) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """The most confident mistakes, and one picture of each of the first classes, with their class maps."""
-    labels = run.held_out[split].labels
-    guesses = probabilities.argmax(1)  # (N,)
-    sure = probabilities.max(1)
-    wrong = np.flatnonzero(guesses != labels)
-    mistakes = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES]
-    firsts = [np.flatnonzero(labels == label)[:1] for label in np.unique(labels)[:EXAMPLES]]
-    return _examples(run, split, mistakes, probabilities), _examples(run, split, np.concatenate(firsts), probabilities)
-
-
-def _examples(run: Run, split: str, chosen: np.ndarray, probabilities: np.ndarray) -> tuple[Example, ...]:
-    if not len(chosen):
-        return ()
-    pictures = run.held_out[split]
-    trainer = run.trainer
-    trainer.model.eval()
-    seen = class_maps(trainer.model, to_tensor(pictures.images[chosen], trainer.preprocess, trainer.hardware.device))
-    return tuple(
-        Example(
-            pixels=np.asarray(pictures.images[i]),
-            name=run.name(split, i),
-            true=int(pictures.labels[i]),
-            probabilities=probabilities[i],
-            logits=seen.logits[row].cpu().numpy(),
-            maps=seen.maps[row].cpu().numpy(),
-        )
-        for row, i in enumerate(chosen)
-    )
 
 
 def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[str, list[tuple[str, str]]]:

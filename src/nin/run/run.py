@@ -8,7 +8,7 @@ import numpy as np
 
 from nin.data.augment import augment
 from nin.data.randomness import order
-from nin.data.splits import Source
+from nin.data.splits import Arrays, Files, Source
 from nin.run.options import TrainOptions
 from nin.run.plan import Plan
 from nin.training.batch_norm import ghost_batches
@@ -35,6 +35,14 @@ class Run:
     def name(self, split: str, index: int) -> str:
         """What to call a held-out picture: its file's name, or its number."""
         return self.source.short_name(split, int(self.kept[split][index]))
+
+    def path(self, split: str, index: int) -> str | None:
+        """Where a held-out picture lies: its file, or its place in a shard; None where it is a row of an array."""
+        part = self.source.splits[split]
+        row = int(self.kept[split][index])
+        if isinstance(part.stored, Files):
+            return str(part.stored.paths[row])
+        return None if isinstance(part.stored, Arrays) else part.name(row)
 
 
 @dataclass(frozen=True)

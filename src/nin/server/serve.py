@@ -15,8 +15,8 @@ from nin.engine.fastest import end_of
 from nin.engine.runtimes import REFERENCE, reason_of
 from nin.engine.trial import fault_of
 from nin.errors import ModelError, NinError, UsageError, escape_name
+from nin.report.content import Example
 from nin.report.heat import overlay
-from nin.report.page import Example
 from nin.report.plots import explain_png, picture_png
 from nin.run.options import ServeOptions
 from nin.server.handlers import Capacity, Server

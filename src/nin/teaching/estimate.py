@@ -10,10 +10,16 @@ import numpy as np
 from nin.bundle.card import Calibration
 from nin.bundle.likeness import Likeness, fit_likeness
 from nin.teaching.regression import PENALTY, Floats, LinearHead, fit_head
-from nin.training.evaluation import fit_temperature, fit_unknown_threshold, fit_unlike_threshold, softmax
+from nin.training.evaluation import (
+    LOST_UNLIKE,
+    fit_temperature,
+    fit_unknown_threshold,
+    fit_unlike_threshold,
+    softmax,
+)
 
 FOLDS = 5
-LOST = 0.05  # share of the right answers that "unknown" may cost, each for probability and distance; ours (docs/log.md)
+LOST = 0.05  # share of the right answers that "unknown" may cost for their probability; ours (docs/log.md)
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,12 +57,21 @@ def teach_head(features: np.ndarray, labels: np.ndarray, classes: int, *, penalt
     temperature = fit_temperature(logits, labels)
     probabilities = softmax(logits, temperature)
     below = fit_unknown_threshold(probabilities, labels, LOST)
-    beyond = None
-    if np.isfinite(distances).all():
-        beyond = fit_unlike_threshold(distances, logits.argmax(1) == labels, LOST)
+    beyond = _beyond(distances, logits.argmax(1) == labels)
     likeness = None if beyond is None else fit_likeness(features, labels, classes)
     calibration = Calibration(temperature, below, None if likeness is None else beyond)
     return Taught(head, calibration, likeness, probabilities, tuple(heads))
+
+
+def _beyond(distances: np.ndarray, right: np.ndarray) -> float | None:
+    """The distance beyond which a picture is unlike those that were taught: it costs LOST_UNLIKE of the right answers
+    to left-out pictures (`fit_unlike_threshold`), or one where they are few; None where one is more than LOST.
+
+    A distance notices another light or camera sooner than a probability does: a limit for LOST of them cost 18 to 20 %
+    of the right answers on photos of other people (experiments/2026-11-30-teach/unknown.json).
+    """
+    share = max(LOST_UNLIKE, 1 / (int(right.sum()) + 1))
+    return fit_unlike_threshold(distances, right, share) if share <= LOST and np.isfinite(distances).all() else None
 
 
 def fold_of(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -20,7 +20,8 @@ from nin.data.splits import Files
 from nin.engine.engine import Engine, open_engine
 from nin.errors import amount, escape_name
 from nin.report.confusion import confusion_csv, confusion_svg
-from nin.report.page import Example, Report, report_html
+from nin.report.content import Example, Report
+from nin.report.page import report_html
 from nin.run.run_folder import quote
 from nin.run.seen import SEEN, digests, write_seen
 from nin.teaching.estimate import FOLDS, fold_of

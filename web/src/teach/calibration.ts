@@ -74,7 +74,7 @@ function lossOf(z: Float64Array, labels: Int32Array, classes: number, temperatur
 }
 
 /** Which of the sorted right answers is the threshold, from 1; 0 where there are too few for any. */
-export function rankOf(right: number, lost: number): number {
+function rankOf(right: number, lost: number): number {
   return Math.floor(lost * (right + 1) + 1e-9);
 }
 

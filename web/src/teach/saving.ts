@@ -10,11 +10,10 @@ import { clean } from "./given";
 import { toldOf } from "./model";
 import { pngOf } from "./png_file";
 import type { Teach } from "./teach.svelte";
-import { folderNames, zipOf } from "./zip";
+import { folderNames, picturePath, zipOf } from "./zip";
 
 const NAMED = 3; // classes that give a model its name
 const SHOWN = /\.(json|safetensors)$/; // the files of a model folder that the page reads
-const PICTURES = "pictures";
 
 /** The model of what was learnt of all pictures, and its name; null where there is none. */
 async function made(teach: Teach): Promise<{ name: string; files: ModelFiles; parameters: number } | null> {
@@ -62,18 +61,17 @@ export async function savePage(teach: Teach, version: string): Promise<void> {
   handOver(new Blob([pageWith(held)], { type: "text/html" }), `${found.name}.html`);
 }
 
-/** The pictures of the classes as class folders, for `nin train`. */
+/** The pictures of the classes as class folders, for `nin train` and `nin teach`. */
 export async function savePictures(teach: Teach): Promise<void> {
   const entries: [string, Uint8Array][] = [];
   const groups = teach.groups.filter((group) => group.kept.length);
   const folders = folderNames(groups.map((group) => clean(group.name)));
   for (const [index, group] of groups.entries()) {
     for (const [at, { picture }] of group.kept.entries()) {
-      const number = String(at + 1).padStart(3, "0");
-      entries.push([`${PICTURES}/${folders[index]}/${number}.png`, await pngOf(picture)]);
+      entries.push([picturePath(folders[index], at + 1), await pngOf(picture)]);
     }
   }
-  handOver(new Blob([zipOf(entries) as Uint8Array<ArrayBuffer>], { type: "application/zip" }), `${PICTURES}.zip`);
+  handOver(new Blob([zipOf(entries) as Uint8Array<ArrayBuffer>], { type: "application/zip" }), "pictures.zip");
 }
 
 /** The model opened in See. */

@@ -6,7 +6,7 @@
 
 import { top } from "../net/largest";
 import { softmax } from "../net/softmax";
-import { fitTemperature, rankOf, unknownThreshold, unlikeThreshold } from "./calibration";
+import { fitTemperature, unknownThreshold, unlikeThreshold } from "./calibration";
 import { distances, known } from "./known";
 import { type Likeness, likenessOf } from "./likeness";
 import { type Head, Regression, countsOf } from "./regression";
@@ -14,7 +14,8 @@ import { type Head, Regression, countsOf } from "./regression";
 export type { Head } from "./regression";
 
 export const FOLDS = 5;
-const LOST = 0.05; // share of the right answers that each reason for "unknown" may cost; as in Python
+const LOST = 0.05; // share of the right answers that "unknown" may cost for their probability; as in Python
+const LOST_UNLIKE = 0.01; // the same for their distance
 
 /** How well new pictures are told apart: each was asked about by what the other four fifths taught. */
 export interface Estimate {
@@ -103,7 +104,8 @@ function unlike(
   right: readonly number[],
 ): Pick<Found, "unknownBeyond" | "likeness"> {
   const none = { unknownBeyond: null, likeness: null };
-  if (rankOf(right.length, LOST) < 1) return none;
+  const share = Math.max(LOST_UNLIKE, 1 / (right.length + 1)); // the furthest one, until one in a hundred is more
+  if (share > LOST) return none;
   const width = features.length / labels.length;
   const found = new Float64Array(labels.length);
   for (const { asked, others } of parts) {
@@ -116,7 +118,7 @@ function unlike(
     });
   }
   const whole = known(features, labels, classes);
-  const beyond = unlikeThreshold(Float64Array.from(right, (row) => found[row]), LOST);
+  const beyond = unlikeThreshold(Float64Array.from(right, (row) => found[row]), share);
   const likeness = whole && likenessOf(whole, width);
   return beyond === null || likeness === null ? none : { unknownBeyond: beyond, likeness };
 }

@@ -74,6 +74,14 @@ export function folderNames(names: readonly string[]): string[] {
   return names.map((name) => folder.at(name).name);
 }
 
+/**
+ * Where picture `number` of a class folder lies in a zip: below a folder for training pictures, so that a class may be
+ * called "test" and is not taken for that part of the data.
+ */
+export function picturePath(folder: string, number: number): string {
+  return `pictures/train/${folder}/${String(number).padStart(3, "0")}.png`;
+}
+
 interface Entry {
   name: Uint8Array;
   bytes: Uint8Array;

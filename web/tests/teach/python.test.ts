@@ -13,7 +13,7 @@ import * as likeness from "../../src/teach/likeness";
 import * as model from "../../src/teach/model";
 import * as taught from "../../src/teach/taught";
 import * as trunk from "../../src/teach/trunk";
-import { folderNames, zipOf } from "../../src/teach/zip";
+import { folderNames, picturePath, zipOf } from "../../src/teach/zip";
 import { expectLearnt, expectModel } from "./compared";
 import { TEACHING, hostileNames, modelCases, regressionCases } from "./python_fixtures";
 
@@ -53,11 +53,12 @@ describe.skipIf(models.length === 0)("a trunk is Python's, and what is taught on
     expect(new Set(kept.map(([, { dtype }]) => dtype))).toEqual(new Set(["F16", "I64"]));
   });
 
-  test("pictures in folders of hostile names go to Python, too", () => {
+  test("pictures in folders of hostile names, and of those of parts of the data, go to Python, too", () => {
     const picture = new Uint8Array(readFileSync(join(TEACHING, "picture.png")));
-    const folders = folderNames(hostileNames());
-    const zip = zipOf(folders.map((name): [string, Uint8Array] => [`pictures/${name}/001.png`, picture]));
-    writeFileSync(join(handedOver(), "pictures.zip"), zip);
+    for (const [zip, names] of Object.entries({ pictures: hostileNames(), parts: ["train", "test"] })) {
+      const files = folderNames(names).map((name): [string, Uint8Array] => [picturePath(name, 1), picture]);
+      writeFileSync(join(handedOver(), `${zip}.zip`), zipOf(files));
+    }
   });
 });
 
