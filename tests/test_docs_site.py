@@ -18,8 +18,8 @@ BILINGUAL = {  # English page -> the Korean one
     **{DOCS / name: DOCS / "ko" / name for name in ("index.md", "mlpconv.md", "tutorial.md")},
 }
 TASKS = (  # what the front page leads to at once: train, explain, send, serve, know, reproduce
-    *("tutorial.html#2-train", "tutorial.html#4-ask-why", "tutorial.html#6-send-it-to-a-friend"),
-    *("tutorial.html#7-serve-it", "mlpconv.html", "paper.html"),
+    *("tutorial.html#train", "tutorial.html#ask-why", "tutorial.html#send-it-to-a-friend"),
+    *("tutorial.html#serve-it", "mlpconv.html", "paper.html"),
 )
 FETCHED = {"img": "src", "script": "src", "link": "href", "source": "src", "iframe": "src", "video": "src"}
 
@@ -75,6 +75,8 @@ def test_the_site_builds_and_every_link_of_it_leads_somewhere(tmp_path):
     front = Page(tmp_path / "index.html")
     assert {link for link in TASKS if link not in front.links} == set()
     assert Page(tmp_path / "ko" / "tutorial.html").language == "ko" and front.language == "en"
+    named = (tmp_path / "ko" / "index.html").read_text(encoding="utf-8")
+    assert 'aria-label="모든 문서"' in named and 'role="heading">' not in named
     index = re.search(r"\{.*\}", (tmp_path / "searchindex.js").read_text(encoding="utf-8"), flags=re.S)
     assert index and {"mlpconv", "합성곱"} <= set(json.loads(index.group())["terms"])
 
