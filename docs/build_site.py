@@ -32,10 +32,12 @@ CHILDREN = {
     "log.md": "log-archive",
 }  # page -> the pages under it in the menu
 LINK = re.compile(r"(?P<words>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*\])\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
-UNNAMED = {  # what furo and Sphinx leave out for people who use a screen reader -> that, in English and Korean
+UNNAMED = {  # what furo and Sphinx write -> the same for people who use a screen reader or a keyboard
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{}">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="{}">',
     'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    "<pre><span></span>": '<pre tabindex="0"><span></span>',  # what is wider than a phone can be scrolled by keys
+    '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
 }
 NAMES = {"en": ("All pages", "On this page"), "ko": ("모든 문서", "이 문서의 내용")}
 FENCE = re.compile(r"^```.*?^```$", flags=re.M | re.S)
@@ -139,7 +141,7 @@ def lay_out(folder: Path) -> None:
 
 
 def name_parts(page: Path) -> None:
-    """Give the parts of a finished page the names that a screen reader says."""
+    """Name the parts of a finished page for a screen reader, and let keys reach what scrolls."""
     text = page.read_text(encoding="utf-8")
     names = iter(NAMES["ko" if page.parent.name == "ko" else "en"])
     for without, with_name in UNNAMED.items():
