@@ -26,8 +26,18 @@ ELSEWHERE = {  # pages outside docs/, and where the site has them; the front pag
 }
 FRONT = ("README.md", "README.ko.md")
 PICTURES = {".png", ".svg", ".jpg"}
-CHILDREN = {"results.md": "measurements/*/index", "models.md": "models/*"}  # page -> the pages under it in the menu
+CHILDREN = {
+    "results.md": "measurements/*/index",
+    "models.md": "models/*",
+    "log.md": "log-archive",
+}  # page -> the pages under it in the menu
 LINK = re.compile(r"(?P<words>!?\[(?:[^\[\]]|!?\[[^\]]*\]\([^)]*\))*\])\((?P<target>[^)\s#]*)(?P<anchor>#[^)\s]*)?\)")
+UNNAMED = {  # what furo and Sphinx leave out for people who use a screen reader -> that, in English and Korean
+    '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{}">',
+    '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="{}">',
+    'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+}
+NAMES = {"en": ("All pages", "On this page"), "ko": ("모든 문서", "이 문서의 내용")}
 FENCE = re.compile(r"^```.*?^```$", flags=re.M | re.S)
 
 
@@ -128,13 +138,25 @@ def lay_out(folder: Path) -> None:
         shutil.copyfile(path, target)
 
 
+def name_parts(page: Path) -> None:
+    """Give the parts of a finished page the names that a screen reader says."""
+    text = page.read_text(encoding="utf-8")
+    names = iter(NAMES["ko" if page.parent.name == "ko" else "en"])
+    for without, with_name in UNNAMED.items():
+        text = text.replace(without, with_name.format(next(names, "")))
+    page.write_text(text, encoding="utf-8")
+
+
 def build(out: Path) -> int:
     """The exit code of Sphinx; 0 when the site is in `out`."""
     with tempfile.TemporaryDirectory() as folder:
         source, kept = Path(folder) / "source", Path(folder) / "kept"
         lay_out(source)
         options = ["-b", "html", "-c", str(DOCS), "-d", str(kept), "-W", "--keep-going", "-q", "-E"]
-        return build_main([*options, str(source), str(out)])
+        code = build_main([*options, str(source), str(out)])
+    for page in out.rglob("*.html"):
+        name_parts(page)
+    return code
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ myst_heading_anchors = 4  # links to headings are checked as a code host makes t
 highlight_language = "text"
 html_theme = "furo"
 html_title = "nin"
+html_favicon = "favicon.svg"
 html_static_path = ["site.css"]
 html_css_files = ["site.css"]
 html_copy_source = False

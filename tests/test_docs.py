@@ -1,5 +1,6 @@
 """Documents are executed: generated parts are compared, and every snippet a reader may type is run."""
 
+import json
 import os
 import re
 import shlex
@@ -17,8 +18,15 @@ from PIL import Image
 from foreign_files import SOLVER, caffe_net, caffemodel, cuda_convnet_def, cuda_convnet_params, rows
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-QUICK = {"NIN_TRAIN_EPOCHS": "1", "NIN_TRAIN_SIZE": "16", "NIN_TRAIN_WIDTH": "0.1", "NIN_TRAIN_DEVICE": "cpu"}
+KOREAN = [ROOT / "README.ko.md", *sorted((ROOT / "docs" / "ko").glob("*.md"))]  # with the code of the English pages
+PAGES = [ROOT / "README.md", *(page for page in sorted((ROOT / "docs").rglob("*.md")) if page not in KOREAN)]
+QUICK = {
+    "NIN_TRAIN_EPOCHS": "1",
+    "NIN_TRAIN_SIZE": "16",
+    "NIN_TRAIN_WIDTH": "0.1",
+    "NIN_TRAIN_DEVICE": "cpu",
+    "NIN_BATCH_WORKERS": "1",
+}
 
 
 def blocks(page: Path, language: str) -> list[str]:
@@ -55,15 +63,18 @@ def desk(tmp_path):
     return tmp_path
 
 
-def run(arguments: list[str], desk: Path) -> str:
-    own_width = "--from" in arguments or "--network" in arguments
-    quick = {name: value for name, value in QUICK.items() if not (own_width and name == "NIN_TRAIN_WIDTH")}
-    environment = {**os.environ, **quick, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, *arguments], cwd=desk, env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, f"{arguments}: {done.stdout}{done.stderr}"
-    return done.stdout
+def run(jobs: list[list[str]], desk: Path) -> None:
+    """Run what follows `python` on each of these command lines, in order, at the desk; all must end well."""
+    described = []
+    for words in jobs:
+        own_width = "--from" in words or "--network" in words
+        quick = {name: value for name, value in QUICK.items() if not (own_width and name == "NIN_TRAIN_WIDTH")}
+        described.append({"words": words, "variables": quick})
+    (desk / "jobs.json").write_text(json.dumps(described), encoding="utf-8")
+    command = [sys.executable, ROOT / "tests" / "one_after_another.py", "jobs.json"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=desk, env=environment, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0, f"{done.stdout}{done.stderr}"
 
 
 def test_generated_parts_are_up_to_date():
@@ -77,18 +88,18 @@ def test_generated_parts_are_up_to_date():
 def test_every_command_and_snippet_of_a_page_runs(page, desk):
     commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("nin ")]
     snippets = blocks(page, "python")
-    for line in commands:
-        run(["-m", "nin", *shlex.split(line, comments=True)[1:]], desk)
+    jobs = [["-m", "nin", *shlex.split(line, comments=True)[1:]] for line in commands]
     for number, snippet in enumerate(snippets):
-        script = desk / f"snippet{number}.py"
-        script.write_text(snippet, encoding="utf-8")
-        run([script.name], desk)
+        (desk / f"snippet{number}.py").write_text(snippet, encoding="utf-8")
+        jobs.append([f"snippet{number}.py"])
+    if jobs:
+        run(jobs, desk)
     if page.name in ("README.md", "tutorial.md", "import.md", "network-file.md"):
         assert commands and snippets
 
 
 def test_links_inside_the_repository_lead_somewhere():
-    for page in PAGES:
+    for page in [*PAGES, *KOREAN]:
         for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text(encoding="utf-8")):
             if "://" not in target:
                 assert (page.parent / target).exists(), f"{page.name} links to {target}"
