@@ -24,6 +24,7 @@ LIGHT = {  # the style sheet holds the same names for both colour schemes
     "burnt": "#5c2304",  # and warm
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans KR', 'Malgun Gothic', sans-serif"
+FEW_POINTS = 6  # of a curve, up to which each is shown as a dot
 FLAT = 1e-290  # a range of values no larger than this is drawn as none
 
 
@@ -138,7 +139,8 @@ def line_chart(
     for value in ticks(x_low, x_high, 5):
         if value == int(value):
             drawn.append(text(at(value, 0)[0], bottom + 16, f"{value:g}", "middle"))
-    drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
+    if axis:
+        drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
     drawn += [_curve(line, [at(*point) for point in line.points()]) for line in lines]
     if mark:
         x, y = at(*mark)
@@ -208,11 +210,16 @@ def _curve(line: Curve, places: list[tuple[float, float]]) -> Markup:
     if len(places) == 1:
         (x, y), *_ = places
         return tag("circle", cx=x, cy=y, r=3, class_=f"f-{line.colour}", fill=LIGHT[line.colour])
-    return tag(
+    drawn = tag(
         "polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), fill="none", stroke=LIGHT[line.colour],
         class_=f"s-{line.colour}", stroke_width=1.8, stroke_linejoin="round",
         stroke_dasharray="5 3" if line.dashed else None,
     )  # fmt: skip
+    dots = places if len(places) <= FEW_POINTS else []  # where few were measured, a line alone hides which
+    return join(
+        drawn,
+        *(tag("circle", cx=x, cy=y, r=2.5, class_=f"f-{line.colour}", fill=LIGHT[line.colour]) for x, y in dots),
+    )
 
 
 def reliability_svg(evaluation: Evaluation) -> Markup:
