@@ -154,7 +154,9 @@ def results_svg(history: Sequence[Mapping[str, Any]]) -> Markup:
     """Loss, accuracy and learning rate over the epochs, side by side; a row an epoch, as nin.training.state.Epoch."""
     losses, accuracies, rates = run_curves(history)
     charts = (("Loss", losses, False), ("Accuracy", accuracies, True), ("Learning rate", rates, False))
-    return side_by_side("Loss, accuracy and learning rate over the epochs", charts)
+    best = max(accuracies[1].points(), key=lambda point: point[1], default=None)
+    told = f"; best validation accuracy {percent(best[1])} in epoch {best[0]:g}" if best else ""
+    return side_by_side(f"Loss, accuracy and learning rate over the epochs{told}", charts, marks={"Accuracy": best})
 
 
 def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...], ...]:
@@ -170,9 +172,14 @@ def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...],
     return pair("loss"), pair("accuracy"), (curve("lr", "learning rate", "ink"),)
 
 
-def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]], axis: str = "epoch") -> Markup:
+def side_by_side(
+    label: str,
+    charts: Sequence[tuple[str, Sequence[Curve], bool]],
+    axis: str = "epoch",
+    marks: Mapping[str, tuple[float, float] | None] | None = None,
+) -> Markup:
     """Charts in a row, each with its title and, where it has several curves, their names; (title, curves, shares).
-    axis: what x is in all of them."""
+    axis: what x is in all of them. marks: by title, a point to show."""
     width, height = 320.0, 200.0  # of one chart
     head = 34.0  # for the titles
     gap = 16.0
@@ -182,7 +189,7 @@ def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]
         drawn.append(text(left + 8, 20, title, "start", "ink", 14))
         for number, line in enumerate(reversed(lines) if len(lines) > 1 else ()):
             drawn.append(text(left + width - 8 - 72 * number, 20, line.label, "end", line.colour, 12))
-        chart = line_chart(title, lines, share=share, axis=axis)
+        chart = line_chart(title, lines, share=share, axis=axis, mark=(marks or {}).get(title))
         drawn.append(tag("g", chart, transform=f"translate({left:g} {head:g})"))
     return svg(len(charts) * (width + gap) + gap, height + head + gap, label, *drawn)
 
