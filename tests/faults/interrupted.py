@@ -5,10 +5,10 @@
     python tests/faults/interrupted.py --seed 7 --case 13     # one of them again
 
 A case draws a run (seed, patience, sampler, Muon or SGD, mixing, streaming, batches) and one to five signals of SIGINT,
-SIGTERM and SIGKILL. Each comes at a moment that is counted, not timed: after so many optimizer steps and operations on
-files. So a case is the same on a machine of any speed. Afterwards the run is resumed, or begun again where it left no
-checkpoint, and in the end compared with the same run left alone: model, state, history. Python's audit hooks tell of
-operations on files; a process forked for each attempt spares importing torch.
+SIGTERM and SIGKILL. Each comes at a moment that is counted, not timed: after so many optimizer steps, or steps and
+operations on files, of which Python's audit hooks tell. So a case is the same on a machine of any speed. Afterwards the
+run is resumed, or begun again where it left no checkpoint, and in the end compared with the same run left alone: model,
+state, history. Each attempt has a process of its own, forked from one that has imported torch.
 """
 
 import argparse
@@ -20,7 +20,7 @@ import shutil
 import signal
 import sys
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -73,19 +73,29 @@ def drawn_setup(number: int) -> tuple[list[str], dict[str, Any]]:
     return options, {"augmentation": mixed, "optimizer": optimizer, "lr": {"muon": 0.02, "sgd": 0.05}[optimizer]}
 
 
-class Moments:
-    """Counts steps and operations on files in this process; at the one that is asked for, the signal comes."""
+@dataclass(frozen=True)
+class Moment:
+    """When a signal comes: at this optimizer step of an attempt, or at this step or operation on a file."""
 
-    def __init__(self, last: int, number: int, told: int) -> None:
-        self.count = 0
-        self.last = last
-        self.number = number
+    number: int
+    of_steps: bool
+    signal: signal.Signals
+
+
+class Moments:
+    """Counts steps and operations on files in this process; at the moment that is asked for, the signal comes."""
+
+    def __init__(self, asked: Moment | None, told: int) -> None:
+        self.steps = 0
+        self.all = 0
+        self.asked = asked
         self.told = told
         step = Trainer.step
 
         def counted(trainer: Trainer, batch: np.ndarray) -> tuple[float, int]:
             done = step(trainer, batch)
-            self.one()
+            self.steps += 1
+            self.come(step=True)
             return done
 
         Trainer.step = counted
@@ -94,21 +104,22 @@ class Moments:
     def hook(self, event: str, _arguments: object) -> None:
         """An operation on a file."""
         if event in FILE_EVENTS:
-            self.one()
+            self.come(step=False)
 
-    def one(self) -> None:
+    def come(self, *, step: bool) -> None:
         """A moment has come."""
-        self.count += 1
-        if self.count == self.last:
-            os.kill(os.getpid(), self.number)
+        self.all += 1
+        asked = self.asked
+        if asked and (asked.number == self.steps and step if asked.of_steps else asked.number == self.all):
+            os.kill(os.getpid(), asked.signal)
 
     def tell(self) -> None:
-        """How many there were."""
-        os.pwrite(self.told, str(self.count).encode(), 0)
+        """How many there were: steps, and all."""
+        os.pwrite(self.told, f"{self.steps} {self.all}".encode(), 0)
 
 
-def attempt(words: list[str], recipe: dict[str, Any], log: Path, last: int = 0, number: int = 0) -> tuple[int, int]:
-    """One `nin` in a process of its own, in WORK; its end and the moments it had. number: a signal at moment `last`."""
+def attempt(words: list[str], recipe: dict[str, Any], log: Path, asked: Moment | None = None) -> tuple[int, list[int]]:
+    """One `nin` in a process of its own, in WORK; its end, and where it came to one the steps and moments it had."""
     told = os.open(log.with_suffix(".moments"), os.O_RDWR | os.O_CREAT | os.O_TRUNC)
     child = os.fork()
     if child == 0:
@@ -121,16 +132,19 @@ def attempt(words: list[str], recipe: dict[str, Any], log: Path, last: int = 0, 
             signal.signal(signal.SIGINT, signal.default_int_handler)
             make = plan.make_recipe
             plan.make_recipe = lambda *given: replace(make(*given), **recipe)
-            moments = Moments(last, number, told)
+            moments = Moments(asked, told)
             code = nin.cli.main(words)
             moments.tell()
             sys.stdout.flush()
+        except KeyboardInterrupt:  # so early that the program does not listen yet
+            code = 130
         finally:
             os._exit(code)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    found = os.pread(told, 20, 0)
+    found = os.pread(told, 40, 0)
     os.close(told)
-    return code, int(found or 0)
+    log.with_suffix(".moments").unlink()
+    return code, [int(count) for count in found.split()]
 
 
 def state_of(folder: Path) -> dict[str, str]:
@@ -155,7 +169,7 @@ def left_behind(folder: Path) -> list[str]:
     return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.name.startswith((".nin-", ".lock"))]
 
 
-def case(seed: int, number: int, alone: dict[int, tuple[dict[str, str], int]]) -> str:
+def case(seed: int, number: int, alone: dict[int, tuple[dict[str, str], list[int]]]) -> str:
     """Run a case; "" where it ended as the same run left alone, and else what differs."""
     draw = random.Random(f"{seed} {number}")
     setup = draw.randrange(SETUPS)
@@ -165,11 +179,11 @@ def case(seed: int, number: int, alone: dict[int, tuple[dict[str, str], int]]) -
         folder = WORK / f"alone-{setup}"
         shutil.rmtree(folder, ignore_errors=True)
         log = WORK / f"alone-{setup}.log"
-        code, moments = attempt([*begin, f"--out={folder.name}"], recipe, log)
+        code, counts = attempt([*begin, f"--out={folder.name}"], recipe, log)
         if code:
             return f"the run left alone ended with {code}: {log.read_text()[-500:]}"
-        alone[setup] = state_of(folder), moments
-    expected, moments = alone[setup]
+        alone[setup] = state_of(folder), counts
+    expected, (steps, every) = alone[setup]
     name = f"case-{seed}-{number}"
     folder = WORK / name
     log = WORK / f"{name}.log"
@@ -177,7 +191,9 @@ def case(seed: int, number: int, alone: dict[int, tuple[dict[str, str], int]]) -
     log.unlink(missing_ok=True)
     words = [*begin, f"--out={name}"]
     for _ in range(draw.randint(1, 5)):
-        code, _ = attempt(words, recipe, log, draw.randint(1, moments), draw.choice(SIGNALS))
+        of_steps = draw.random() < 0.5
+        asked = Moment(draw.randint(1, steps if of_steps else every), of_steps, draw.choice(SIGNALS))
+        code, _ = attempt(words, recipe, log, asked)
         if code not in ENDS:
             return f"an attempt ended with {code}: {log.read_text()[-500:]}"
         saved = folder.is_dir() and any(folder.glob("checkpoint-*"))
@@ -194,6 +210,14 @@ def case(seed: int, number: int, alone: dict[int, tuple[dict[str, str], int]]) -
     return ", ".join(faults)
 
 
+def package_digest() -> str:
+    """A digest of the package's modules: what was found of others says nothing of these."""
+    digest = hashlib.sha256()
+    for path in sorted((ROOT / "src" / "nin").rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
 def main() -> int:
     """Run the cases that were not run yet; 0 where all were as they must be."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -207,8 +231,10 @@ def main() -> int:
     if not (WORK / "photos").is_dir():
         make_pictures(WORK / "photos")
     found: dict[str, str] = json.loads(FOUND.read_text()) if FOUND.is_file() else {}
+    if found.get("package") != (package := package_digest()):
+        found = {"package": package}
     end = time.monotonic() + 60 * asked.minutes
-    alone: dict[int, tuple[dict[str, str], int]] = {}
+    alone: dict[int, tuple[dict[str, str], list[int]]] = {}
     numbers = range(asked.cases) if asked.case is None else [asked.case]
     for number in numbers:
         key = f"{asked.seed} {number}"

@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,3 +49,12 @@ def test_shortened_text_keeps_its_ends_and_fits(text: str, most: int) -> None:
 def test_percent_never_rounds_to_all_or_nothing() -> None:
     assert [percent(x) for x in (0.0, 0.934, 1.0)] == ["0.0%", "93.4%", "100.0%"]
     assert percent(0.99999) == ">99.9%" and percent(1e-6) == "<0.1%"
+
+
+@pytest.mark.parametrize("text", ["고양이" * 10, "a고" * 15, "abcdefgh" * 5])
+def test_a_shortened_name_is_never_wider_than_asked_for(text: str) -> None:
+    for most in range(4, 30):
+        short = shorten(text, most)
+        assert most - 2 <= columns(short) <= most and "…" in short
+        head, tail = short.split("…")
+        assert text.startswith(head) and text.endswith(tail)

@@ -2,6 +2,7 @@
 
 import io
 import math
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator
 
@@ -121,3 +122,22 @@ def test_explanation_without_maps_says_why() -> None:
     seen = example(np.zeros(5), None, 1)
     with pytest.raises(ModelError, match="no class maps"):
         explain_png(Example(seen.pixels, seen.name, None, seen.probabilities, seen.logits), ANIMALS)
+
+
+def test_wrong_answers_are_framed_and_right_ones_are_not() -> None:
+    white = np.full((32, 32, 3), 255, np.uint8)
+    plain = opened(grid_jpg([white] * 4, list("abcd")), "JPEG")
+    framed = opened(grid_jpg([white] * 4, list("abcd"), {1}), "JPEG")
+    changed = np.argwhere(abs(framed - plain).max(2) > 60)
+    assert framed.shape == plain.shape and len(changed) > 4 * 4 * 120
+    (top, left), (bottom, right) = changed.min(0), changed.max(0)
+    assert left > plain.shape[1] // 2 - 20 and bottom < plain.shape[0] // 2 + 10  # the second of two by two
+    assert top < 12 and right - left > 130
+
+
+def test_the_best_epoch_is_marked() -> None:
+    rows = [dict(row) for row in history(12)]
+    rows[6]["val_accuracy"] = 0.99
+    drawn = results_svg(rows)
+    assert "best validation accuracy 99.0% in epoch 7" in drawn
+    assert len(re.findall('<circle[^>]*r="4"', drawn)) == 1

@@ -7,8 +7,8 @@ from string import Formatter
 from typing import Any, Literal, get_args
 
 Language = Literal["en", "ko"]
-Verdict = Literal["holds", "holds in part", "does not hold here", "open"]
-KOREAN = ("맞다", "일부만 맞다", "여기서는 확인되지 않았다", "미해결")
+Verdict = Literal["holds", "holds in part", "does not hold here", "too close to tell", "open"]
+KOREAN = ("맞다", "일부만 맞다", "여기서는 확인되지 않았다", "차이가 작아 판정할 수 없다", "미해결")
 VERDICTS: dict[Language, dict[Verdict, str]] = {
     "en": {name: name for name in get_args(Verdict)},
     "ko": dict(zip(get_args(Verdict), KOREAN, strict=True)),
@@ -67,6 +67,12 @@ class Measurement:
 def judged(holds: bool, partly: bool = False) -> Verdict:
     """The verdict of a measurement that can decide."""
     return "holds" if holds else "holds in part" if partly else "does not hold here"
+
+
+def judged_by(interval: tuple[float, float]) -> Verdict:
+    """The verdict of a difference with its interval: nothing is decided where that spans zero."""
+    low, high = interval
+    return "holds" if low > 0 else "does not hold here" if high < 0 else "too close to tell"
 
 
 @dataclass(frozen=True)

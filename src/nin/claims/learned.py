@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from nin.claims.claim import Measurement, judged
+from nin.claims.claim import Measurement, judged, judged_by
 from nin.claims.exact import collapsed_error
 from nin.claims.placed_digits import placed
 from nin.claims.small_trainings import STANDARD, FullyConnectedHead, Workbench, chain, cost, network
@@ -46,10 +46,10 @@ def straight(generator: torch.Generator) -> NIN:
 
 def inner_activations(bench: Workbench) -> Measurement:
     """Claim 4: the same network without the ReLUs inside its micro networks."""
-    without = bench.means(straight, epochs=LONGER)[1]
-    complete = bench.means(network(replace(STANDARD, norm=None)), epochs=LONGER)[1]
-    numbers = {"with_relu": complete, "without_relu": without, "folded": collapsed_error()}
-    return Measurement(judged(complete > without + NOISE), numbers)
+    found = bench.compared(network(replace(STANDARD, norm=None)), straight, epochs=LONGER)
+    low, high = found.interval
+    numbers = {"with_relu": found.one, "without_relu": found.other, "folded": collapsed_error()}
+    return Measurement(judged_by(found.interval), {**numbers, "gain": found.gain, "low": low, "high": high})
 
 
 def stacked(bench: Workbench) -> Measurement:

@@ -17,6 +17,7 @@ from nin.data.preprocess import Preprocess
 from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN
 from nin.network.config import BlockConfig, NINConfig
+from nin.training.evaluation import Z95
 from nin.training.hardware import Hardware
 from nin.training.loop import Trainer, predict_logits
 from nin.training.recipes import Recipe
@@ -27,6 +28,7 @@ MEAN = 0.08  # of the placed digits, in units of 0..1
 STD = 0.22  # of the placed digits, too
 EPOCHS = 8
 BATCH = 32
+PLACES = 4  # of each test digit where two networks are compared; one alone leaves too much to chance
 Build = Callable[[torch.Generator], nn.Module]
 
 
@@ -83,12 +85,23 @@ class Learned:
     test: float
 
 
+@dataclass(frozen=True)
+class Compared:
+    """Two accuracies in percent, their difference in points, and its 95 % interval over test digits and seeds."""
+
+    one: float
+    other: float
+    gain: float
+    interval: tuple[float, float]
+
+
 @dataclass
 class Workbench:
     """Trains networks for the claims; keeps what several claims need: the machine, the seeds, and shared trainings."""
 
     hardware: Hardware
     seeds: int = 2
+    first: int = 0  # of the seeds
     _kept: dict[str, Any] = field(default_factory=dict)
 
     def learn(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS, seed: int = 0) -> Learned:
@@ -105,8 +118,36 @@ class Workbench:
 
     def means(self, build: Build, pictures: Placed | None = None, epochs: int = EPOCHS) -> tuple[float, float]:
         """Mean accuracy (train, test) over the seeds, in percent."""
-        runs = [self.learn(build, pictures, epochs, seed) for seed in range(self.seeds)]
+        runs = [self.learn(build, pictures, epochs, seed) for seed in range(self.first, self.first + self.seeds)]
         return statistics.mean(run.train for run in runs), statistics.mean(run.test for run in runs)
+
+    def compared(self, one: Build, other: Build, epochs: int = EPOCHS) -> "Compared":
+        """Two networks trained with the same seeds and asked of the same test pictures, each digit at PLACES places."""
+        apart = []
+        shares = []
+        for seed in range(self.first, self.first + self.seeds):
+            models = [self.learn(build, None, epochs, seed).model for build in (one, other)]
+            right = np.array([self._right(model) for model in models])  # (2, N): of each digit, a share of its places
+            shares.append(100 * right.mean(1))
+            apart.append(100 * (right[0] - right[1]))
+        means = np.mean(shares, axis=0)
+        digits = np.mean(apart, axis=0)  # (N,)
+        variance = digits.var(ddof=1) / len(digits)
+        if len(apart) > 1:  # another training is another answer, too
+            variance += np.var([seed.mean() for seed in apart], ddof=1) / len(apart)
+        half = Z95 * float(variance) ** 0.5
+        gain = float(digits.mean())
+        return Compared(float(means[0]), float(means[1]), gain, (gain - half, gain + half))
+
+    def _right(self, model: nn.Module) -> np.ndarray:
+        """(N,): of how many of its places each test digit is recognised, from 0 to 1."""
+        found = []
+        for place in range(1, PLACES + 1):
+            test = placed("test", seed=place)
+            logits = predict_logits(model, test.images, preprocess_for(SIDE), self.hardware)
+            found.append(logits.argmax(1) == test.labels)
+        shares: np.ndarray = np.mean(found, axis=0)
+        return shares
 
     def mean(self, build: Build) -> float:
         """Mean test accuracy over the seeds, in percent."""

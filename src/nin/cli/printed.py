@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nin.cli.exchange import to_json
 from nin.cli.screen import Screen, safe, screen_width
-from nin.report.markup import shorten
+from nin.report.markup import columns, shorten
 
 if TYPE_CHECKING:
     from nin.commands.bench import Bench
@@ -32,10 +32,18 @@ MOST_CONFUSED = 5
 MOST_LINES = 20  # of unreadable pictures, notes and suggestions
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1, most: int = NAME_WIDTH) -> list[str]:
+def table(
+    header: Sequence[str],
+    rows: Sequence[Sequence[object]],
+    left: int = 1,
+    most: int = NAME_WIDTH,
+    *,
+    ends: bool = False,
+) -> list[str]:
     """Lines of aligned columns of at most `most` cells each: the first `left` to the left, the others to the right.
 
-    No line is wider than the screen: the widest of the left columns is cut until all fit. A title may have two lines.
+    No line is wider than the screen: the widest of the left columns is cut in its middle until all fit; `ends` keeps
+    more of the names' ends. A title may have several lines.
     """
     from rich.cells import cell_len
 
@@ -49,14 +57,27 @@ def table(header: Sequence[str], rows: Sequence[Sequence[object]], left: int = 1
         widths[widths.index(max(widths[:left]))] -= 1
         over -= 1
     lines = []
-    for row in cells:
+    whole = [*heads, *rows]
+    for row, values in zip(cells, whole, strict=True):
         padded = []
         for column, (text, width) in enumerate(zip(row, widths, strict=True)):
-            shown = shorten(text, width)  # in the middle: layers and files differ at their ends
+            shown = text
+            if cell_len(text) > width:
+                shown = (_with_its_end if ends else shorten)(safe(values[column]), width)
             space = " " * (width - cell_len(shown))
             padded.append(shown + space if column < left else space + shown)
         lines.append("  ".join(padded).rstrip())
     return lines
+
+
+def _with_its_end(text: str, width: int) -> str:
+    """At most `width` cells: the first three of a long name, and as many of its last as there is room for."""
+    if columns(text) <= width:
+        return text
+    tail = text
+    while columns(tail) > width - 4:
+        tail = tail[1:]
+    return f"{shorten(text, 4)[:-1]}…{tail}" if width > 8 else shorten(text, width)
 
 
 def clip(value: object, width: int = NAME_WIDTH) -> str:
@@ -185,13 +206,12 @@ def anatomy_lines(anatomy: "Anatomy") -> Iterator[str]:
             f"{layer.parameters:,}",
             f"{layer.macs / 1e6:,.2f}",
             f"{layer.activation_bytes / MIB:,.2f}",
-            layer.receptive_field,
-            layer.jump,
+            f"{layer.receptive_field}/{layer.jump}",
         )
         for layer in anatomy.layers
     ]
-    header = ("layer", "what", "output", "parameters", "MACs,\nmillion", "MiB", "recep-\ntive\nfield", "stride")
-    yield from table(header, rows, left=2)
+    header = ("layer", "what", "output", "parameters", "MACs,\nmillion", "MiB", "receptive\nfield/\nstride")
+    yield from table(header, rows, left=2, ends=True)  # layers of one name differ at their ends
     yield ""
     yield f"{anatomy.parameters:,} parameters, {anatomy.macs:,} multiply-adds (MACs) a picture"
     if anatomy.training_parameters:

@@ -51,12 +51,12 @@ def shorten(text: str, most: int) -> str:
         return text
     head = ""
     tail = ""
-    while columns(head + tail) < most - 1:
-        if len(head) <= 2 * len(tail):
-            head += text[len(head)]
-        else:
-            tail = text[-len(tail) - 1] + tail
-    return f"{head}…{tail}"
+    while True:
+        longer = len(head) <= 2 * len(tail)
+        grown = (head + text[len(head)], tail) if longer else (head, text[-len(tail) - 1] + tail)
+        if columns(grown[0] + grown[1]) > most - 1:  # a wide letter may not fit where a narrow one would
+            return f"{head}…{tail}"
+        head, tail = grown
 
 
 def columns(text: str) -> int:

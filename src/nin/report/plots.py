@@ -5,11 +5,11 @@ the same drawing is turned into one by resvg, so that no chart is drawn in two w
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from nin.errors import DataError, ModelError
 from nin.extras import need
@@ -21,6 +21,7 @@ from nin.report.svg import LIGHT
 
 INK = LIGHT["ink"]
 MUTED = LIGHT["muted"]
+FRAME = 4  # pixels, around a picture on a sheet
 TILES = 64  # most pictures on one sheet
 
 
@@ -38,8 +39,10 @@ def png_of(drawing: str) -> bytes:
     return data
 
 
-def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> bytes:
-    """Up to 64 pictures (H, W, 1|3|4) with a caption under each, as one sheet in JPEG."""
+def grid_jpg(
+    pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str], framed: Collection[int] = frozenset()
+) -> bytes:
+    """Up to 64 pictures (H, W, 1|3|4) with a caption under each, as one sheet in JPEG; those of `framed` in a frame."""
     shown = list(zip(pixels, captions, strict=True))[:TILES]
     if not shown:
         raise DataError("there is no picture to put on the sheet; at least one is needed")
@@ -50,10 +53,15 @@ def grid_jpg(pixels: Sequence[NDArray[np.uint8]], captions: Sequence[str]) -> by
     line = 6 + 17 * max(map(len, wrapped))
     down = math.ceil(len(shown) / across)
     sheet = Image.new("RGB", (gap + across * (tile + gap), gap + down * (tile + line + gap)), "white")
+    pen = ImageDraw.Draw(sheet)
     for place, (picture, _) in enumerate(shown):
         x, y = gap + place % across * (tile + gap), gap + place // across * (tile + line + gap)
         image = Image.fromarray(sized(picture, tile))
-        sheet.paste(image, (x + (tile - image.width) // 2, y + (tile - image.height) // 2))
+        corner = x + (tile - image.width) // 2, y + (tile - image.height) // 2
+        sheet.paste(image, corner)
+        if place in framed:
+            far = corner[0] + image.width + FRAME - 1, corner[1] + image.height + FRAME - 1
+            pen.rectangle((corner[0] - FRAME, corner[1] - FRAME, *far), outline=LIGHT["warm"], width=FRAME)
         for n, words in enumerate(wrapped[place]):
             fonts.write(sheet, (x, y + tile + 3 + 17 * n), words, 13, INK, tile)
     return encoded(sheet, "JPEG", quality=90, subsampling=0)
@@ -107,8 +115,8 @@ def explain_png(example: Example, classes: Sequence[str], top: int = 3) -> bytes
     sheet = Image.new("RGB", (gap + (1 + len(best)) * step, gap + 2 * height + words + 2 * gap), "white")
     sheet.paste(picture, (gap, gap))
     fonts.write(sheet, (gap, gap + height + 6), example.name, 14, INK, step - gap)
-    if example.true is not None:
-        fonts.write(sheet, (gap, gap + height + 27), f"truth: {classes[example.true]}", 13, MUTED, step - gap)
+    truth = "" if example.true is None else f"; truth: {classes[example.true]}"
+    fonts.write(sheet, (gap, gap + height + 27), f"answer: {classes[best[0]]}{truth}", 13, MUTED, step - gap)
     _scale(sheet, (gap, gap + height + words + gap), step - gap, limit)
     for place, index in enumerate(best, start=1):
         x, y = gap + place * step, gap

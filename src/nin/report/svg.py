@@ -24,6 +24,7 @@ LIGHT = {  # the style sheet holds the same names for both colour schemes
     "burnt": "#5c2304",  # and warm
 }
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Noto Sans KR', 'Malgun Gothic', sans-serif"
+FEW_POINTS = 6  # of a curve, up to which each is shown as a dot
 FLAT = 1e-290  # a range of values no larger than this is drawn as none
 
 
@@ -138,7 +139,8 @@ def line_chart(
     for value in ticks(x_low, x_high, 5):
         if value == int(value):
             drawn.append(text(at(value, 0)[0], bottom + 16, f"{value:g}", "middle"))
-    drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
+    if axis:
+        drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
     drawn += [_curve(line, [at(*point) for point in line.points()]) for line in lines]
     if mark:
         x, y = at(*mark)
@@ -152,7 +154,9 @@ def results_svg(history: Sequence[Mapping[str, Any]]) -> Markup:
     """Loss, accuracy and learning rate over the epochs, side by side; a row an epoch, as nin.training.state.Epoch."""
     losses, accuracies, rates = run_curves(history)
     charts = (("Loss", losses, False), ("Accuracy", accuracies, True), ("Learning rate", rates, False))
-    return side_by_side("Loss, accuracy and learning rate over the epochs", charts)
+    best = max(accuracies[1].points(), key=lambda point: point[1], default=None)
+    told = f"; best validation accuracy {percent(best[1])} in epoch {best[0]:g}" if best else ""
+    return side_by_side(f"Loss, accuracy and learning rate over the epochs{told}", charts, marks={"Accuracy": best})
 
 
 def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...], ...]:
@@ -168,9 +172,14 @@ def run_curves(history: Sequence[Mapping[str, Any]]) -> tuple[tuple[Curve, ...],
     return pair("loss"), pair("accuracy"), (curve("lr", "learning rate", "ink"),)
 
 
-def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]], axis: str = "epoch") -> Markup:
+def side_by_side(
+    label: str,
+    charts: Sequence[tuple[str, Sequence[Curve], bool]],
+    axis: str = "epoch",
+    marks: Mapping[str, tuple[float, float] | None] | None = None,
+) -> Markup:
     """Charts in a row, each with its title and, where it has several curves, their names; (title, curves, shares).
-    axis: what x is in all of them."""
+    axis: what x is in all of them. marks: by title, a point to show."""
     width, height = 320.0, 200.0  # of one chart
     head = 34.0  # for the titles
     gap = 16.0
@@ -180,7 +189,7 @@ def side_by_side(label: str, charts: Sequence[tuple[str, Sequence[Curve], bool]]
         drawn.append(text(left + 8, 20, title, "start", "ink", 14))
         for number, line in enumerate(reversed(lines) if len(lines) > 1 else ()):
             drawn.append(text(left + width - 8 - 72 * number, 20, line.label, "end", line.colour, 12))
-        chart = line_chart(title, lines, share=share, axis=axis)
+        chart = line_chart(title, lines, share=share, axis=axis, mark=(marks or {}).get(title))
         drawn.append(tag("g", chart, transform=f"translate({left:g} {head:g})"))
     return svg(len(charts) * (width + gap) + gap, height + head + gap, label, *drawn)
 
@@ -208,11 +217,16 @@ def _curve(line: Curve, places: list[tuple[float, float]]) -> Markup:
     if len(places) == 1:
         (x, y), *_ = places
         return tag("circle", cx=x, cy=y, r=3, class_=f"f-{line.colour}", fill=LIGHT[line.colour])
-    return tag(
+    drawn = tag(
         "polyline", points=" ".join(f"{x:.1f},{y:.1f}" for x, y in places), fill="none", stroke=LIGHT[line.colour],
         class_=f"s-{line.colour}", stroke_width=1.8, stroke_linejoin="round",
         stroke_dasharray="5 3" if line.dashed else None,
     )  # fmt: skip
+    dots = places if len(places) <= FEW_POINTS else []  # where few were measured, a line alone hides which
+    return join(
+        drawn,
+        *(tag("circle", cx=x, cy=y, r=2.5, class_=f"f-{line.colour}", fill=LIGHT[line.colour]) for x, y in dots),
+    )
 
 
 def reliability_svg(evaluation: Evaluation) -> Markup:

@@ -282,11 +282,14 @@ def _write_predictions(run: Run, probabilities: np.ndarray) -> None:
     classes = run.source.classes
     chosen = np.unique(np.linspace(0, len(pictures) - 1, min(TILES, len(pictures))).astype(int))
     captions = []
-    for i in chosen:
+    wrong = set()
+    for place, i in enumerate(chosen):
         guess = int(probabilities[i].argmax())
         right = "✓" if guess == pictures.labels[i] else f"✗ {classes[pictures.labels[i]]}"
         captions.append(f"{classes[guess]} {probabilities[i, guess]:.0%} {right}")
-    write_bytes(run.folder / "val_batch0_pred.jpg", grid_jpg([pictures.images[i] for i in chosen], captions))
+        if guess != pictures.labels[i]:
+            wrong.add(place)
+    write_bytes(run.folder / "val_batch0_pred.jpg", grid_jpg([pictures.images[i] for i in chosen], captions, wrong))
 
 
 def _facts(run: Run, summary: dict[str, Any], calibration: Calibration) -> dict[str, list[tuple[str, str]]]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from nin.data.stream import Images
 
 SHIFT = 16  # a view is moved by one part in so many of its side: the network's answer should not hang on a pixel; ours
-FEWEST_RIGHT = 0.7  # a network that is right less often contradicts too many right labels; ours, experiments/
+FEWEST_RIGHT = 0.7  # a network that is right less often contradicts too many right labels; ours
 
 
 def candidates(probabilities: NDArray[np.floating], labels: NDArray[np.integer]) -> NDArray[np.int64]:
