@@ -36,6 +36,7 @@ UNNAMED = {  # what furo and Sphinx write -> the same for people who use a scree
     '<aside class="sidebar-drawer">': '<aside class="sidebar-drawer" aria-label="{}">',
     '<aside class="toc-drawer">': '<aside class="toc-drawer" aria-label="{}">',
     'class="caption" role="heading">': 'class="caption" role="heading" aria-level="2">',
+    '<div id="search-results">': '<h1>Search</h1><div id="search-results">',
     "<pre><span></span>": '<pre tabindex="0"><span></span>',  # what is wider than a phone can be scrolled by keys
     '<div class="table-wrapper ': '<div tabindex="0" class="table-wrapper ',
 }

@@ -82,7 +82,18 @@ def _part(argument: ast.arg, value: ast.expr | None) -> str:
 
 def words(node: ast.FunctionDef | ast.ClassDef) -> str:
     """The docstring as Markdown."""
-    return escaped(ast.get_docstring(node) or "") + "\n\n"
+    text = escaped(ast.get_docstring(node) or "")
+    named = {argument.arg for argument in ast.walk(node) if isinstance(argument, ast.arg)} | {
+        ast.unparse(field.target) for field in node.body if isinstance(field, ast.AnnAssign)
+    }
+
+    def apart(found: re.Match[str]) -> str:
+        """What is said of a parameter or a field stands in a paragraph of its own."""
+        known = set(found[1].split(", ")) <= named
+        return f"\n\n{', '.join(f'`{name}`' for name in found[1].split(', '))}: " if known else found[0]
+
+    text = re.sub(r"(?:\n|(?<=[.;]) )(\w+(?:, \w+)*): ", apart, text)
+    return re.sub(r"\n{3,}", "\n\n", text) + "\n\n"
 
 
 def escaped(text: str) -> str:
