@@ -1,12 +1,14 @@
 """Few pictures of each class: from scratch, with weights to begin with, and taught, at the same cost.
 
     python experiments/2026-11-30-photos/few.py PHOTOS --runs runs/few [--counts 5 10 20 50] [--draws 3] [--seen 12000]
+        [--only NAME ...] [--all]
 
 PHOTOS are the clothing photos (train, validation and test). A draw takes so many of the training and validation
 pictures of every class; all contestants of a draw get the same ones, and the same test pictures. What is trained sees
 `--seen` pictures, at most 200 times each, on one thread, `--together` side by side: all have a network of one cost, so
 that it is the same work whatever else the machine does. "head first" is `nin teach --cut 5` and then `nin train --from`
-its model. Finished runs are kept. Writes few.json and few.svg beside this file.
+its model. `--all` trains on all pictures as well, twelve times each, once. Finished runs are kept. Writes few.json and
+few.svg beside this file.
 """
 
 import argparse
@@ -26,10 +28,12 @@ from nin.report.svg import Curve, side_by_side
 
 HERE = Path(__file__).resolve().parent
 START = "nin-photos"  # the pretrained network: run.py
+SCRATCH, BEGUN = "from scratch", "--from nin-photos"
+ALL = 12  # epochs on all pictures
 CONTESTANTS = {
-    "from scratch": ["--from", "none"],
+    SCRATCH: ["--from", "none"],
     "--from nin-cifar10": ["--from", "nin-cifar10"],
-    "--from nin-photos": ["--from", START],
+    BEGUN: ["--from", START],
     "--from nin-photos --lr 0.01": ["--from", START, "--lr", "0.01"],
     "--from nin-photos --lr 0.005": ["--from", START, "--lr", "0.005"],
     "--from nin-photos --lr 0.002": ["--from", START, "--lr", "0.002"],
@@ -106,12 +110,12 @@ def run_all(jobs: list[list[list[str]]], together: int) -> None:
 def drawing(rows: list[dict]) -> str:
     """Accuracy over pictures a class, one curve a contestant."""
     colours = ("ink", "warm", "accent")
-    names = ("from scratch", "nin teach --trunk nin-photos", "--from nin-photos")
+    names = (SCRATCH, "nin teach --trunk nin-cifar10", BEGUN)
     curves = []
     for name, colour in zip(names, colours, strict=True):
-        own = sorted((row["count"], row["mean"] / 100) for row in rows if row["name"] == name and row["count"])
+        own = sorted((row["count"], row["mean"] / 100) for row in rows if row["name"] == name and row["count"] != "all")
         if own:
-            label = name.replace("--trunk nin-photos", "").replace("--from nin-photos", "--from").strip()
+            label = name.replace("--trunk nin-cifar10", "").replace("--from", "begun with").strip()
             curves.append(Curve(label, [x for x, _ in own], [y for _, y in own], colour))
     return str(side_by_side("Accuracy over pictures a class", [("Accuracy", curves, True)], "pictures a class"))
 
@@ -124,6 +128,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--seen", type=int, default=12_000)
     parser.add_argument("--only", nargs="+", default=list(CONTESTANTS), choices=list(CONTESTANTS))
+    parser.add_argument("--all", action="store_true")
     parser.add_argument("--together", type=int, default=2)
     arguments = parser.parse_args()
     runs = arguments.runs
@@ -135,9 +140,14 @@ def main() -> None:
             pictures = table(arguments.photos, count, draw, runs)
             epochs = min(200, arguments.seen // (count * 10))
             jobs.append(words(name, pictures, folder, epochs, draw))
+    if arguments.all:
+        for name in (SCRATCH, BEGUN):
+            folder = runs / f"{list(CONTESTANTS).index(name)}-all-0"
+            if not (folder / "summary.json").exists():
+                jobs.append(words(name, arguments.photos, folder, ALL, 0))
     run_all(jobs, arguments.together)
     rows = []
-    for (number, name), count in product(enumerate(CONTESTANTS), sorted({*arguments.counts})):
+    for (number, name), count in product(enumerate(CONTESTANTS), [*sorted({*arguments.counts}), "all"]):
         found = [json.loads(path.read_text()) for path in sorted(runs.glob(f"{number}-{count}-[0-9]/summary.json"))]
         if found:
             percent = [round(100 * each["accuracy"], 2) for each in found]
@@ -149,7 +159,7 @@ def main() -> None:
     (HERE / "few.json").write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     (HERE / "few.svg").write_text(drawing(rows) + "\n", encoding="utf-8")
     for row in rows:
-        print(f"{row['name']:48} {row['count']:4} {row['mean']:6.2f} % ± {row['sd']} (n = {row['n']})")
+        print(f"{row['name']:48} {row['count']:>4} {row['mean']:6.2f} % ± {row['sd']} (n = {row['n']})")
 
 
 if __name__ == "__main__":
