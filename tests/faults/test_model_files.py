@@ -16,6 +16,7 @@ from nin.bundle.folder import open_bundle
 from nin.commands.torch_runner import TorchRunner
 from nin.engine import engine as module
 from nin.engine.engine import FACTS, Engine, facts_of_bundle, open_engine
+from nin.engine.exporter import whole
 from nin.engine.graph import core
 from nin.engine.needs import needs_of
 from nin.engine.onnx_file import Graph, Node, to_bytes
@@ -236,6 +237,10 @@ def test_a_graph_that_would_fill_the_memory_or_never_end_is_refused(name, bundle
     data = to_bytes(replace(graph, metadata={FACTS: facts.to_json()}), "0.1.0")
     with pytest.raises(ModelError, match="is no network that can be run"):
         module.engine_from_bytes(data)
+    file = tmp_path / "given.onnx"
+    file.write_bytes(to_bytes(whole(bundle, graph, facts), "0.1.0"))
+    with pytest.raises(ModelError, match=r"given\.onnx is no network that can be run \(.*\); export the model again$"):
+        open_engine(file)
 
 
 def test_a_network_of_large_maps_is_computed_in_small_parts(bundle, monkeypatch):

@@ -240,10 +240,13 @@ def _facts_and_graph(model: str | Path) -> tuple[ModelFacts, Graph]:
     if path.suffix == ".onnx" and path.is_file():
         facts, graph = read_exported(path)
         if graph.opset == OPSET:
-            return facts, without_resizing(graph)
-        from nin.engine.standard import from_uint8
+            graph = without_resizing(graph)
+        else:
+            from nin.engine.standard import from_uint8
 
-        return facts, from_uint8(graph)
+            graph = from_uint8(graph)
+        needs_of(graph, escape_name(path))  # here the file can be named: the name inside is whatever its maker chose
+        return facts, graph
     bundle = open_bundle(model)
     return facts_of_bundle(bundle), core(bundle)
 
