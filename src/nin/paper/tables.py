@@ -200,7 +200,7 @@ PROTOCOLS = {
 
 # Minutes of one training, as recorded: experiments/2026-11-24-paper (two cores without AVX-512; one NVIDIA H200).
 # Those at full length on two cores are by the pictures that a training takes, docs/log.md (275 a second).
-MINUTES = {
+MINUTES: dict[tuple[str, str], dict[str, float]] = {
     ("short", "cpu"): {"cifar10": 18, "cifar100": 18, "svhn": 18, "mnist": 121},
     ("short", "cuda"): {"cifar10": 0.25, "cifar100": 0.25, "svhn": 0.25, "mnist": 1},
     ("full", "cpu"): {"cifar10": 800, "cifar100": 800, "svhn": 9500, "mnist": 1050},
