@@ -18,7 +18,7 @@ from nin.network.anatomy import anatomy
 from nin.network.architecture import NIN
 from nin.network.author_networks import author_cifar10
 from nin.network.relatives import nin_fc_maps
-from nin.paper import recorded, rows, tables
+from nin.paper import recorded_results, rows, tables
 from nin.paper.figures import mosaics
 from nin.paper.reproduce import reproduce
 from nin.paper.tables import DATA_SETS, PARTS, PROTOCOLS, ROWS, expectation, row_summary, verdict
@@ -337,18 +337,18 @@ def test_the_papers_fully_connected_head_reads_the_class_maps_and_leaves_the_res
 
 def test_what_is_shown_as_recorded_is_what_the_experiment_holds() -> None:
     """Every row of the package's record against the experiment's own files; and the words about names."""
-    folder = Path(__file__).parents[2] / recorded.SOURCE
-    found = recorded.recorded(["all"])
+    folder = Path(__file__).parents[2] / recorded_results.SOURCE
+    found = recorded_results.recorded(["all"])
     assert {result["part"] for result in found} >= {"table1", "table4", "table5"}
     for result in found:
         whole = json.loads((Path(__file__).parents[2] / result["recorded"] / "result.json").read_text())
         assert result["rows"] == whole[result["part"]]["rows"] and result["verdict"] == whole[result["part"]]["verdict"]
         paper = {row["row"]: row["paper"] for row in result["rows"]}
         assert paper == {key: ROWS[key].paper for key in PARTS[result["part"]].rows}
-    assert folder.is_dir() and tuple(PARTS) == recorded.NAMES
+    assert folder.is_dir() and tuple(PARTS) == recorded_results.NAMES
     for names, words in ((["table9"], "there is no 'table9'"), (["table2"], "nothing was recorded of table2")):
         with pytest.raises(UsageError, match=words):
-            recorded.recorded(names)
+            recorded_results.recorded(names)
 
 
 def test_before_it_starts_it_is_said_how_long_it_takes_and_what_a_short_training_cannot_tell() -> None:

@@ -6,7 +6,7 @@ from typing import Any, get_args
 
 from nin.claims.all_claims import words
 from nin.claims.claim import VERDICTS, Answer, Language, Sentence, Verdict
-from nin.report.bilingual import both
+from nin.report.bilingual import in_both
 from nin.report.markup import Markup, join, tag
 from nin.report.parts import whole_page
 from nin.report.svg import Curve, line_chart
@@ -41,7 +41,7 @@ def page_html(answers: Sequence[Answer], languages: Sequence[Language], about: d
 def _told(content: dict[Language, Any]) -> Markup:
     """What is said in the languages of the page: where there are both, its switch shows one."""
     if len(content) > 1:
-        return both(content["en"], content["ko"])
+        return in_both(content["en"], content["ko"])
     ((language, only),) = content.items()
     return tag("span", only, lang=language)
 

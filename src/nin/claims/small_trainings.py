@@ -146,8 +146,8 @@ class Workbench:
             test = placed("test", seed=place)
             logits = predict_logits(model, test.images, preprocess_for(SIDE), self.hardware)
             found.append(logits.argmax(1) == test.labels)
-        shares: np.ndarray = np.mean(found, axis=0)
-        return shares
+        share: np.ndarray = np.mean(found, axis=0)
+        return share
 
     def mean(self, build: Build) -> float:
         """Mean test accuracy over the seeds, in percent."""

@@ -66,7 +66,7 @@ def _reproduce(
         where = "; put it before --only, which takes all words after it" if options.only else ""
         raise UsageError(f"nin reproduce needs NAME: table1 to table5, figure3, figure4, or all{where}")
     if show:
-        from nin.paper.recorded import recorded
+        from nin.paper.recorded_results import recorded
 
         found = recorded(name)
         for result in () if json else found:

@@ -20,10 +20,10 @@ def say(english: str, **values: object) -> Markup:
 
     Raises KeyError where korean.toml lacks the sentence.
     """
-    return both(_filled(english, values), _filled(korean()[english], values))
+    return in_both(_filled(english, values), _filled(korean()[english], values))
 
 
-def both(english: object, translated: object) -> Markup:
+def in_both(english: object, translated: object) -> Markup:
     """The same content in both languages, of which the page shows one."""
     return join(tag("span", english, class_="en"), tag("span", translated, class_="ko", lang="ko"))
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-from nin.report import measured, pictures
+from nin.report import measured, picture_sections
 from nin.report.bilingual import say
 from nin.report.content import Effort, Report
 from nin.report.markup import Markup, join, name, percent, tag
-from nin.report.parts import note, option, section, whole_page
+from nin.report.parts import note, section, typed, whole_page
 from nin.report.svg import Curve, line_chart, run_curves
 
 
@@ -21,12 +21,12 @@ def report_html(report: Report) -> str:
         measured.class_scores(report.evaluation),
         measured.confusion(report),
         measured.calibration(report.evaluation),
-        pictures.suspects(report),
-        pictures.mistakes(report),
-        pictures.maps(report),
+        picture_sections.suspects(report),
+        picture_sections.mistakes(report),
+        picture_sections.maps(report),
         _next(report.commands),
         _facts(report),
-        style=pictures.filter_style(report),
+        style=picture_sections.filter_style(report),
     )
 
 
@@ -54,7 +54,7 @@ def _result(report: Report) -> Markup:
         note(*_expectations(report)),
         tag("dl", *(tag("div", tag("dt", say(what)), tag("dd", value)) for what, value in numbers), class_="numbers"),
     )
-    return tag("header", told, pictures.first_picture(report))
+    return tag("header", told, picture_sections.first_picture(report))
 
 
 def _effort(effort: Effort | None) -> Markup:
@@ -66,7 +66,7 @@ def _effort(effort: Effort | None) -> Markup:
         words = say(
             "Trained for {epochs} of {usual} epochs: as many as {option} allowed. More time usually gives a "
             "better result.",
-            option=option(f"--max-time {effort.max_time}"),
+            option=typed(f"--max-time {effort.max_time}"),
             **counts,
         )
     else:

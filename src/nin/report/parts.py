@@ -39,6 +39,6 @@ def note(*words: object) -> Markup:
     return tag("p", *words, class_="note")
 
 
-def option(words: str) -> Markup:
+def typed(words: str) -> Markup:
     """An option as it is typed, on one line."""
     return tag("code", words, class_="keep")

@@ -41,7 +41,7 @@ class Run:
         part = self.source.splits[split]
         row = int(self.kept[split][index])
         if isinstance(part.stored, Files):
-            return str(part.stored.paths[row])
+            return str(part.stored.paths[row].absolute())
         return None if isinstance(part.stored, Arrays) else part.name(row)
 
 

@@ -10,7 +10,7 @@ from nin.report.bilingual import say
 from nin.report.content import Example, Report
 from nin.report.heat import AGAINST, FOR, data_uri, is_mean, limit_of, overlay, sized, tinted
 from nin.report.markup import Markup, join, name, percent, shorten, tag
-from nin.report.parts import note, option, section
+from nin.report.parts import note, section, typed
 
 TOP = 3  # class maps shown for each example picture
 CARD = 160  # pixels of the longer side of a mistake's map: 48 of them are on the page
@@ -41,7 +41,7 @@ def suspects(report: Report) -> Markup:
         "Held-out pictures that the network answers otherwise, with confidence, and in the same way when they are "
         "moved a little. It has not seen them in training. Look at them: a label may be wrong, or the picture is "
         "just hard. Another {seed} holds out, and so checks, other pictures.",
-        seed=option("--seed"),
+        seed=typed("--seed"),
     )
     if not report.suspects:
         words = note(say("None of the held-out pictures contradicts its label in this way."))
@@ -135,7 +135,7 @@ def maps(report: Report) -> Markup:
         "picture (enlarged for display only), and beside it as the network computed it."
     )
     blocks = [_seen(example, report.classes) for example in examples]
-    more = say("Pictures to drag over such maps: {command}.", command=tag("code", "nin explore --lesson 7"))
+    more = say("Pictures to drag over such maps: {command}.", command=typed("nin explore --lesson 7"))
     return section("Class maps", note(explained, " ", more), _scale_legend(), *blocks)
 
 
