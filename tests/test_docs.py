@@ -84,8 +84,13 @@ def test_generated_parts_are_up_to_date():
     assert done.returncode == 0, done.stderr
 
 
+LONG = ("batch.md", "export.md", "large-data.md", "uneven-classes.md", "claims.md")  # a minute each: with NIN_HEAVY=1
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_every_command_and_snippet_of_a_page_runs(page, desk):
+    if page.name in LONG and os.environ.get("NIN_HEAVY") != "1":
+        pytest.skip("a minute; set NIN_HEAVY=1")
     commands = [line for block in blocks(page, "sh") for line in block.splitlines() if line.startswith("nin ")]
     snippets = blocks(page, "python")
     jobs = [["-m", "nin", *shlex.split(line, comments=True)[1:]] for line in commands]

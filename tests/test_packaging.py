@@ -27,7 +27,8 @@ NAME = f"network_in_network-{nin.__version__}"
 CONTENTS = (  # of the package, as regular expressions; whatever is new and no module has to be named here
     r"nin/(\w+/)*\w+\.py",
     r"nin/py\.typed",
-    r"nin/report/page\.css",
+    r"nin/report/(page\.css|korean\.toml)",
+    r"nin/paper/recorded\.json",
     r"nin/server/docs\.html",
     r"nin/claims/claims\.toml",
     r"nin/explorer/(page\.html|korean\.json)",

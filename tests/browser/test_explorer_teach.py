@@ -111,7 +111,7 @@ def test_kept_pictures_are_what_the_network_saw(page, folder, tmp_path):
     bundle = read_bundle(SHIPPED / MODEL)
     for kind in KINDS:
         before = read_picture(folder / kind / "3.png").pixels
-        after = np.asarray(Image.open(tmp_path / "pictures" / kind / "003.png").convert("L"))[..., None]
+        after = np.asarray(Image.open(tmp_path / "pictures" / "train" / kind / "003.png").convert("L"))[..., None]
         assert np.array_equal(bundle.preprocess.resize(before), after)
 
 

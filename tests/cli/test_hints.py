@@ -42,7 +42,7 @@ SAID_BY = {
     "training/loop.py": "train",
     "training/state.py": "train",
     "report/page.py": "train",
-    "report/picture_sections.py": "train, explore",
+    "report/picture_sections.py": "train",
     "run/budget.py": "train",
     "commands/doctor.py": "doctor",
     "commands/summary.py": "summary",

@@ -11,7 +11,8 @@ from nin_program import ODDS
 def test_predict_says_one_line_a_picture(nin, model, photos):
     outcome = nin("predict", "model", "photos/dog/0.png", "photos/고양이", "--top", "2")
     lines = outcome.out.splitlines()
-    assert (outcome.code, outcome.err, len(lines)) == (0, "", 11)
+    assert (outcome.code, len(lines)) == (0, 11)
+    assert outcome.err.split() == ["answer", "pictures", "share", "고양이", "11", "100.0%"]
     assert lines[0].startswith("photos/dog/0.png: 고양이 0.750, dog 0.250 (")
     assert [line.partition(":")[0] for line in lines[1:]] == [f"photos/고양이/{i}.png" for i in range(10)]
 

@@ -26,7 +26,8 @@ from nin.sealed import read_tensors
 
 FILES = {
     "args.yaml", "env.json", "data.json", "results.csv", "metrics.jsonl", "summary.json", "results.png",
-    "confusion_matrix.png", "confusion_matrix.svg", "confusion_matrix.csv", "train_batch0.jpg", "val_batch0_pred.jpg",
+    "confusion_matrix.png", "confusion_matrix_normalised.png", "confusion_matrix.svg", "confusion_matrix.csv",
+    "train_batch0.jpg", "val_batch0_pred.jpg",
     "pictures.safetensors", "report.html", "model", "checkpoint-0.safetensors", "checkpoint-1.safetensors",
 }  # fmt: skip
 QUICK = {"epochs": 3, "width": 0.1, "size": 16, "batch_size": 8, "threads": 1, "device": "cpu", "precision": "float32"}

@@ -247,6 +247,7 @@ def test_torchrun_starts_a_run_again_from_its_checkpoint(user):
     assert refused.stderr.count("nin: again holds a finished run") == 1
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_wrong_settings_are_one_line_and_nobody_waits(user):
     nin = [sys.executable, "-m", "nin", "train", "photos", "--out", "wrong", *QUICK]
     done = run(nin, user, RANK="0")
@@ -268,6 +269,7 @@ def test_wrong_settings_are_one_line_and_nobody_waits(user):
     assert not (user / "wrong").exists()
 
 
+@pytest.mark.skipif(os.environ.get("NIN_HEAVY") != "1", reason="half a minute; set NIN_HEAVY=1")
 def test_ranks_that_differ_or_fail_end_together(user):
     words = ["photos", "--out", "wrong", *QUICK, "--epochs"]
     ranks = two_machines([[*words, "2"], [*words, "3"]], [user, user])

@@ -91,7 +91,7 @@ def test_sigterm_under_load_loses_no_request(after, served):
 
 
 def test_memory_files_and_threads_come_back(served):
-    requests, aborted = (200_000, 10_000) if HEAVY else (960, 300)
+    requests, aborted = (200_000, 10_000) if HEAVY else (480, 150)
     growth = asyncio.run(load.soak(served, requests, aborted))["growth"]
     assert growth["files"] <= 0 and growth["threads"] <= 0
     assert growth["memory_mb"] <= 10

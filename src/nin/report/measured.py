@@ -79,8 +79,9 @@ def _shades() -> Markup:
     scale = []
     for share in (0.02, 0.1, 0.5, 0.75, 1.0):
         full, deep = shade(share)
-        inner = tag("b", style=f"opacity:{deep:g}") if deep else ""
-        scale.append(tag("span", tag("i", inner, style=f"--full:{full:g}"), f"{share:.0%}"))
+        layers = [("u", full), ("b", deep)] if deep else [("u", full)]
+        inner = (tag(name, style=f"opacity:{amount:g}") for name, amount in layers)
+        scale.append(tag("span", tag("i", *inner), f"{share:.0%}"))
     return tag("p", tag("span", say("Share of the row:")), *scale, class_="legend shades")
 
 
