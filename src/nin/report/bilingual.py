@@ -18,9 +18,9 @@ def korean() -> dict[str, str]:
 def say(english: str, **values: object) -> Markup:
     """A sentence in both languages; `values` fill its {fields}, Markup as it is and all else escaped.
 
-    Raises KeyError where korean.toml lacks the sentence.
+    It stays English where korean.toml lacks it: a run that is over must not end without its report.
     """
-    return in_both(_filled(english, values), _filled(korean()[english], values))
+    return in_both(_filled(english, values), _filled(korean().get(english, english), values))
 
 
 def in_both(english: object, translated: object) -> Markup:
