@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from nin.cli.printed import (
+    FolderCount,
     anatomy_lines,
     clip,
     evaluation_lines,
-    folder_lines,
     prediction_line,
     reproduced_lines,
     table,
@@ -180,7 +180,10 @@ def test_a_folder_ends_with_counts_and_reasons():
         return SimpleNamespace(file=f"{label or 'bad'}.png", label=label, unknown=unknown, error=error)
 
     answers = [answer("고양이")] * 3 + [answer("dog"), answer("dog", True)] + [answer(None, error="truncated")] * 2
-    assert list(folder_lines(answers)) == [
+    counted = FolderCount()
+    for each in answers:
+        counted.add(each)
+    assert list(counted.lines()) == [
         "answer   pictures  share",
         "고양이          3  60.0%",
         "dog             1  20.0%",

@@ -1,6 +1,7 @@
 """A budget of time is planned for: as many epochs as fit, and then the same run as with so many from the start."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -88,3 +89,21 @@ def test_the_steps_that_are_timed_change_nothing_and_stop_when_they_cost_too_muc
     timed.clear()
     budget._epoch_seconds(Stand(), 1e9)
     assert len(timed) == budget.STEPS
+
+
+@pytest.mark.parametrize(
+    ("choices", "planned", "done", "told"),
+    [
+        ({}, 200, 200, (200, None)),
+        ({"patience": 3}, 200, 61, (200, None)),  # ended because it was enough
+        ({"epochs": 20}, 20, 20, (20, None)),
+        ({"max_time": "2m"}, 9, 9, (9, "2m")),
+        ({"max_time": "2h"}, 200, 200, (200, None)),
+        ({"max_time": "2h", "epochs": 20}, 20, 20, (20, None)),
+    ],
+)
+def test_a_report_says_short_of_what_was_short_and_why(choices, planned, done, told):
+    trainer = SimpleNamespace(data=range(100), position=SimpleNamespace(epoch=done))
+    plan = SimpleNamespace(preprocess=SimpleNamespace(channels=3), recipe=SimpleNamespace(epochs=planned))
+    found = budget.effort(SimpleNamespace(trainer=trainer, plan=plan, options=TrainOptions(**choices)))
+    assert (found.epochs, found.max_time) == told and found.usual == 200

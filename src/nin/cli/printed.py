@@ -172,19 +172,32 @@ def prediction_line(prediction: "Prediction", top: int) -> str:
     return f"{safe(prediction.file)}: {answer} ({prediction.ms:.0f} ms)"
 
 
-def folder_lines(answers: Sequence["Prediction"]) -> Iterator[str]:
-    """How many pictures of a folder got which answer, and how many could not be read, by reason."""
-    read = [answer for answer in answers if answer.error is None]
-    counts = Counter("unknown" if answer.unknown else str(answer.label) for answer in read)
-    rows = [(label, f"{count:,}", f"{count / len(read):.1%}") for label, count in counts.most_common(MOST_LINES)]
-    if rows:
-        yield from table(("answer", "pictures", "share"), rows)
-    if len(counts) > MOST_LINES:
-        yield f"and {len(counts) - MOST_LINES:,} classes more, {sum(counts.values()):,} pictures in all"
-    reasons = Counter(str(answer.error) for answer in answers if answer.error is not None)
-    for reason, count in reasons.most_common():
-        first = next(answer.file for answer in answers if answer.error == reason)
-        yield f"{count:,} not read: {safe(reason)} (the first: {safe(first)})"
+class FolderCount:
+    """How many pictures of a folder got which answer, and how many could not be read, by reason; no answer is kept."""
+
+    def __init__(self) -> None:
+        self._answers: Counter[str] = Counter()
+        self._reasons: Counter[str] = Counter()
+        self._first: dict[str, str] = {}  # reason -> the first file
+
+    def add(self, answer: "Prediction") -> None:
+        """Count one more."""
+        if answer.error is None:
+            self._answers["unknown" if answer.unknown else str(answer.label)] += 1
+        else:
+            self._reasons[answer.error] += 1
+            self._first.setdefault(answer.error, answer.file)
+
+    def lines(self) -> Iterator[str]:
+        """What was counted."""
+        counts, read = self._answers, self._answers.total()
+        rows = [(label, f"{count:,}", f"{count / read:.1%}") for label, count in counts.most_common(MOST_LINES)]
+        if rows:
+            yield from table(("answer", "pictures", "share"), rows)
+        if len(counts) > MOST_LINES:
+            yield f"and {len(counts) - MOST_LINES:,} classes more, {read:,} pictures in all"
+        for reason, count in self._reasons.most_common():
+            yield f"{count:,} not read: {safe(reason)} (the first: {safe(self._first[reason])})"
 
 
 def explanation_line(explanation: "Explanation") -> str:

@@ -39,6 +39,7 @@ def _predict(
     screen: Output,
 ) -> int:
     """Classify pictures, with probabilities, or "unknown"."""
+    from nin.cli.printed import FolderCount, prediction_line
     from nin.commands import predict
 
     formats = [name for name, wanted in (("--json", json), ("--jsonl", jsonl), ("--csv", csv)) if wanted]
@@ -48,9 +49,9 @@ def _predict(
     predictions = predict.predict(model, input, device=device, say=screen.detail)
     failed = 0
     objects = []
-    answers = []
+    counted = FolderCount()
     for number, prediction in enumerate(predictions):
-        answers.append(prediction)
+        counted.add(prediction)
         if csv:
             if number == 0:
                 screen.result(csv_line(csv_header(top)))
@@ -60,8 +61,6 @@ def _predict(
         elif json:
             objects.append(json_object(prediction, top))
         elif prediction.error is None:
-            from nin.cli.printed import prediction_line
-
             screen.result(prediction_line(prediction, top))
         for note in prediction.notes:
             screen.note(f"{safe(prediction.file)}: {note}")
@@ -72,9 +71,7 @@ def _predict(
     if json:
         screen.result(to_json(objects))
     elif not formats and any(Path(place).is_dir() for place in input):
-        from nin.cli.printed import folder_lines
-
-        for line in ("", *folder_lines(answers)):
+        for line in ("", *counted.lines()):
             screen.note(line)
     return 1 if failed else 0
 

@@ -59,11 +59,11 @@ def text(x: float, y: float, words: object, anchor: str = "start", colour: str =
 
 
 def said(x: float, y: float, words: str, anchor: str = "start", colour: str = "muted", size: float = 11) -> Markup:
-    """One line of text that korean.toml has: the page's language switch shows one, and a drawing on its own English."""
+    """One line of text in English and in korean.toml's Korean: a page's switch shows one, a drawing alone English."""
     return join(
         tag("text", words, x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour} en", fill=LIGHT[colour]),
         tag(
-            "text", korean()[words], x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour} ko",
+            "text", korean().get(words, words), x=x, y=y, text_anchor=anchor, font_size=size, class_=f"f-{colour} ko",
             fill=LIGHT[colour], display="none", lang="ko",
         ),
     )  # fmt: skip
@@ -140,7 +140,7 @@ def line_chart(
         if value == int(value):
             drawn.append(text(at(value, 0)[0], bottom + 16, f"{value:g}", "middle"))
     if axis:
-        drawn.append(said(right, height - 2, axis, "end") if axis in korean() else text(right, height - 2, axis, "end"))
+        drawn.append(said(right, height - 2, axis, "end"))
     drawn += [_curve(line, [at(*point) for point in line.points()]) for line in lines]
     if mark:
         x, y = at(*mark)

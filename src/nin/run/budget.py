@@ -95,9 +95,13 @@ def budget_words(run: Run) -> dict[str, Any]:
 
 
 def effort(run: Run) -> Effort:
-    """How long was trained, beside what is usual for so many pictures, for the report."""
+    """How long was trained, beside what is usual for so many pictures, for the report; what --patience ended was not
+    short."""
     usual = make_recipe(len(run.trainer.data), run.plan.preprocess.channels, replace(run.options, epochs=None)).epochs
-    return Effort(run.trainer.position.epoch, usual, run.options.max_time)
+    wished = full_recipe(run).epochs
+    if run.plan.recipe.epochs < wished:
+        return Effort(run.trainer.position.epoch, usual, run.options.max_time)
+    return Effort(wished, usual)
 
 
 def advice(run: Run) -> dict[str, str]:
